@@ -1,0 +1,90 @@
+# Every wish is one target; `make help` lists them. Set-up is lazy: what is already there is not made again.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+TARGET  ?=
+DEMO    := demo
+STATE   ?=
+FUZZTIME ?= 60
+
+SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev libpcre2-dev libssl-dev libseccomp-dev \
+                   libgmime-3.0-dev python3-dev python3-venv
+TEST_PACKAGES   := clamav clamav-daemon clamav-testfiles zip p7zip-full genisoimage lhasa clang-format
+HEADERS         := libhs libarchive libpcre2-8 libcrypto libseccomp gmime-3.0
+
+.DEFAULT_GOAL := help
+.PHONY: help scan system system-test build test test-long check format bench fuzz asan clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
+
+scan: build  ## scan a demonstration tree and /usr/bin, or TARGET=/some/folder; prints kavscanner's exit code
+	@$(BIN)/python -m kavfs.cli.demo $(DEMO)
+	@status=0; $(BIN)/kavscanner -xn $(if $(STATE),--state $(STATE)) $(if $(TARGET),$(TARGET),$(DEMO) /usr/bin) || status=$$?; \
+	echo "kavscanner's exit code: $$status"; \
+	case $$status in 0|5|10|15|20|21|25|30) exit 0;; *) exit $$status;; esac
+
+system:  ## install the system packages that are missing (root), or print the line that does
+	@$(call install_missing,$(SYSTEM_PACKAGES),pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c 'import ensurepip; import sysconfig, os; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")')
+
+system-test:  ## the same for what the tests and benchmarks need besides
+	@$(call install_missing,$(TEST_PACKAGES),dpkg -s $(TEST_PACKAGES))
+
+# $(1) packages, $(2) a command that succeeds when all are there
+define install_missing
+	if ( $(2) ) >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ]; then \
+	    echo "System packages are missing. As root, run:"; \
+	    echo "    apt-get install -y --no-install-recommends $(1)"; exit 1; \
+	fi; \
+	echo "installing system packages: $(1)"; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(1) >/dev/null
+endef
+
+$(BIN)/python: | system
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.tools: pyproject.toml | $(BIN)/python
+	$(BIN)/pip install -q --disable-pip-version-check setuptools==84.2.1 Cython==3.3.1
+	@touch $@
+
+$(VENV)/.test-tools: pyproject.toml $(VENV)/.built
+	$(BIN)/pip install -q --disable-pip-version-check -e '.[test,check,bench]' --no-build-isolation
+	@touch $@
+
+SOURCES := setup.py pyproject.toml $(wildcard ext/*/*.c ext/*/*.h ext/*/*.pyx ext/*/*.pxd)
+
+$(VENV)/.built: $(SOURCES) $(VENV)/.tools
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
+	@touch $@
+
+build: system $(VENV)/.built  ## set everything up: system packages, .venv, extensions
+
+test: build system-test $(VENV)/.test-tools  ## the tests, within minutes
+	$(BIN)/python -m pytest -m "not long"
+
+test-long: build system-test $(VENV)/.test-tools  ## the long tests too
+	$(BIN)/python -m pytest
+
+check: build system-test $(VENV)/.test-tools  ## formatters, linters, types, warnings as errors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	clang-format --dry-run -Werror $(wildcard ext/*/*.c ext/*/*.h)
+	for f in $(wildcard ext/*/*.c); do \
+	    gcc -std=gnu11 -O2 -Wall -Wextra -Werror -Wshadow -fsyntax-only $(addprefix -I,$(wildcard ext/*)) \
+	        $$(pkg-config --cflags $(HEADERS)) $$f || exit 1; \
+	done
+
+format: build $(VENV)/.test-tools  ## let the formatters write
+	$(BIN)/ruff check --fix -q .
+	$(BIN)/ruff format -q .
+	clang-format -i $(wildcard ext/*/*.c ext/*/*.h)
+
+bench: build system-test $(VENV)/.test-tools  ## kernels, then ourselves, clamd and the floor side by side
+	$(BIN)/python -m pytest benchmarks -q --benchmark-only
+	$(BIN)/python -m benchmarks.side_by_side
+
+clean:  ## remove what was built (not the demonstration tree)
+	rm -rf $(VENV) build *.egg-info kavfs/_native/*.so

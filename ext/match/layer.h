@@ -1,0 +1,83 @@
+/* Layer: read one layer once and say what it is and which signatures match. The contract between matching and whoever
+ * takes objects apart.
+ *
+ *     kav_image *image;  kav_image_open(parts, n, &image, why, sizeof why);     shared, immutable, mapped read-only
+ *     kav_session *s = kav_session_new(image);                                  one per thread, reused for every layer
+ *     kav_layer_scan(s, &source, &options, &found);                             any number of times
+ *
+ * Memory is bounded by the session, not by the layer: matches of parts and counts of logical subsignatures are carried
+ * from window to window. kav_layer_scan keeps no state between layers. Nothing here prints, exits or keeps globals.
+ */
+#ifndef KAV_LAYER_H
+#define KAV_LAYER_H
+
+#include "digest.h"
+#include "kav.h"
+#include "source.h"
+#include "type.h"
+
+typedef struct kav_image kav_image;
+typedef struct kav_session kav_session;
+
+/* One piece of an image: a segment, a matcher group or the list of exceptions; each begins with a header that says so. */
+typedef struct {
+    int fd;          /* may be closed after kav_image_open */
+    uint64_t offset; /* multiple of the page size */
+    uint64_t length;
+} kav_part;
+
+enum kav_image_error {
+    KAV_IMAGE_OK = 0,
+    KAV_IMAGE_DAMAGED = 1, /* checksum or bounds */
+    KAV_IMAGE_FOREIGN = 2, /* another format version, library version or CPU */
+    KAV_IMAGE_SYSTEM = 3   /* out of memory, mmap failed */
+};
+
+/* Map an image. On failure *out is NULL and why holds one line of text. */
+int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len);
+void kav_image_close(kav_image *image);
+
+/* True when a layer with these digests and size is named by an exception (.fp, .sfp). needs = the digests that
+ * exceptions can ask for at this size, so that the caller can have them computed. */
+uint32_t kav_image_exception_kinds(const kav_image *image, uint64_t size);
+int kav_image_is_exception(const kav_image *image, uint64_t size, const kav_digests *digests);
+
+kav_session *kav_session_new(const kav_image *image); /* NULL: out of memory */
+void kav_session_free(kav_session *session);
+
+typedef struct {
+    const char *name; /* as ClamAV prints it, .UNOFFICIAL included; not NUL-terminated; lives until the next scan */
+    uint32_t name_len;
+    uint32_t database; /* index of the segment in the image, in the order of file names */
+    uint32_t line;     /* 1-based line in the database file */
+    uint64_t offset;   /* where the first subsignature matched; UINT64_MAX for a hash */
+} kav_hit;
+
+/* Called after every window with the bytes handled in this layer; anything but 0 ends the scan with those KAV_R_* bits. */
+typedef uint32_t (*kav_tick)(void *context, uint64_t bytes);
+
+typedef struct {
+    uint32_t switches; /* enum kav_switch; KAV_S_ALL_MATCH matters here */
+    uint32_t digests;  /* KAV_D_* wanted besides what the signatures need */
+    uint64_t limit;    /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
+    kav_tick tick;     /* may be NULL */
+    void *tick_context;
+} kav_layer_options;
+
+typedef struct {
+    kav_type type;
+    uint64_t size;    /* bytes read (holes counted as read) */
+    uint32_t reasons; /* KAV_R_* bits; 0 = complete */
+    int error;        /* errno with KAV_R_UNREADABLE */
+    kav_digests digests;
+    const kav_hit *hits; /* owned by the session until its next scan; sorted by database and line */
+    size_t hit_count;    /* without KAV_S_ALL_MATCH at most 1 */
+    int suppressed;      /* a match was lifted by .ign2 */
+} kav_layer_found;
+
+/* Scan one layer. 0, or -ENOMEM (nothing found is valid then). Exceptions by digest (.fp) are the caller's to ask for,
+ * because a container above may be the one that is excepted. */
+int kav_layer_scan(kav_session *session, const kav_source *source, const kav_layer_options *options,
+                   kav_layer_found *found);
+
+#endif

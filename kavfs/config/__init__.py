@@ -1,0 +1,1 @@
+"""Configuration: files and options to frozen values."""

@@ -1,0 +1,233 @@
+"""Words of the project as values: statuses, reasons, targets, threats, results.
+
+Everything here is frozen and imports nothing of ours. The numbers are those of ext/common/kav.h; tests/unit/test_words.py
+compares the two.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+class Status(enum.IntEnum):
+    """The verdict on an object, in the product's own words."""
+
+    CLEAN = 0
+    INFECTED = 1
+    WARNING = 2
+    SUSPICIOUS = 3
+    CORRUPTED = 4
+    PROTECTED = 5
+    ERROR = 6
+    CURED = 7
+    CUREFAILED = 8
+    FILTERED = 9
+
+
+class Reason(enum.IntFlag):
+    """Why coverage is partial. ``Reason(0)`` is complete coverage."""
+
+    DEPTH = 1 << 0
+    MEMBERS = 1 << 1
+    BYTES = 1 << 2
+    SIZE = 1 << 3
+    TIME = 1 << 4
+    ENCRYPTED = 1 << 5
+    DAMAGED = 1 << 6
+    UNREADABLE = 1 << 7
+    CHANGED = 1 << 8
+    METHOD = 1 << 9
+    WORKER = 1 << 10
+    MATCH = 1 << 11
+    MEMORY = 1 << 12
+
+
+class Target(enum.IntEnum):
+    """Target types with ClamAV's numbers: which signatures an object is compared with besides those for ANY."""
+
+    ANY = 0
+    PE = 1
+    OLE2 = 2
+    HTML = 3
+    MAIL = 4
+    GRAPHICS = 5
+    ELF = 6
+    TEXT = 7
+    MACHO = 9
+    PDF = 10
+    FLASH = 11
+    JAVA = 12
+
+
+class Entry(enum.IntEnum):
+    """What the walker met at a path."""
+
+    FILE = 0
+    ERROR = 1
+    VANISHED = 2
+    SPECIAL = 3
+    SYMLINK = 4
+    EXCLUDED = 5
+    SUBMOUNT = 6
+    PSEUDO = 7
+    STORE = 8
+    SEEN = 9
+
+
+class Switch(enum.IntFlag):
+    """What a scan opens and reports; the first six are the letters of ``kavscanner -e``."""
+
+    PACKED = 1 << 0
+    ARCHIVES = 1 << 1
+    SFX = 1 << 2
+    MAILBASES = 1 << 3
+    MAILPLAIN = 1 << 4
+    HEURISTIC = 1 << 5
+    ALL_MATCH = 1 << 6
+    ALL_MEMBERS = 1 << 7
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One row of the table of outcomes, the same for every interface."""
+
+    word: str  # on a line of output, always the last or last but one
+    exit_code: int  # of kavscanner, when it is the gravest that occurred
+    meaning: str
+
+
+OUTCOMES: dict[Status, Outcome] = {
+    Status.INFECTED: Outcome("INFECTED", 25, "a signature matched"),
+    Status.CUREFAILED: Outcome("CUREFAILED", 25, "infected, and the cure failed"),
+    Status.WARNING: Outcome("WARNING", 21, "unwanted software (PUA. signatures)"),
+    Status.SUSPICIOUS: Outcome("SUSPICION", 20, "a heuristic spoke (Heuristics. names)"),
+    Status.ERROR: Outcome("ERROR", 30, "not or not wholly scanned: a limit, time, or unreadable"),
+    Status.CORRUPTED: Outcome("CORRUPTED", 15, "damaged; what was readable is clean"),
+    Status.PROTECTED: Outcome("PROTECTED", 10, "needs a password; what was readable is clean"),
+    Status.CURED: Outcome("CURED", 5, "was infected, has been cured"),
+    Status.FILTERED: Outcome("FILTERED", 0, "kept out by a filter rule (mail)"),
+    Status.CLEAN: Outcome("OK", 0, "wholly scanned, nothing found"),
+}
+"""Gravest first: with several statuses in one object or one run, the first in this order is the answer."""
+
+REASON_WORDS: dict[Reason, str] = {
+    Reason.DEPTH: "nested too deep",
+    Reason.MEMBERS: "too many members",
+    Reason.BYTES: "unpacks to too much",
+    Reason.SIZE: "too large",
+    Reason.TIME: "time limit",
+    Reason.ENCRYPTED: "encrypted",
+    Reason.DAMAGED: "damaged",
+    Reason.UNREADABLE: "unreadable",
+    Reason.CHANGED: "changed while read",
+    Reason.METHOD: "unknown packing method",
+    Reason.WORKER: "scanning process died",
+    Reason.MATCH: "match table full",
+    Reason.MEMORY: "memory limit",
+}
+
+
+def gravest(statuses: list[Status]) -> Status:
+    """The status that wins when an object or a run has several; CLEAN for none."""
+    present = set(statuses)
+    for status in OUTCOMES:
+        if status in present:
+            return status
+    return Status.CLEAN
+
+
+def status_of_reasons(reasons: Reason) -> Status:
+    """The status that partial coverage alone gives."""
+    if reasons & ~(Reason.ENCRYPTED | Reason.DAMAGED):
+        return Status.ERROR
+    if reasons & Reason.DAMAGED:
+        return Status.CORRUPTED
+    if reasons & Reason.ENCRYPTED:
+        return Status.PROTECTED
+    return Status.CLEAN
+
+
+def status_of_name(name: str) -> Status:
+    """The status that a match of the signature called *name* gives."""
+    if name.startswith("PUA."):
+        return Status.WARNING
+    if name.startswith("Heuristics."):
+        return Status.SUSPICIOUS
+    return Status.INFECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Threat:
+    """One signature that matched, and where."""
+
+    name: str
+    status: Status
+    engine: str
+    member: bytes = b""  # path inside the object, b"" = the object itself
+    offset: int | None = None  # bytes from the start of that layer; None for a hash
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The status line of one member of a container."""
+
+    path: bytes  # names joined with b"/"
+    status: Status
+    reasons: Reason
+    size: int
+    container: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What is known about one path after a scan."""
+
+    path: bytes
+    status: Status
+    reasons: Reason = Reason(0)
+    threats: tuple[Threat, ...] = ()
+    members: tuple[Member, ...] = ()
+    size: int = 0  # bytes
+    scanned: int = 0  # bytes, unpacked members included
+    member_count: int = 0
+    target: Target = Target.ANY
+    format: str = "unknown"
+    sha256: bytes | None = None
+    engine: str = "native"
+    error: str | None = None  # text for ERROR
+    container: bool = False
+    suppressed: bool = False  # a match was lifted by an exception
+    cached: bool = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte and every member was looked at."""
+        return not self.reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """A path that was not scanned and why; ``kind`` is never FILE or ERROR."""
+
+    path: bytes
+    kind: Entry
+
+
+@dataclass(slots=True)
+class Totals:
+    """Counts of one run. Filled by the coordinator, read by reports."""
+
+    files: int = 0  # objects with a verdict, every path counted
+    bytes: int = 0  # bytes of these files
+    scanned: int = 0  # bytes read, members included
+    members: int = 0
+    directories: int = 0
+    seconds: float = 0.0
+    statuses: dict[Status, int] = field(default_factory=dict)
+    reasons: dict[Reason, int] = field(default_factory=dict)
+    entries: dict[Entry, int] = field(default_factory=dict)
+    unopened: int = 0  # containers kept closed by a switch
+    suppressed: int = 0  # objects with a match lifted by an exception
+    worker_deaths: int = 0
+    interrupted: bool = False

@@ -1,0 +1,42 @@
+"""Options of one scan as frozen values: what is walked, how objects are opened, with how many processes.
+
+Made by ``config`` and ``cli`` from files and words; everything below takes these and never a whole configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from kavfs.limits import Limits
+from kavfs.model import Switch
+
+EVERYTHING = (
+    Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WalkOptions:
+    """What is listed. Paths and masks are bytes, as the file system has them."""
+
+    roots: tuple[bytes, ...]
+    recurse: bool = True
+    follow_symlinks: bool = False  # links met inside a root; a root that is a link is always followed
+    one_file_system: bool = False  # True: submounts of a root are reported and not walked
+    exclude_masks: tuple[bytes, ...] = ()  # fnmatch; with b"/" against the path, else against the name
+    exclude_dirs: tuple[bytes, ...] = ()  # the directory and everything below it
+    stores: tuple[tuple[int, int], ...] = ()  # (dev, ino) of our own stores: not entered unless named as a root
+    threads: int = 0  # of each walker; 0 = as many as CPUs are allowed, at most 4
+
+
+@dataclass(frozen=True, slots=True)
+class ScanOptions:
+    """Everything a scan needs besides an image and a report."""
+
+    walk: WalkOptions
+    limits: Limits = field(default_factory=Limits)
+    switches: Switch = EVERYTHING
+    jobs: int = 0  # worker processes; 0 = by cpu.max and memory.max
+    user: str = "nobody"  # whom workers become when started by root
+    stall: float = 30.0  # seconds without progress after which a walker is killed
+    spill_dir: bytes = b"/var/tmp"  # where nameless spill files are made

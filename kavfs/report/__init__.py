@@ -1,0 +1,1 @@
+"""Reports: text lines, JSON lines, lists, the end summary."""

@@ -1,0 +1,1 @@
+"""Scanning: fork server, workers, dispatcher and the job that joins them."""

@@ -1,0 +1,1 @@
+"""Walking: roots to batches of entries with open descriptors."""

@@ -1,0 +1,111 @@
+"""Build: the C core once as a static library, then one extension per native module.
+
+Metadata and dependencies are in pyproject.toml. Environment variables for people who work on the C parts:
+
+    KAVFS_ONLY=walk,match   build only these native modules (quicker while working on one)
+    KAVFS_SANITIZE=1        AddressSanitizer and UndefinedBehaviorSanitizer (make asan)
+    KAVFS_DEBUG=1           -O0 -g and C asserts
+"""
+
+import os
+import subprocess
+from glob import glob
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+CORE = ["common", "source", "type", "hash", "match"]
+INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process")]
+
+FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
+LINK: list[str] = []
+if os.environ.get("KAVFS_DEBUG"):
+    FLAGS += ["-O0", "-g"]
+else:
+    FLAGS += ["-O2", "-g1", "-DNDEBUG", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"]
+if os.environ.get("KAVFS_SANITIZE"):
+    FLAGS += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+    LINK += ["-fsanitize=address,undefined"]
+
+
+def pkg_config(*packages: str) -> dict[str, list[str]]:
+    """Include folders and libraries of system packages; an error names what to install."""
+
+    def ask(option: str, prefix: str) -> list[str]:
+        words = subprocess.run(
+            ["pkg-config", option, *packages], check=True, capture_output=True, text=True
+        ).stdout.split()
+        return [w.removeprefix(prefix) for w in words if w.startswith(prefix)]
+
+    try:
+        return {
+            "include_dirs": ask("--cflags-only-I", "-I"),
+            "libraries": ask("--libs-only-l", "-l"),
+            "library_dirs": ask("--libs-only-L", "-L"),
+        }
+    except (OSError, subprocess.CalledProcessError):
+        raise SystemExit(
+            f"kavfs: system libraries are missing ({', '.join(packages)}); `make system` installs them"
+        ) from None
+
+
+MATCHING = pkg_config("libhs", "libcrypto")
+UNPACKING = pkg_config("libarchive", "gmime-3.0", "libseccomp")
+NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
+
+# module -> (folders with its own C files, uses the core library, system libraries)
+MODULES = {
+    "match": (["match"], True, [MATCHING]),
+    "worker": (["worker", "object"], True, [MATCHING, UNPACKING]),
+    "walk": (["walk"], False, [NOTHING]),
+    "dispatch": (["dispatch"], False, [NOTHING]),
+    "process": (["process"], False, [NOTHING]),
+}
+
+
+def extension(name: str) -> Extension:
+    folders, core, systems = MODULES[name]
+    sources = [f"ext/{name}/{name}.pyx"]
+    for folder in folders:
+        if folder not in CORE:
+            sources += sorted(glob(f"ext/{folder}/*.c"))
+    libraries = [lib for s in systems for lib in s["libraries"]]
+    return Extension(
+        f"kavfs._native.{name}",
+        sources=sources,
+        include_dirs=INCLUDES + [d for s in systems for d in s["include_dirs"]],
+        library_dirs=[d for s in systems for d in s["library_dirs"]],
+        libraries=(["kavcore"] if core else []) + libraries,
+        depends=sorted(glob("ext/*/*.h") + glob("ext/*/*.pxd")),
+        extra_compile_args=FLAGS,
+        extra_link_args=LINK,
+    )
+
+
+only = [w for w in os.environ.get("KAVFS_ONLY", "").split(",") if w]
+wanted = [m for m in MODULES if not only or m in only]
+core_sources = sorted(f for d in CORE for f in glob(f"ext/{d}/*.c"))
+
+setup(
+    libraries=[
+        (
+            "kavcore",
+            {
+                "sources": core_sources,
+                "include_dirs": INCLUDES + MATCHING["include_dirs"],
+                "cflags": FLAGS,
+                "obj_deps": {"": sorted(glob("ext/*/*.h"))},
+            },
+        )
+    ],
+    ext_modules=cythonize(
+        [extension(m) for m in wanted],
+        build_dir="build/cython",
+        compiler_directives={
+            "language_level": "3",
+            "embedsignature": True,
+            "boundscheck": False,
+            "wraparound": False,
+        },
+    ),
+)
