@@ -15,7 +15,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "match"]
-INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process")]
+INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process", "basics")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
 LINK: list[str] = []
@@ -55,6 +55,7 @@ NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 
 # module -> (folders with its own C files, uses the core library, system libraries)
 MODULES = {
+    "basics": (["basics"], True, [MATCHING]),
     "match": (["match"], True, [MATCHING]),
     "worker": (["worker", "object"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], False, [NOTHING]),

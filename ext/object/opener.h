@@ -1,0 +1,48 @@
+/* Opener: takes one container apart and hands its members, one by one, to an unpack sink.
+ *
+ *     begin(name) data(bytes)* end(reasons)      for each member, in the order of the container
+ *
+ * The sink keeps the bytes (memory arena, then spill file), scans the member when it ends - recursively, before end()
+ * returns - and counts everything against the object's budget. Whenever a sink function returns non-zero the opener
+ * stops at once, frees what it holds and returns 0: the budget is used up, the reason is already noted.
+ * An opener never fails the object: what it cannot read it reports with kav_unpack_flag and goes on where it can.
+ */
+#ifndef KAV_OPENER_H
+#define KAV_OPENER_H
+
+#include "kav.h"
+#include "source.h"
+#include "type.h"
+
+typedef struct kav_unpack kav_unpack;
+
+/* What an opener can say of a member beyond its name. */
+enum kav_member_flag {
+    KAV_M_FOLDER = 1u << 0, /* counts as a member, has no bytes */
+    KAV_M_MAILPART = 1u << 1
+};
+
+/* A member begins. name: bytes as the container has them, "" where it has none (the sink then numbers it).
+ * size: as announced, UINT64_MAX = unknown; only a hint. Non-zero: stop. */
+int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t size, uint32_t flags);
+
+/* Bytes of the member. Non-zero: no more bytes of this member are wanted (call end next, then go on). */
+int kav_unpack_data(kav_unpack *u, const void *bytes, size_t len);
+
+/* The member is over; reasons: KAV_R_* that concern it (ENCRYPTED, DAMAGED, METHOD). Scans it. Non-zero: stop. */
+int kav_unpack_end(kav_unpack *u, uint32_t reasons);
+
+/* Something concerns the container itself: KAV_R_ENCRYPTED, DAMAGED, METHOD, UNREADABLE, MEMORY. */
+void kav_unpack_flag(kav_unpack *u, uint32_t reasons);
+
+/* Call now and then where no data flows (long decoding, many headers). Non-zero: time is up, stop. */
+int kav_unpack_tick(kav_unpack *u);
+
+/* Open a container. Returns 0, or -ENOMEM. */
+typedef int (*kav_opener)(const kav_source *source, kav_type type, kav_unpack *u);
+
+int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u); /* archive.c, libarchive */
+int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u);    /* mail.c, GMime: one message */
+int kav_open_mbox(const kav_source *source, kav_type type, kav_unpack *u);    /* mbox.c: each message a member */
+
+#endif
