@@ -6,15 +6,16 @@ BIN     := $(VENV)/bin
 TARGET  ?=
 DEMO    := demo
 STATE   ?=
-FUZZTIME ?= 60
 
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev libpcre2-dev libssl-dev libseccomp-dev \
                    libgmime-3.0-dev python3-dev python3-venv
 TEST_PACKAGES   := clamav clamav-daemon clamav-testfiles zip p7zip-full genisoimage lhasa clang-format
 HEADERS         := libhs libarchive libpcre2-8 libcrypto libseccomp gmime-3.0
+PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
+SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long check format bench fuzz asan clean
+.PHONY: help scan system system-test build test test-long check format bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -26,7 +27,7 @@ scan: build  ## scan a demonstration tree and /usr/bin, or TARGET=/some/folder; 
 	case $$status in 0|5|10|15|20|21|25|30) exit 0;; *) exit $$status;; esac
 
 system:  ## install the system packages that are missing (root), or print the line that does
-	@$(call install_missing,$(SYSTEM_PACKAGES),pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c 'import ensurepip; import sysconfig, os; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")')
+	@$(call install_missing,$(SYSTEM_PACKAGES),$(SYSTEM_CHECK))
 
 system-test:  ## the same for what the tests and benchmarks need besides
 	@$(call install_missing,$(TEST_PACKAGES),dpkg -s $(TEST_PACKAGES))
