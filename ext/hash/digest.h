@@ -20,8 +20,8 @@ typedef struct {
 
 kav_digest *kav_digest_new(void); /* NULL: out of memory or OpenSSL lacks a digest */
 void kav_digest_free(kav_digest *d);
-int kav_digest_start(kav_digest *d, uint32_t kinds);                   /* 0, or -1 */
-int kav_digest_feed(kav_digest *d, const void *data, size_t len);      /* 0, or -1 */
-int kav_digest_finish(kav_digest *d, kav_digests *out);                /* 0, or -1 */
+int kav_digest_start(kav_digest *d, uint32_t kinds);              /* 0, or -1 */
+int kav_digest_feed(kav_digest *d, const void *data, size_t len); /* 0, or -1 */
+int kav_digest_finish(kav_digest *d, kav_digests *out);           /* 0, or -1 */
 
 #endif

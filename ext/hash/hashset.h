@@ -50,7 +50,7 @@ typedef struct {
     uint8_t *table; /* malloc'ed, length bytes: what kav_hashset_open takes */
     uint64_t length;
     uint64_t accepted;
-    uint64_t comments; /* empty and '#' lines */
+    uint64_t comments;           /* empty and '#' lines */
     kav_hashset_reject *rejects; /* malloc'ed; at most 100,000 kept, reject_count counts all */
     uint64_t reject_kept, reject_count;
 } kav_hashset_built;

@@ -1,0 +1,95 @@
+/* A line of a hash database: digest:size:name[:least level[:greatest level]]; size is a number or '*'. */
+#include "hashset_table.h"
+
+#include <string.h>
+
+enum {
+    LINE_MAX_LEN = 8191, /* longer lines are no signatures for ClamAV either */
+    NAME_MAX_LEN = 1023,
+    FIELDS_MAX = 5,
+    LEVEL_OF_ANY_SIZE = 73 /* '*' is only taken with a least level from here on: older engines misread it */
+};
+
+typedef struct {
+    const char *at;
+    size_t len;
+} field;
+
+/* Cut at ':'. The count, FIELDS_MAX + 1 when there are more. */
+static int split(const char *text, size_t len, field *out)
+{
+    const char *end = text + len;
+    for (int n = 0;; n++) {
+        if (n == FIELDS_MAX) return FIELDS_MAX + 1;
+        const char *colon = memchr(text, ':', (size_t)(end - text));
+        out[n].at = text;
+        out[n].len = (size_t)((colon ? colon : end) - text);
+        if (!colon) return n + 1;
+        text = colon + 1;
+    }
+}
+
+static int nibble(unsigned char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int read_digest(field f, kav_hash_line *out)
+{
+    unsigned kind = 0;
+    while (kind < KAV_HASH_KINDS && f.len != 2u * kav_hash_length[kind]) kind++;
+    if (kind == KAV_HASH_KINDS) return 0;
+    out->kind = kind;
+    for (size_t i = 0; i < kav_hash_length[kind]; i++) {
+        int high = nibble((unsigned char)f.at[2 * i]), low = nibble((unsigned char)f.at[2 * i + 1]);
+        if (high < 0 || low < 0) return 0;
+        out->digest[i] = (uint8_t)(high << 4 | low);
+    }
+    return 1;
+}
+
+/* A decimal number up to max. */
+static int read_number(field f, uint64_t max, uint64_t *out)
+{
+    uint64_t value = 0;
+    if (f.len == 0 || f.len > 20) return 0;
+    for (size_t i = 0; i < f.len; i++) {
+        unsigned digit = (unsigned)(unsigned char)f.at[i] - '0';
+        if (digit > 9 || value > (max - digit) / 10) return 0;
+        value = value * 10 + digit;
+    }
+    *out = value;
+    return 1;
+}
+
+static int read_size(field f, kav_hash_line *out)
+{
+    if (f.len == 1 && *f.at == '*') {
+        out->size = KAV_HASHSET_SIZE_ANY;
+        return 1;
+    }
+    return read_number(f, KAV_HASHSET_SIZE_MAX, &out->size) && out->size > 0;
+}
+
+int kav_hash_line_read(const char *text, size_t len, uint32_t level, kav_hash_line *out)
+{
+    field f[FIELDS_MAX];
+    uint64_t least = 0, greatest = UINT32_MAX;
+    if (len && text[len - 1] == '\r') len--;
+    if (len == 0 || *text == '#') return KAV_HL_COMMENT;
+    if (len > LINE_MAX_LEN) return KAV_HW_FIELDS;
+    int n = split(text, len, f);
+    if (n < 3 || n > FIELDS_MAX) return KAV_HW_FIELDS;
+    if (!read_digest(f[0], out)) return KAV_HW_DIGEST;
+    if (!read_size(f[1], out)) return KAV_HW_SIZE;
+    if (f[2].len == 0 || f[2].len > NAME_MAX_LEN || memchr(f[2].at, 0, f[2].len)) return KAV_HW_NAME;
+    if (n > 3 && !read_number(f[3], UINT32_MAX, &least)) return KAV_HW_LEVEL;
+    if (n > 4 && !read_number(f[4], UINT32_MAX, &greatest)) return KAV_HW_LEVEL;
+    if (out->size == KAV_HASHSET_SIZE_ANY && least < LEVEL_OF_ANY_SIZE) return KAV_HW_SIZE;
+    if (level < least || level > greatest) return KAV_HW_LEVEL;
+    out->name = f[2].at;
+    out->name_len = (uint32_t)f[2].len;
+    return KAV_HL_SIGNATURE;
+}
