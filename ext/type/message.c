@@ -1,0 +1,110 @@
+/* Mail: one message, known by its header, or an mbox, known by its "From " line.
+ *
+ * A single telling field at the start is enough when the next line goes on as a header does; otherwise two telling
+ * fields within an unbroken header are asked for. "To: be or not to be" alone is prose.
+ */
+#include "type_parts.h"
+
+#include <strings.h>
+
+enum { LINES_MAX = 200 };
+
+/* The length of "Name" when the line begins with a header field, else 0. */
+static size_t field_name(const uint8_t *line, size_t len)
+{
+    size_t n = 0;
+    while (n < len && n < 77 && line[n] > ' ' && line[n] < 0x7f && line[n] != ':') n++;
+    size_t colon = n;
+    while (colon < len && (line[colon] == ' ' || line[colon] == '\t')) colon++;
+    return n && colon < len && line[colon] == ':' ? n : 0;
+}
+
+static bool one_of(const uint8_t *name, size_t len, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strlen(names[i]) == len && strncasecmp((const char *)name, names[i], len) == 0) return true;
+    return false;
+}
+
+/* Fields that a message may begin with; other texts seldom do. */
+static bool opens_message(const uint8_t *name, size_t len)
+{
+    static const char *const names[] = {
+        "From",
+        "To",
+        "Subject",
+        "Date",
+        "Received",
+        "Return-Path",
+        "Delivered-To",
+        "Message-ID",
+        "Received-SPF",
+        "Envelope-To",
+        "Delivery-Date",
+        "X-Original-To",
+        "X-Envelope-From",
+        "X-UIDL",
+        "X-Apparently-To",
+        "X-Real-To",
+        "X-Sieve",
+        "DKIM-Signature",
+        "ARC-Seal",
+        "X-EVS",
+        "For",
+        "X-Mozilla-Status",
+        "X-Account-Key",
+        "X-Gmail-Received",
+    };
+    return one_of(name, len, names, sizeof names / sizeof *names);
+}
+
+/* Fields of which two make a message. */
+static bool is_telling(const uint8_t *name, size_t len)
+{
+    static const char *const names[] = {
+        "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+        "Cc",           "Bcc",          "Reply-To",
+        "Sender",       "X-Mailer",     "Content-Disposition",
+        "User-Agent",   "References",   "In-Reply-To",
+        "Resent-From",  "Errors-To",    "List-Id",
+    };
+    return opens_message(name, len) || one_of(name, len, names, sizeof names / sizeof *names);
+}
+
+/* Whether the header that begins at from looks like a message's. */
+static bool is_header(const kav_head *h, size_t from, bool at_start)
+{
+    size_t telling = 0, len, next;
+    bool opened = false;
+    for (int line = 0; line < LINES_MAX && from < h->len; line++, from = next) {
+        const uint8_t *p = h->head + from;
+        len = kav_head_line(h, from, &next);
+        if (len == 0) return opened || telling >= 2;
+        if (line && (*p == ' ' || *p == '\t')) continue;
+        size_t name = field_name(p, len);
+        if (!name) return telling >= 2; /* a header that breaks off: mail readers show the rest as the body */
+        if (line == 0) opened = at_start && opens_message(p, name);
+        telling += is_telling(p, name);
+        if (telling >= 3) return true;
+    }
+    return telling >= 2 || (opened && h->len < h->size);
+}
+
+enum kav_format kav_type_message(const kav_head *h)
+{
+    size_t at = KAV_HEAD_AT(h, 0, "\xef\xbb\xbf") ? 3 : 0, next;
+    if (at >= h->len) return KAV_FMT_UNKNOWN;
+    bool from_line = KAV_HEAD_AT(h, at, "From "), quoted = KAV_HEAD_AT(h, at, ">From ");
+    if (from_line || quoted) {
+        kav_head_line(h, at, &next);
+        size_t following, len = kav_head_line(h, next, &following);
+        if (next < h->len && (field_name(h->head + next, len) || KAV_HEAD_AT(h, next, ">From ")))
+            return from_line ? KAV_FMT_MBOX : KAV_FMT_MAIL;
+        return KAV_FMT_UNKNOWN;
+    }
+    if (KAV_HEAD_AT(h, at, "Hi. This is the qmail-send")) return KAV_FMT_MAIL;
+    bool at_start = true;
+    for (int blank = 0; blank < 16 && at < h->len && (h->head[at] == '\n' || h->head[at] == '\r'); blank++, at++)
+        at_start = false;
+    return is_header(h, at, at_start) ? KAV_FMT_MAIL : KAV_FMT_UNKNOWN;
+}
