@@ -1,6 +1,5 @@
 /* Formats that are known by their bytes. A magic number that is also a word ("PK", "BZh", "MZ", "BM") needs a second
  * sign: a container that is none costs an attempt and could make a clean text Corrupted. */
-#define _GNU_SOURCE
 #include "type_parts.h"
 
 static uint16_t le16(const uint8_t *p)
@@ -291,7 +290,10 @@ static bool is_tar(const kav_head *h)
 static bool is_pdf(const kav_head *h)
 {
     size_t near = h->len < KAV_TYPE_NEAR ? h->len : KAV_TYPE_NEAR;
-    return memmem(h->head, near, "%PDF-", 5) != NULL;
+    const uint8_t *p = h->head, *end = h->head + near;
+    for (; (p = memchr(p, '%', (size_t)(end - p))); p++)
+        if (end - p >= 5 && memcmp(p, "%PDF-", 5) == 0) return true;
+    return false;
 }
 
 static bool is_iso(const kav_head *h)

@@ -19,56 +19,59 @@ static size_t field_name(const uint8_t *line, size_t len)
     return n && colon < len && line[colon] == ':' ? n : 0;
 }
 
-static bool one_of(const uint8_t *name, size_t len, const char *const *names, size_t count)
+/* Whether name is one of the words, which stand with one blank after each. */
+static bool one_of(const uint8_t *name, size_t len, const char *words)
 {
-    for (size_t i = 0; i < count; i++)
-        if (strlen(names[i]) == len && strncasecmp((const char *)name, names[i], len) == 0) return true;
+    for (const char *word = words; *word; word = strchr(word, ' ') + 1)
+        if (strncasecmp((const char *)name, word, len) == 0 && word[len] == ' ') return true;
     return false;
 }
 
-/* Fields that a message may begin with; other texts seldom do. */
-static bool opens_message(const uint8_t *name, size_t len)
+/* Fields that a message may begin with and other texts seldom do, by their initials. */
+static const char *opening_fields(uint8_t initial)
 {
-    static const char *const names[] = {
-        "From",
-        "To",
-        "Subject",
-        "Date",
-        "Received",
-        "Return-Path",
-        "Delivered-To",
-        "Message-ID",
-        "Received-SPF",
-        "Envelope-To",
-        "Delivery-Date",
-        "X-Original-To",
-        "X-Envelope-From",
-        "X-UIDL",
-        "X-Apparently-To",
-        "X-Real-To",
-        "X-Sieve",
-        "DKIM-Signature",
-        "ARC-Seal",
-        "X-EVS",
-        "For",
-        "X-Mozilla-Status",
-        "X-Account-Key",
-        "X-Gmail-Received",
-    };
-    return one_of(name, len, names, sizeof names / sizeof *names);
+    switch (initial | 0x20) {
+    case 'a': return "ARC-Seal ";
+    case 'd': return "Date Delivered-To Delivery-Date DKIM-Signature ";
+    case 'e': return "Envelope-To ";
+    case 'f': return "From For ";
+    case 'm': return "Message-ID ";
+    case 'r': return "Received Return-Path Received-SPF ";
+    case 's': return "Subject ";
+    case 't': return "To ";
+    case 'x':
+        return "X-Original-To X-Envelope-From X-UIDL X-Apparently-To X-Real-To X-Sieve X-EVS X-Mozilla-Status "
+               "X-Account-Key X-Gmail-Received ";
+    default: return "";
+    }
 }
 
-/* Fields of which two make a message. */
+/* More fields, of which two of any kind make a message. */
+static const char *other_fields(uint8_t initial)
+{
+    switch (initial | 0x20) {
+    case 'b': return "Bcc ";
+    case 'c': return "Cc Content-Type Content-Transfer-Encoding Content-Disposition ";
+    case 'e': return "Errors-To ";
+    case 'i': return "In-Reply-To ";
+    case 'l': return "List-Id ";
+    case 'm': return "MIME-Version ";
+    case 'r': return "Reply-To References Resent-From ";
+    case 's': return "Sender ";
+    case 'u': return "User-Agent ";
+    case 'x': return "X-Mailer ";
+    default: return "";
+    }
+}
+
+static bool opens_message(const uint8_t *name, size_t len)
+{
+    return one_of(name, len, opening_fields(*name));
+}
+
 static bool is_telling(const uint8_t *name, size_t len)
 {
-    static const char *const names[] = {
-        "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
-        "Cc",           "Bcc",          "Reply-To",
-        "Sender",       "X-Mailer",     "Content-Disposition",
-        "User-Agent",   "References",   "In-Reply-To",
-        "Resent-From",  "Errors-To",    "List-Id",
-    };
-    return opens_message(name, len) || one_of(name, len, names, sizeof names / sizeof *names);
+    return opens_message(name, len) || one_of(name, len, other_fields(*name));
 }
 
 /* Whether the header that begins at from looks like a message's. */
@@ -87,7 +90,7 @@ static bool is_header(const kav_head *h, size_t from, bool at_start)
         telling += is_telling(p, name);
         if (telling >= 3) return true;
     }
-    return telling >= 2 || (opened && h->len < h->size);
+    return telling >= 2;
 }
 
 enum kav_format kav_type_message(const kav_head *h)

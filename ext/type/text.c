@@ -6,7 +6,7 @@
 #define _GNU_SOURCE
 #include "type_parts.h"
 
-#include <strings.h>
+enum { TEXT_BLOCK = 64, UU_LOOK = 2048 };
 
 /* 0x07 BEL .. 0x0d CR and ESC stand in texts; other controls and DEL do not. */
 static bool is_control(unsigned c)
@@ -14,33 +14,27 @@ static bool is_control(unsigned c)
     return (c < 0x20 && !(c >= 0x07 && c <= 0x0d) && c != 0x1b) || c == 0x7f;
 }
 
-/* True when none of the 8 bytes is below 0x20 or 0x7f: most text passes here without a look at single bytes. */
-static bool eight_clean(const uint8_t *p)
+/* A fixed number of bytes without a branch inside: compilers make vector code of this loop. */
+static bool block_is_text(const uint8_t *p)
 {
-    const uint64_t ones = 0x0101010101010101ull, highs = 0x8080808080808080ull;
-    uint64_t v;
-    memcpy(&v, p, 8);
-    uint64_t below = (v - ones * 0x20) & ~v & highs;
-    uint64_t del = v ^ ones * 0x7f;
-    return !(below | ((del - ones) & ~del & highs));
+    uint8_t bad = 0;
+    for (int i = 0; i < TEXT_BLOCK; i++) {
+        uint8_t c = p[i];
+        bad |= (uint8_t)((c < 0x20) & ((uint8_t)(c - 0x07) > 6) & (c != 0x1b)) | (uint8_t)(c == 0x7f);
+    }
+    return !bad;
 }
 
 static bool bytes_are_text(const uint8_t *p, size_t len)
 {
-    size_t i = 0;
-    while (i < len) {
-        if (len - i >= 8 && eight_clean(p + i)) {
-            i += 8;
-            continue;
-        }
-        size_t stop = len - i < 8 ? len : i + 8;
-        for (; i < stop; i++)
-            if (is_control(p[i])) return false;
-    }
+    for (; len >= TEXT_BLOCK; p += TEXT_BLOCK, len -= TEXT_BLOCK)
+        if (!block_is_text(p)) return false;
+    for (; len; p++, len--)
+        if (is_control(*p)) return false;
     return true;
 }
 
-/* Units from from on; no control characters and no swapped mark. */
+/* No control characters and no swapped mark. */
 static bool units_are_text(const uint8_t *p, size_t len, bool big)
 {
     for (size_t i = 2; i + 1 < len; i += 2) {
@@ -148,23 +142,23 @@ static bool is_base64_line(const uint8_t *line, size_t len)
     return true;
 }
 
-/* "begin 644 name" and a line of data below it. Prose such as "begin 100 words" has no such second line. */
+/* Whether "begin 644 name" stands at at, and below it a line of data. Prose such as "begin 100 words" has none. */
+static bool is_uu_begin(const kav_head *h, size_t at)
+{
+    bool base64 = KAV_HEAD_AT(h, at, "begin-base64 ");
+    if (!base64 && !KAV_HEAD_AT(h, at, "begin ")) return false;
+    size_t next, after, end = at + kav_head_line(h, at, &next), mode = at + (base64 ? 13 : 6), stop = mode;
+    while (stop < end && h->head[stop] >= '0' && h->head[stop] <= '7') stop++;
+    if (stop - mode < 3 || stop - mode > 6 || stop + 1 >= end || h->head[stop] != ' ' || next >= h->len) return false;
+    size_t data = kav_head_line(h, next, &after);
+    return base64 ? is_base64_line(h->head + next, data) : is_uu_line(h->head + next, data);
+}
+
 static bool is_uu(const kav_head *h)
 {
-    enum { LOOK = 8192 };
-    size_t len, next;
-    for (size_t at = 0; at < h->len && at < LOOK; at = next) {
-        len = kav_head_line(h, at, &next);
-        bool base64 = KAV_HEAD_AT(h, at, "begin-base64 ");
-        size_t mode = at + (base64 ? 13 : 6);
-        if (!base64 && !KAV_HEAD_AT(h, at, "begin ")) continue;
-        size_t digits = 0;
-        while (mode + digits < at + len && h->head[mode + digits] >= '0' && h->head[mode + digits] <= '7') digits++;
-        if (digits < 3 || digits > 6 || mode + digits + 1 >= at + len || h->head[mode + digits] != ' ') continue;
-        size_t after, data = kav_head_line(h, next, &after);
-        const uint8_t *line = h->head + next;
-        if (next < h->len && (base64 ? is_base64_line(line, data) : is_uu_line(line, data))) return true;
-    }
+    const uint8_t *p = h->head, *end = h->head + (h->len < UU_LOOK ? h->len : UU_LOOK);
+    for (; (p = memmem(p, (size_t)(end - p), "begin", 5)); p += 5)
+        if ((p == h->head || p[-1] == '\n') && is_uu_begin(h, (size_t)(p - h->head))) return true;
     return false;
 }
 
