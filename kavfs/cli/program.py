@@ -1,0 +1,47 @@
+"""Program: what is the same for every program of ours: words in as bytes, messages, the exit code out."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from kavfs.errors import KavfsError, SystemFailure
+from kavfs.report.names import shown_text
+
+FAILED = SystemFailure.exit_code
+
+
+def run_program(name: str, program: Callable[[Sequence[bytes]], int]) -> int:
+    """Runs *program* with the command line's words and returns its exit code; errors become one line each."""
+    try:
+        return program([os.fsencode(word) for word in sys.argv[1:]])
+    except KavfsError as error:
+        say(name, str(error))
+        return error.exit_code
+    except KeyboardInterrupt:
+        say(name, "interrupted")
+        return FAILED
+    except BrokenPipeError:
+        return FAILED  # whoever read our output has gone; there is nobody to tell
+    except Exception:
+        import traceback  # only a defect of ours pays for it
+
+        say(name, f"a defect in kavfs stopped the program:\n{traceback.format_exc()}", escape=False)
+        return FAILED
+
+
+def say(name: str, text: str, escape: bool = True) -> None:
+    """One line on standard error. If nobody listens there, there is no other place to complain."""
+    line = f"{name}: {shown_text(text) if escape else text}\n"
+    try:
+        os.write(2, line.encode("utf-8", "backslashreplace"))
+    except OSError:
+        return
+
+
+def put(text: str) -> None:
+    """Text of our own (help, version, answers) on standard output."""
+    data = memoryview(text.encode("utf-8", "backslashreplace"))
+    while data:
+        data = data[os.write(1, data) :]

@@ -1,0 +1,156 @@
+"""Reports: all the places a run of kavscanner writes to, opened before the scan begins.
+
+A place that cannot be opened is an error at the start: a report that was asked for must not be missing at the end. One
+that fails later costs one line and the exit code of an error, never the scan.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+
+from kavfs.cli.program import say
+from kavfs.cli.request import Request
+from kavfs.errors import KavfsError, UsageError
+from kavfs.model import OUTCOMES, Status, Totals, gravest
+from kavfs.ports import Image, Report
+from kavfs.report.lines import Show
+from kavfs.report.lists import LETTERS, ListReport
+from kavfs.report.many import Many
+from kavfs.report.output import Output, open_output
+from kavfs.report.progress import Progress
+from kavfs.report.sinks import FileSink, Sink, StreamSink
+from kavfs.report.summary import Signatures
+from kavfs.report.text import BANNER, TextReport
+
+
+class Reports:
+    """Opens outputs; begin() makes the report for the job; afterwards exit_code() is the program's answer."""
+
+    def __init__(self, request: Request, program: str) -> None:
+        self._request = request
+        self._program = program
+        self._stop: Callable[[], None] | None = None
+        self._failed = False
+        self._pipe_closed = False
+        self._begun = False
+        self.progress: Progress | None = None
+        self._screen: StreamSink | None = None
+        self._log: Sink | None = None
+        self._json: Output | None = None
+        self._lists: list[ListReport] = []
+        self._open_files()
+        self._open_terminal()
+
+    @property
+    def wants_members(self) -> bool:
+        """Whether some report names the clean members of containers."""
+        s = self._request.settings
+        screen = self._screen is not None and s.display_ok and not s.display_containers_only
+        log = self._log is not None and self._log.wants("A") and s.report_ok and not s.report_containers_only
+        return screen or log or (self._json is not None and s.report_ok and not s.report_containers_only)
+
+    def begin(self, image: Image) -> Report:
+        """The report of a scan with *image*; banners and start records are written now."""
+        s = self._request.settings
+        roots = self._request.roots
+        self._begun = True
+        signatures = Signatures(image.signature_count, image.newest, image.demonstration, image.generation)
+        reports: list[Report] = []
+        if self._screen is not None:
+            show = Show(s.display_ok, s.display_containers_only, s.display_objects_only)
+            reports.append(TextReport(self._screen, show, signatures, roots, self._message))
+        if self._log is not None:
+            show = Show(s.report_ok, s.report_containers_only, s.report_objects_only)
+            reports.append(TextReport(self._log, show, signatures, roots))
+        reports += self._lists
+        if self._json is not None:
+            from kavfs.report.json_lines import JsonReport  # only whoever asks for JSON pays for it
+
+            members = s.report_ok and not s.report_containers_only
+            # Last: its summary record holds the exit code, which the failure of another report may change.
+            reports.append(JsonReport(self._json, signatures, roots, self.exit_code, s.report_ok, members))
+        return Many(reports)
+
+    def fatal(self, error: KavfsError) -> None:
+        """Tells the report file, and readers of JSON, why there is no result; the caller tells standard error."""
+        self._hide_progress()
+        if self._log is not None:
+            if not self._begun:
+                self._log.banner(BANNER.encode())
+            self._log.line("F", str(error).encode("utf-8", "backslashreplace"))
+            self._log.close()
+        if self._json is not None:
+            from kavfs.report.json_lines import write_failure  # as above
+
+            write_failure(self._json, str(error), error.exit_code)
+            self._json.close()
+
+    def on_closed_pipe(self, stop: Callable[[], None]) -> None:
+        """*stop* is called when nobody reads any more and nothing else is written."""
+        self._stop = stop
+        if self._pipe_closed:
+            stop()
+
+    def exit_code(self, totals: Totals) -> int:
+        """The gravest that occurred; an interrupted scan and a lost report count as an error."""
+        statuses = [status for status, number in totals.statuses.items() if number]
+        if totals.interrupted or self._failed:
+            statuses.append(Status.ERROR)
+        return OUTCOMES[gravest(statuses)].exit_code
+
+    def _open_files(self) -> None:
+        s = self._request.settings
+        if s.report_file == b"syslog":
+            from kavfs.report.system_log import SyslogSink  # only whoever logs there pays for it
+
+            self._log = SyslogSink(self._program, s.report_level)
+        elif s.report_file:
+            output = self._open(s.report_file, s.report_append, s.report_mode)
+            self._log = FileSink(output, s.report_level, s.date_format, s.time_format)
+        for letter, path in self._request.lists:
+            self._lists.append(ListReport(self._open(path), LETTERS[letter]))
+        if self._request.json == b"-":
+            self._json = Output(1, "standard output", self._lost, owned=False)
+        elif self._request.json:
+            self._json = self._open(self._request.json)
+
+    def _open(self, path: bytes, append: bool = False, mode: int = 0o600) -> Output:
+        try:
+            return open_output(path, self._lost, append, mode)
+        except OSError as error:
+            why = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
+            why = "is a FIFO that nobody reads" if error.errno == errno.ENXIO else why
+            raise UsageError(f"cannot write {path.decode('utf-8', 'backslashreplace')}: {why}") from None
+
+    def _open_terminal(self) -> None:
+        if self._request.quiet:
+            return
+        if self._request.settings.display_progress and os.isatty(2):
+            self.progress = Progress(Output(2, "standard error", self._no_progress, owned=False))
+        if self._request.json != b"-":
+            output = Output(1, "standard output", self._lost, owned=False)
+            self._screen = StreamSink(output, os.isatty(1), self._hide_progress)
+
+    def _lost(self, output: Output, error: OSError) -> None:
+        """A report can no longer be written."""
+        if error.errno == errno.EPIPE and output.fd == 1:
+            self._pipe_closed = True
+            if self._stop is not None and not (self._log or self._lists or self._request.json not in (b"", b"-")):
+                self._stop()
+            return
+        self._failed = True
+        self._hide_progress()
+        say(self._program, f"cannot write {output.name}: {error.strerror}; the scan goes on without it")
+
+    def _no_progress(self, output: Output, error: OSError) -> None:
+        self.progress = None
+
+    def _hide_progress(self) -> None:
+        if self.progress is not None:
+            self.progress.hide()
+
+    def _message(self, text: str) -> None:
+        self._hide_progress()
+        say(self._program, text)

@@ -1,0 +1,275 @@
+"""Request: what one run of kavscanner shall do, from the configuration file and the command line together.
+
+    request = read_request(words)
+
+Options win over the configuration whatever their order. Nothing is touched here but the files that are named to be
+read (configuration, lists of paths); whether a path exists is the walker's to say.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from kavfs.cli.arguments import Given, parse
+from kavfs.config import values
+from kavfs.config.settings import Settings
+from kavfs.errors import UsageError
+from kavfs.limits import Limits
+from kavfs.model import Switch
+from kavfs.options import ScanOptions, WalkOptions
+from kavfs.report.names import shown_text
+
+_LETTERS = {
+    "p": Switch.PACKED,
+    "a": Switch.ARCHIVES,
+    "s": Switch.SFX,
+    "b": Switch.MAILBASES,
+    "m": Switch.MAILPLAIN,
+    "e": Switch.HEURISTIC,
+}
+_SHOW = {"n": "ok", "p": "progress", "c": "containers_only", "o": "objects_only"}
+
+
+@dataclass(slots=True)
+class Request:
+    """Filled by read_request, only read afterwards."""
+
+    settings: Settings = field(default_factory=Settings)
+    limits: Limits = field(default_factory=Limits)
+    task: str = "scan"  # or "version", "help"
+    roots: tuple[bytes, ...] = ()  # absolute; none at all when a list of paths was empty
+    databases: tuple[bytes, ...] = ()
+    state: bytes = b""  # b"" = the usual place
+    lists: list[tuple[str, bytes]] = field(default_factory=list)  # letter of -p, file
+    path_lists: list[tuple[bytes, bytes]] = field(default_factory=list)  # file, what its names end with
+    json: bytes = b""
+    quiet: bool = False
+    jobs: int = 0
+    all_match: bool = False
+
+    def scan_options(self, stores: tuple[tuple[int, int], ...], all_members: bool) -> ScanOptions:
+        """What the scan is given. *stores* are our own folders, which a walker does not enter."""
+        settings = self.settings
+        switches = settings.switches
+        switches |= Switch.ALL_MATCH if self.all_match else Switch(0)
+        switches |= Switch.ALL_MEMBERS if all_members else Switch(0)
+        walk = WalkOptions(
+            roots=self.roots,
+            recurse=settings.recursion,
+            follow_symlinks=settings.follow_symlinks,
+            one_file_system=settings.local_fs,
+            exclude_masks=settings.exclude_masks,
+            exclude_dirs=settings.exclude_dirs,
+            stores=stores,
+        )
+        return ScanOptions(walk, self.limits, switches, jobs=self.jobs, spill_dir=settings.temp)
+
+
+def read_request(words: Sequence[bytes]) -> Request:
+    """The request that *words* (without the program's name) and the configuration make; UsageError or ConfigError."""
+    given, paths = parse(words)
+    request = Request()
+    for one in given:
+        if one.option.name in ("version", "help"):
+            request.task = one.option.name
+            return request
+    request.settings = _configuration([one.value for one in given if one.option.name == "config"])
+    if request.settings.databases:
+        request.databases = (request.settings.databases,)
+    named = tuple(absolute(one.value) for one in given if one.option.name == "databases")
+    request.databases = named or request.databases
+    for one in given:
+        try:
+            _APPLY[one.option.name](request, one)
+        except ValueError as error:
+            raise UsageError(f"option {one.typed}: {shown_text(str(error))}") from None
+    request.roots = _roots(request, paths)
+    return request
+
+
+def absolute(path: bytes) -> bytes:
+    """*path* from the root, without "." and doubled slashes. ".." stays: behind a link it is not what it seems."""
+    joined = path if path.startswith(b"/") else _here() + b"/" + path
+    return b"/" + b"/".join(part for part in joined.split(b"/") if part not in (b"", b"."))
+
+
+def _here() -> bytes:
+    try:
+        return os.getcwdb()
+    except OSError as error:
+        raise UsageError(f"the current directory cannot be found: {error.strerror}") from None
+
+
+def _configuration(named: list[bytes]) -> Settings:
+    """The settings of the file named last, or of the usual one if it is there."""
+    path = absolute(named[-1]) if named else _usual_configuration()
+    if not named and not os.path.lexists(path):
+        return Settings()
+    from kavfs.config.load import load  # most runs have no configuration file and need not wait for its reader
+
+    return load(path)
+
+
+def _usual_configuration() -> bytes:
+    if os.geteuid() == 0:
+        return b"/etc/kavfs/kavfs.conf"
+    folder = os.environb.get(b"XDG_CONFIG_HOME") or os.path.expanduser(b"~/.config")
+    return os.path.join(folder, b"kavfs/kavfs.conf")
+
+
+def _roots(request: Request, paths: list[bytes]) -> tuple[bytes, ...]:
+    for path, end in request.path_lists:
+        paths = paths + _names_in(path, end)
+    if not paths and not request.path_lists:
+        paths = [_here()]
+    if b"" in paths:
+        raise UsageError("a path is empty")
+    return tuple(absolute(path) for path in paths)
+
+
+def _names_in(path: bytes, end: bytes) -> list[bytes]:
+    try:
+        with open(0 if path == b"-" else path, "rb", closefd=path != b"-") as file:
+            names = file.read().split(end)
+    except OSError as error:
+        raise UsageError(f"list of paths {_shown(path)}: {error.strerror}") from None
+    if any(b"\0" in name for name in names):
+        raise UsageError(f"list of paths {_shown(path)}: a name holds a NUL byte; --files0-from reads such lists")
+    return [name for name in names if name]
+
+
+def _shown(value: bytes) -> str:
+    return shown_text(value.decode("utf-8", "surrogateescape"))
+
+
+# ---- one function for each option that is more than setting a field ----
+
+
+def _set(request: Request, **changes: object) -> None:
+    request.settings = replace(request.settings, **changes)  # type: ignore[arg-type]  # names and values stand below
+
+
+def _engine_switches(request: Request, given: Given) -> None:
+    switches = request.settings.switches
+    for letter in _shown(given.value):
+        switch = _LETTERS.get(letter.lower())
+        if switch is None:
+            raise ValueError(f"there is no letter {letter}; the letters are P A S B M E")
+        switches = switches | switch if letter.isupper() else switches & ~switch
+    _set(request, switches=switches)
+
+
+def _show_letters(request: Request, given: Given) -> None:
+    place = given.option.name.removesuffix("_letters")
+    for letter in _shown(given.value):
+        what = _SHOW.get(letter.lower())
+        if what is None:
+            raise ValueError(f"there is no letter {letter}; the letters are N P C O")
+        if (place, what) != ("report", "progress"):  # accepted: a report never shows progress
+            _set(request, **{f"{place}_{what}": letter.isupper()})
+
+
+def _action(request: Request, given: Given) -> None:
+    if given.value in (b"1", b"2", b"3", b"4"):
+        raise UsageError(f"option -i{_shown(given.value)}: not available yet; -i0 reports only")
+    if given.value != b"0":
+        raise ValueError(f"'{_shown(given.value)}' is not one of 0 1 2 3 4")
+
+
+def _engine(request: Request, given: Given) -> None:
+    if given.value in (b"clamav", b"clamd", b"yara", b"chain"):
+        raise UsageError(f"option --engine: {_shown(given.value)} is not available yet; 'native' is")
+    if given.value != b"native":
+        raise ValueError(f"there is no engine {_shown(given.value)}; 'native' is the only one so far")
+
+
+def _report_file(request: Request, given: Given) -> None:
+    _set(request, report_file=given.value if given.value == b"syslog" else absolute(given.value))
+
+
+def _exclude_dir(request: Request, given: Given) -> None:
+    _set(request, exclude_dirs=(*request.settings.exclude_dirs, absolute(given.value)))
+
+
+def _exclude_mask(request: Request, given: Given) -> None:
+    _set(request, exclude_masks=(*request.settings.exclude_masks, given.value))
+
+
+def _jobs(request: Request, given: Given) -> None:
+    request.jobs = values.whole(_shown(given.value), 0, 1024)
+
+
+def _level(request: Request, given: Given) -> None:
+    _set(request, report_level=values.whole(_shown(given.value), 0, 9))
+
+
+def _limit(name: str, read: Callable[[str], object]) -> Callable[[Request, Given], None]:
+    def apply(request: Request, given: Given) -> None:
+        request.limits = replace(request.limits, **{name: read(_shown(given.value))})  # type: ignore[arg-type]
+
+    return apply
+
+
+def _setting(**changes: object) -> Callable[[Request, Given], None]:
+    return lambda request, given: _set(request, **changes)
+
+
+def _field(name: str, value: Callable[[Given], object]) -> Callable[[Request, Given], None]:
+    return lambda request, given: setattr(request, name, value(given))
+
+
+def _whole(text: str) -> int:
+    return values.whole(text, 1, 0xFFFF_FFFF)
+
+
+def _positive_size(text: str) -> int:
+    number = values.size(text)
+    if number == 0:
+        raise ValueError("0 would leave out everything; give a size")
+    return number
+
+
+def _positive_time(text: str) -> float:
+    seconds = values.duration(text)
+    if seconds <= 0:
+        raise ValueError("the time must be longer than nothing")
+    return seconds
+
+
+_APPLY: dict[str, Callable[[Request, Given], None]] = {
+    "engine_switches": _engine_switches,
+    "recursion": _setting(recursion=True),
+    "no_recursion": _setting(recursion=False),
+    "action": _action,
+    "report_file": _report_file,
+    "report_level": _level,
+    "report_letters": _show_letters,
+    "display_letters": _show_letters,
+    "list": lambda request, given: request.lists.append((given.kind, absolute(given.value))),
+    "files_from": lambda request, given: request.path_lists.append((given.value, b"\n")),
+    "files0_from": lambda request, given: request.path_lists.append((given.value, b"\0")),
+    "config": lambda request, given: None,  # read before all others
+    "quiet": _field("quiet", lambda given: True),
+    "local": _setting(local_fs=True),
+    "no_symlinks": _setting(follow_symlinks=False),
+    "follow_symlinks": _setting(follow_symlinks=True),
+    "accepted": lambda request, given: None,
+    "exclude_mask": _exclude_mask,
+    "exclude_dir": _exclude_dir,
+    "json": _field("json", lambda given: given.value if given.value == b"-" else absolute(given.value)),
+    "progress": _setting(display_progress=True),
+    "no_progress": _setting(display_progress=False),
+    "engine": _engine,
+    "databases": lambda request, given: None,  # read before all others
+    "state": _field("state", lambda given: absolute(given.value)),
+    "jobs": _jobs,
+    "all_match": _field("all_match", lambda given: True),
+    "max_file_size": _limit("max_file_size", values.size),
+    "max_member_size": _limit("max_member_size", _positive_size),
+    "max_unpacked": _limit("max_unpacked", _positive_size),
+    "max_depth": _limit("max_depth", _whole),
+    "max_members": _limit("max_members", _whole),
+    "time_limit": _limit("time_base", _positive_time),
+}

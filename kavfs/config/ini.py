@@ -1,0 +1,71 @@
+"""Lines of a configuration file: sections, keys, values, each with the number of its line.
+
+The format is the product's: ``[section]``, ``Name=value``, comments on lines of their own beginning with ``#`` or
+``;``. Names are compared without regard to case, because plain INI libraries, with which consoles load and save the
+file, change it. Values are bytes and taken whole: no quotes, no continuation lines, no comments behind a value (a path
+may hold any of these characters).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kavfs.errors import ConfigError
+
+_SIZE_MAX = 4 << 20  # bytes; a configuration is never that large, /dev/zero is
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One ``Name=value`` as it stands in the file."""
+
+    section: str
+    key: str
+    value: bytes
+    place: str  # file:line, for messages
+
+
+def file_name(path: bytes) -> str:
+    """*path* for a message."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def read_entries(path: bytes) -> list[Entry]:
+    """All entries of the file, in order; ConfigError with file and line when something cannot be understood."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(_SIZE_MAX + 1)
+    except OSError as error:
+        raise ConfigError(f"configuration {file_name(path)}: {error.strerror}") from None
+    if len(data) > _SIZE_MAX or b"\0" in data:
+        raise ConfigError(f"configuration {file_name(path)}: not a text file of sections and keys")
+    return list(parse(data, file_name(path)))
+
+
+def parse(data: bytes, name: str) -> Iterator[Entry]:
+    """The entries of *data*; *name* is the file's name in messages."""
+    section = ""
+    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
+        line = raw.strip()
+        place = f"{name}:{number}"
+        if not line or line[:1] in (b"#", b";"):
+            continue
+        if line[:1] == b"[":
+            if line[-1:] != b"]" or not line[1:-1].strip():
+                raise ConfigError(f"{place}: a section is written [name]")
+            section = _text(line[1:-1], place)
+            continue
+        key, equals, value = line.partition(b"=")
+        if not equals or not key.strip():
+            raise ConfigError(f"{place}: neither [section] nor Name=value: {file_name(line[:60])}")
+        if not section:
+            raise ConfigError(f"{place}: {file_name(key.strip())} stands before the first [section]")
+        yield Entry(section, _text(key, place), value.strip(), place)
+
+
+def _text(word: bytes, place: str) -> str:
+    try:
+        return word.strip().decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{place}: the name {file_name(word)} is not UTF-8") from None

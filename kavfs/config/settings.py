@@ -1,0 +1,38 @@
+"""Settings of kavscanner: what the configuration file can say, as one frozen value with the product's defaults.
+
+The command line starts from this value and replaces fields; nothing below ``cli`` ever sees it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kavfs.model import Switch
+from kavfs.options import EVERYTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One field per key of the sections [path], [locale], [options] and [scanner.*]."""
+
+    databases: bytes = b""  # folder or image; b"" = the places that kavfs.signatures knows
+    temp: bytes = b"/var/tmp"
+    date_format: str = "%d-%m-%Y"
+    time_format: str = "%H:%M:%S"
+    exclude_dirs: tuple[bytes, ...] = ()
+    exclude_masks: tuple[bytes, ...] = ()
+    switches: Switch = EVERYTHING
+    recursion: bool = True
+    local_fs: bool = False
+    follow_symlinks: bool = False
+    report_file: bytes = b""  # b"" = no report; b"syslog" = to syslog
+    report_level: int = 4
+    report_append: bool = True
+    report_mode: int = 0o600  # of a report file that is made
+    report_ok: bool = True
+    report_objects_only: bool = False
+    report_containers_only: bool = False
+    display_ok: bool = True
+    display_progress: bool = True
+    display_objects_only: bool = False
+    display_containers_only: bool = False

@@ -1,0 +1,81 @@
+"""Values as administrators write them: switches, sizes, durations, lists.
+
+Each function takes text and returns the value, or raises ValueError with words that fit behind the name of the key or
+option ("ShowOk: " + str(error)).
+"""
+
+from __future__ import annotations
+
+import time
+
+_SIZE_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
+_TIME_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_SIZE_MAX = 1 << 62  # what a signed 64-bit file offset can still add to
+
+
+def boolean(text: str) -> bool:
+    """yes, no, true, false in any case. An empty value is no: the product's consoles write it so."""
+    word = text.lower()
+    if word in ("yes", "true"):
+        return True
+    if word in ("no", "false", ""):
+        return False
+    raise ValueError(f"'{text}' is neither yes nor no")
+
+
+def whole(text: str, least: int, most: int) -> int:
+    """A whole number from *least* to *most*."""
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
+        raise ValueError(f"'{text}' is not a whole number from {least} to {most}")
+    return int(text)
+
+
+def size(text: str) -> int:
+    """Bytes: 4096, 10k, 10M, 10MiB, 1.5GiB. Every unit is a power of 1024, as with ls and dd."""
+    number, unit = _split(text)
+    unit = unit.lower().removesuffix("b").removesuffix("i")
+    if unit not in _SIZE_UNITS or number * (1 << _SIZE_UNITS[unit]) > _SIZE_MAX:
+        raise ValueError(f"'{text}' is not a size (examples: 4096, 10MiB, 2G)")
+    return int(number * (1 << _SIZE_UNITS[unit]))
+
+
+def duration(text: str) -> float:
+    """Seconds: 90, 90s, 250ms, 5m, 2h, 1d."""
+    number, unit = _split(text)
+    if unit.lower() not in _TIME_UNITS or number * _TIME_UNITS[unit.lower()] > 365 * 86400:
+        raise ValueError(f"'{text}' is not a duration (examples: 90s, 5m, 2h)")
+    return number * _TIME_UNITS[unit.lower()]
+
+
+def octal_mode(text: str) -> int:
+    """Permission bits of a file, written as chmod takes them."""
+    if not 3 <= len(text) <= 4 or not set(text) <= set("01234567") or int(text, 8) > 0o777:
+        raise ValueError(f"'{text}' is not a file mode (example: 0640)")
+    return int(text, 8)
+
+
+def time_format(text: str) -> str:
+    """A strftime format that keeps the shape of a report line: it must not hold a bracket or break the line."""
+    try:
+        shown = time.strftime(text)
+    except ValueError:
+        raise ValueError(f"'{text}' is not a date or time format") from None
+    if not shown or not shown.isprintable() or "]" in shown:
+        raise ValueError(f"'{text}' gives '{shown}', which cannot stand at the head of a report line")
+    return text
+
+
+def colon_list(value: bytes) -> tuple[bytes, ...]:
+    """Parts between colons, blanks around them dropped, empty ones left out."""
+    return tuple(part for part in (p.strip() for p in value.split(b":")) if part)
+
+
+def _split(text: str) -> tuple[float, str]:
+    """Number and unit; -1 as number, which no unit saves, when there is no number."""
+    end = 0
+    while end < len(text) and (text[end] in ".0123456789"):
+        end += 1
+    digits, unit = text[:end], text[end:].strip()
+    if not text.isascii() or not digits.strip(".") or digits.count(".") > 1 or len(digits) > 20:
+        return -1.0, "?"
+    return float(digits), unit

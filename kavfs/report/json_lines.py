@@ -1,0 +1,166 @@
+"""JSON lines: one record a line for programs; kavfs/report/schema.json describes them.
+
+The first record is "start", the last "summary" (a run without it was cut off), between them "result", "skip" and
+"note". A run that could not be carried out ends with "failure" instead. Everything is ASCII, names exact: ``path`` is
+the text of a name that is UTF-8; otherwise it is null and ``path_b64`` holds the bytes. The same goes for ``member``.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64encode
+from collections.abc import Callable
+
+from kavfs.model import Member, Reason, Result, Skip, Status, Threat, Totals
+from kavfs.report.output import Output
+from kavfs.report.summary import Signatures
+from kavfs.version import VERSION
+
+SCHEMA = 1  # goes up when a record changes so that a reader of the old ones would go wrong
+
+Record = dict[str, object]
+
+
+class JsonReport:
+    """Writes records to *output*. Promises ports.Report."""
+
+    def __init__(
+        self,
+        output: Output,
+        signatures: Signatures,
+        roots: tuple[bytes, ...],
+        exit_code: Callable[[Totals], int],
+        clean: bool = True,
+        members: bool = True,
+    ) -> None:
+        """*clean*: records of clean objects too. *members*: the member lists. *exit_code* is asked at the end."""
+        self.wants_clean = clean
+        self._output = output
+        self._exit_code = exit_code
+        self._members = members
+        self._encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
+        self._write(_start(signatures, roots))
+
+    def add(self, result: Result) -> None:
+        if self.wants_clean or result.status is not Status.CLEAN or result.reasons:
+            self._write(_result(result, self._members), found=bool(result.threats))
+
+    def skip(self, skip: Skip) -> None:
+        self._write({"type": "skip", **_bytes("path", skip.path), "kind": skip.kind.name.lower()})
+
+    def note(self, text: str) -> None:
+        self._write({"type": "note", "text": text})
+
+    def finish(self, totals: Totals) -> None:
+        self._write(_summary(totals, self._exit_code(totals)))
+        self._output.close()
+
+    def _write(self, record: Record, found: bool = False) -> None:
+        self._output.write(self._encode(record).encode("ascii") + b"\n")
+        if found:  # whoever reads along waits for these
+            self._output.flush()
+
+
+def write_failure(output: Output, text: str, exit_code: int) -> None:
+    """The last record of a run that could not be carried out."""
+    record = {"type": "failure", "schema": SCHEMA, "text": text, "exit_code": exit_code}
+    output.write(json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n")
+
+
+def _start(signatures: Signatures, roots: tuple[bytes, ...]) -> Record:
+    return {
+        "type": "start",
+        "schema": SCHEMA,
+        "program": "kavscanner",
+        "version": VERSION,
+        "time": _moment(time.time()),
+        "roots": [_bytes("path", root) for root in roots],
+        "signatures": {
+            "count": signatures.count,
+            "newest": _moment(signatures.newest),
+            "demonstration": signatures.demonstration,
+            "generation": signatures.generation.hex(),
+        },
+    }
+
+
+def _result(result: Result, members: bool) -> Record:
+    return {
+        "type": "result",
+        **_bytes("path", result.path),
+        "status": result.status.name.lower(),
+        "threats": [_threat(threat) for threat in result.threats],
+        "coverage": _coverage(result.reasons),
+        "members": [_member(member) for member in result.members] if members else [],
+        "member_count": result.member_count,
+        "container": result.container,
+        "size": result.size,
+        "scanned": result.scanned,
+        "sha256": result.sha256.hex() if result.sha256 else None,
+        "engine": result.engine,
+        "target": result.target.name.lower(),
+        "format": result.format,
+        "error": result.error,
+        "suppressed": result.suppressed,
+        "cached": result.cached,
+    }
+
+
+def _threat(threat: Threat) -> Record:
+    return {
+        "name": threat.name,
+        "status": threat.status.name.lower(),
+        "engine": threat.engine,
+        **_bytes("member", threat.member),
+        "offset": threat.offset,
+    }
+
+
+def _member(member: Member) -> Record:
+    return {
+        **_bytes("path", member.path),
+        "status": member.status.name.lower(),
+        "coverage": _coverage(member.reasons),
+        "size": member.size,
+        "container": member.container,
+    }
+
+
+def _coverage(reasons: Reason) -> Record:
+    return {"complete": not reasons, "reasons": [r.name.lower() for r in Reason if r & reasons and r.name]}
+
+
+def _summary(totals: Totals, exit_code: int) -> Record:
+    return {
+        "type": "summary",
+        "time": _moment(time.time()),
+        "files": totals.files,
+        "bytes": totals.bytes,
+        "scanned": totals.scanned,
+        "members": totals.members,
+        "directories": totals.directories,
+        "seconds": round(totals.seconds, 6),
+        "statuses": {status.name.lower(): totals.statuses.get(status, 0) for status in Status},
+        "reasons": {r.name.lower(): n for r, n in totals.reasons.items() if n and r.name},
+        "entries": {kind.name.lower(): n for kind, n in totals.entries.items() if n},
+        "unopened": totals.unopened,
+        "suppressed": totals.suppressed,
+        "worker_deaths": totals.worker_deaths,
+        "interrupted": totals.interrupted,
+        "exit_code": exit_code,
+    }
+
+
+def _bytes(key: str, value: bytes) -> Record:
+    try:
+        return {key: value.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {key: None, f"{key}_b64": b64encode(value).decode("ascii")}
+
+
+def _moment(seconds: float) -> str | None:
+    try:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    except (OverflowError, ValueError, OSError):
+        return None

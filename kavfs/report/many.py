@@ -1,0 +1,32 @@
+"""Many reports as one: what a job is given when results go to several places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from kavfs.model import Result, Skip, Totals
+from kavfs.ports import Report
+
+
+class Many:
+    """Hands everything on to each of *reports*, in their order. Promises ports.Report."""
+
+    def __init__(self, reports: Sequence[Report]) -> None:
+        self._reports = tuple(reports)
+        self.wants_clean = any(report.wants_clean for report in reports)
+
+    def add(self, result: Result) -> None:
+        for report in self._reports:
+            report.add(result)
+
+    def skip(self, skip: Skip) -> None:
+        for report in self._reports:
+            report.skip(skip)
+
+    def note(self, text: str) -> None:
+        for report in self._reports:
+            report.note(text)
+
+    def finish(self, totals: Totals) -> None:
+        for report in self._reports:
+            report.finish(totals)

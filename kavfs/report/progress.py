@@ -1,0 +1,70 @@
+"""Progress: one line on a terminal that says how far a scan is, drawn at most ten times a second.
+
+Drawn on standard error and only when that is a terminal: nothing of it ever reaches a pipe or a file.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from kavfs.model import Status, Totals
+from kavfs.report.output import Output
+
+_INTERVAL = 0.1  # seconds between two drawings
+_FOUND = (Status.INFECTED, Status.CUREFAILED, Status.WARNING, Status.SUSPICIOUS)
+
+
+class Progress:
+    """The line. Call tick() as often as there is something new, hide() before anything else is written there."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._start = time.monotonic()
+        self._last = 0.0
+        self._before = (self._start, 0, 0)  # time, files, bytes of the last drawing that moved the rates
+        self._rates = (0.0, 0.0)
+        self._visible = False
+
+    def tick(self, totals: Totals) -> None:
+        """Draws the line anew if a tenth of a second has passed."""
+        now = time.monotonic()
+        if now - self._last < _INTERVAL:
+            return
+        self._last = now
+        self._measure(now, totals)
+        line = self._line(now - self._start, totals)
+        self._output.write(b"\r" + line[: self._width()].encode() + b"\x1b[K")
+        self._output.flush()
+        self._visible = True
+
+    def hide(self) -> None:
+        """Takes the line away."""
+        if self._visible:
+            self._output.write(b"\r\x1b[K")
+            self._output.flush()
+            self._visible = False
+
+    def _measure(self, now: float, totals: Totals) -> None:
+        """Rates over the last second or so: those since the start say little about what is going on."""
+        then, files, size = self._before
+        if now - then >= 1.0 or self._rates == (0.0, 0.0):
+            span = max(now - then, 0.001)
+            self._rates = ((totals.files - files) / span, (totals.bytes - size) / span)
+        if now - then >= 1.0:
+            self._before = (now, totals.files, totals.bytes)
+
+    def _line(self, elapsed: float, totals: Totals) -> str:
+        found = sum(totals.statuses.get(status, 0) for status in _FOUND)
+        errors = totals.statuses.get(Status.ERROR, 0)
+        minutes, seconds = divmod(int(elapsed), 60)
+        return (
+            f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}  {totals.files:,} files  {self._rates[0]:,.0f} files/s  "
+            f"{self._rates[1] / 1e6:,.1f} MB/s  found {found:,}" + (f"  errors {errors:,}" if errors else "")
+        )
+
+    def _width(self) -> int:
+        try:
+            return max(os.get_terminal_size(self._output.fd).columns - 1, 1)
+        except OSError:
+            return 79
