@@ -29,6 +29,9 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
 /* Bytes of the member. Non-zero: no more bytes of this member are wanted (call end next, then go on). */
 int kav_unpack_data(kav_unpack *u, const void *bytes, size_t len);
 
+/* A stretch of zero bytes, as sparse entries have them: like kav_unpack_data, but costs no space in the spill file. */
+int kav_unpack_hole(kav_unpack *u, uint64_t len);
+
 /* The member is over; reasons: KAV_R_* that concern it (ENCRYPTED, DAMAGED, METHOD). Scans it. Non-zero: stop. */
 int kav_unpack_end(kav_unpack *u, uint32_t reasons);
 
@@ -38,11 +41,18 @@ void kav_unpack_flag(kav_unpack *u, uint32_t reasons);
 /* Call now and then where no data flows (long decoding, many headers). Non-zero: time is up, stop. */
 int kav_unpack_tick(kav_unpack *u);
 
-/* Open a container. Returns 0, or -ENOMEM. */
+/* Open a container. Returns 0, -ENOMEM, or KAV_OPEN_NOT_MINE when the bytes turn out to be no such container at all
+ * (nothing was begun then: the layer counts as a plain one). */
 typedef int (*kav_opener)(const kav_source *source, kav_type type, kav_unpack *u);
 
+#define KAV_OPEN_NOT_MINE 1
+
 int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u); /* archive.c, libarchive */
+int kav_open_zip(const kav_source *source, kav_type type, kav_unpack *u);     /* zip.c, libarchive for each member */
 int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u);    /* mail.c, GMime: one message */
 int kav_open_mbox(const kav_source *source, kav_type type, kav_unpack *u);    /* mbox.c: each message a member */
+
+/* Make GMime ready; once per process, before the first mail and before any thread. */
+void kav_mail_init(void);
 
 #endif

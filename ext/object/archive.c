@@ -1,0 +1,151 @@
+/* Archive: every container that libarchive reads, zip excepted (zip.c says why). Exactly the reader that the detected
+ * format calls for is switched on. Formats that only compress one stream give one member, which is then looked at like
+ * any other: a .tar.gz is a gzip with a tar in it. */
+#include "decode.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAILURES_MAX 1000 /* headers in a row that libarchive could not read but wants to go on after */
+
+typedef int (*support)(struct archive *);
+
+typedef struct {
+    uint16_t format;
+    support first, second;
+    bool stream; /* a filter over one stream; read through libarchive's raw format */
+    bool weak;   /* detected from so little that "not this format after all" is no damage */
+} reader;
+
+static const reader READERS[] = {
+    {KAV_FMT_TAR, archive_read_support_format_tar, NULL, false, false},
+    {KAV_FMT_CPIO, archive_read_support_format_cpio, NULL, false, false},
+    {KAV_FMT_AR, archive_read_support_format_ar, NULL, false, false},
+    {KAV_FMT_7Z, archive_read_support_format_7zip, NULL, false, false},
+    {KAV_FMT_RAR, archive_read_support_format_rar, archive_read_support_format_rar5, false, false},
+    {KAV_FMT_CAB, archive_read_support_format_cab, NULL, false, false},
+    {KAV_FMT_LHA, archive_read_support_format_lha, NULL, false, true},
+    {KAV_FMT_ISO, archive_read_support_format_iso9660, NULL, false, false},
+    {KAV_FMT_XAR, archive_read_support_format_xar, NULL, false, false},
+    {KAV_FMT_WARC, archive_read_support_format_warc, NULL, false, true},
+    {KAV_FMT_RPM, archive_read_support_filter_rpm, NULL, true, false},
+    {KAV_FMT_GZIP, archive_read_support_filter_gzip, NULL, true, false},
+    {KAV_FMT_BZIP2, archive_read_support_filter_bzip2, NULL, true, false},
+    {KAV_FMT_XZ, archive_read_support_filter_xz, NULL, true, false},
+    {KAV_FMT_LZMA, archive_read_support_filter_lzma, NULL, true, true},
+    {KAV_FMT_ZSTD, archive_read_support_filter_zstd, NULL, true, false},
+    {KAV_FMT_LZ4, archive_read_support_filter_lz4, NULL, true, false},
+    {KAV_FMT_COMPRESS, archive_read_support_filter_compress, NULL, true, true},
+    {KAV_FMT_UU, archive_read_support_filter_uu, NULL, true, true},
+    {KAV_FMT_LZIP, archive_read_support_filter_lzip, NULL, true, false},
+    {KAV_FMT_LZOP, archive_read_support_filter_lzop, NULL, true, false},
+};
+
+static const reader *reader_of(uint16_t format)
+{
+    for (size_t i = 0; i < sizeof READERS / sizeof READERS[0]; i++)
+        if (READERS[i].format == format) return &READERS[i];
+    return NULL;
+}
+
+/* Switch the readers on. ARCHIVE_WARN means "by starting a program", which a worker never does. */
+static uint32_t enable(struct archive *a, const reader *r)
+{
+    int code = r->first(a);
+    if (code == ARCHIVE_OK && r->second != NULL) code = r->second(a);
+    if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_raw(a);
+    if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_empty(a); /* what `gzip </dev/null` makes */
+    return code == ARCHIVE_OK ? 0 : code == ARCHIVE_WARN ? KAV_R_METHOD : KAV_R_MEMORY;
+}
+
+/* The name as bytes: what the archive has, else what could be made of its UTF-16. */
+static const char *name_of(struct archive *a, struct archive_entry *entry, bool stream)
+{
+    const char *name = archive_entry_pathname(entry);
+    if (name == NULL) name = archive_entry_pathname_utf8(entry);
+    if (name == NULL) return "";
+    /* libarchive's own word for a stream that carries no name. */
+    if (stream && archive_format(a) == ARCHIVE_FORMAT_RAW && strcmp(name, "data") == 0) return "";
+    return name;
+}
+
+static bool is_bare(struct archive_entry *entry)
+{
+    __LA_MODE_T type = archive_entry_filetype(entry);
+    return archive_entry_hardlink(entry) != NULL || (type != AE_IFREG && type != 0);
+}
+
+/* One entry whose header was read with this code. False: stop. */
+static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed *feed, int code, bool stream)
+{
+    uint32_t reasons = 0;
+    bool ended = false;
+    uint64_t size = archive_entry_size_is_set(entry) ? (uint64_t)archive_entry_size(entry) : UINT64_MAX;
+    const char *name = name_of(a, entry, stream);
+
+    if (code == ARCHIVE_WARN && !kav_decode_is_naming(a)) reasons |= kav_decode_reasons(a, feed);
+    if (kav_unpack_begin(feed->unpack, name, strlen(name), size, is_bare(entry) ? KAV_M_FOLDER : 0) != 0) return false;
+    bool encrypted = archive_entry_is_data_encrypted(entry) || archive_entry_is_metadata_encrypted(entry);
+    /* Bytes are asked for whatever kind the entry claims to be: a "folder" that holds some is scanned. */
+    uint32_t trouble = kav_decode_entry(a, entry, feed, &ended);
+    if (encrypted && trouble != 0) trouble = (trouble & ~(uint32_t)(KAV_R_DAMAGED | KAV_R_METHOD)) | KAV_R_ENCRYPTED;
+    return kav_unpack_end(feed->unpack, reasons | trouble) == 0 && !ended;
+}
+
+/* libarchive gave up before the first entry, or between two. Returns what the opener returns. */
+static int pass_failure(struct archive *a, kav_feed *feed, const reader *r, bool any)
+{
+    uint32_t reasons = kav_decode_reasons(a, feed);
+    if (reasons == KAV_R_DAMAGED && !any && r->weak) return KAV_OPEN_NOT_MINE;
+    if (reasons == KAV_R_DAMAGED && archive_read_has_encrypted_entries(a) > 0) reasons = KAV_R_ENCRYPTED;
+    kav_unpack_flag(feed->unpack, reasons);
+    return 0;
+}
+
+static int pass_entries(struct archive *a, kav_feed *feed, const reader *r)
+{
+    struct archive_entry *entry;
+    unsigned failures = 0;
+    bool any = false;
+    for (;;) {
+        int code = archive_read_next_header(a, &entry);
+        /* Without its filter the raw reader would hand back the very bytes it was given. */
+        if (r->stream && !any && archive_filter_count(a) < 2) return pass_failure(a, feed, r, false);
+        if (code == ARCHIVE_EOF) return 0;
+        if (code == ARCHIVE_OK || code == ARCHIVE_WARN) {
+            any = true;
+            failures = 0;
+            if (!pass_entry(a, entry, feed, code, r->stream)) return 0;
+            continue;
+        }
+        int rc = pass_failure(a, feed, r, any);
+        if (rc != 0 || code == ARCHIVE_FATAL || ++failures > FAILURES_MAX) return rc;
+        if (kav_unpack_tick(feed->unpack) != 0) return 0;
+    }
+}
+
+static int open_with(const reader *r, struct archive *a, kav_feed *feed)
+{
+    uint32_t reasons = enable(a, r);
+    if (reasons != 0) {
+        kav_unpack_flag(feed->unpack, reasons);
+        return 0;
+    }
+    int code = kav_decode_open(a, feed, true);
+    if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return pass_failure(a, feed, r, false);
+    return pass_entries(a, feed, r);
+}
+
+int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u)
+{
+    const reader *r = reader_of(type.format);
+    if (r == NULL) return KAV_OPEN_NOT_MINE;
+    kav_feed feed = {.source = source, .offset = 0, .length = source->size, .unpack = u};
+    if (source->memory == NULL && (feed.buffer = malloc(KAV_DECODE_CHUNK)) == NULL) return -ENOMEM;
+    struct archive *a = archive_read_new();
+    int rc = a == NULL ? -ENOMEM : open_with(r, a, &feed);
+    if (a != NULL) archive_read_free(a);
+    free(feed.buffer);
+    return rc;
+}

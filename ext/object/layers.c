@@ -1,0 +1,159 @@
+#include "scanner.h"
+#include "sfx.h"
+
+#include <errno.h>
+#include <string.h>
+
+typedef struct {
+    uint16_t format;
+    uint32_t switches; /* enum kav_switch: what lets it be opened */
+    kav_opener open;
+    bool (*present)(const kav_source *source); /* NULL: the format alone says that it is a container */
+} opening;
+
+static const opening OPENINGS[] = {
+    {KAV_FMT_ZIP, KAV_S_ARCHIVES, kav_open_zip, NULL},          {KAV_FMT_TAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_CPIO, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_AR, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_7Z, KAV_S_ARCHIVES, kav_open_archive, NULL},       {KAV_FMT_RAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_CAB, KAV_S_ARCHIVES, kav_open_archive, NULL},      {KAV_FMT_LHA, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_ISO, KAV_S_ARCHIVES, kav_open_archive, NULL},      {KAV_FMT_XAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_WARC, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_RPM, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_GZIP, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_BZIP2, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_XZ, KAV_S_ARCHIVES, kav_open_archive, NULL},       {KAV_FMT_LZMA, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_ZSTD, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_LZ4, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_COMPRESS, KAV_S_ARCHIVES, kav_open_archive, NULL}, {KAV_FMT_UU, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_LZIP, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_LZOP, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail, NULL},       {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox, NULL},
+    {KAV_FMT_PE, KAV_S_SFX, kav_open_sfx, kav_sfx_present},     {KAV_FMT_ELF, KAV_S_SFX, kav_open_sfx, kav_sfx_present},
+};
+
+static const opening *opening_of(kav_type type, const kav_source *source)
+{
+    for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++) {
+        const opening *o = &OPENINGS[i];
+        if (o->format == type.format) return o->present == NULL || o->present(source) ? o : NULL;
+    }
+    return NULL;
+}
+
+uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer)
+{
+    s->sinks->progress(s->sinks->context, s->budget.scanned + s->budget.unpacked + bytes_in_layer);
+    return kav_budget_tick(&s->budget);
+}
+
+static uint32_t layer_tick(void *context, uint64_t bytes)
+{
+    return kav_layers_tick(context, bytes);
+}
+
+void kav_layers_note(kav_object_scanner *s, kav_note *note, const char *name, uint32_t name_len)
+{
+    size_t member_len;
+    const char *member = kav_member_path_show(&s->path, &member_len);
+    note->name_len = name_len;
+    note->member_len = (uint32_t)member_len;
+    if (s->sinks->note(s->sinks->context, note, name, member) != 0) s->budget.spent |= KAV_R_MEMORY;
+}
+
+/* True when the layer or any layer around it is named by an exception. */
+static bool is_excepted(const kav_object_scanner *s, uint32_t depth)
+{
+    for (uint32_t i = 0; i <= depth; i++) {
+        const kav_ancestor *a = &s->ancestors[i];
+        if (a->digests.have != 0 && kav_image_is_exception(s->image, a->size, &a->digests)) return true;
+    }
+    return false;
+}
+
+static bool begins_with(const kav_hit *hit, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return hit->name_len >= len && memcmp(hit->name, prefix, len) == 0;
+}
+
+static uint8_t status_of_hit(const kav_hit *hit)
+{
+    if (begins_with(hit, "PUA.")) return KAV_WARNING;
+    if (begins_with(hit, "Heuristics.")) return KAV_SUSPICIOUS;
+    return KAV_INFECTED;
+}
+
+/* Note every hit of a layer that no exception lifts. Returns the gravest status. */
+static uint8_t note_hits(kav_object_scanner *s, const kav_layer_found *found, uint32_t depth, uint32_t reasons)
+{
+    uint8_t status = KAV_CLEAN;
+    if (found->suppressed) s->flags |= KAV_F_SUPPRESSED;
+    if (found->hit_count == 0) return status;
+    if (is_excepted(s, depth)) {
+        s->flags |= KAV_F_SUPPRESSED;
+        return status;
+    }
+    for (size_t i = 0; i < found->hit_count; i++) {
+        const kav_hit *hit = &found->hits[i];
+        kav_note note = {.offset = hit->offset,
+                         .size = found->size,
+                         .reasons = reasons,
+                         .status = status_of_hit(hit),
+                         .engine = KAV_ENGINE_NATIVE};
+        status = kav_graver(status, note.status);
+        kav_layers_note(s, &note, hit->name, hit->name_len);
+    }
+    return status;
+}
+
+/* Open a layer as a container when it is one and everything allows it. */
+static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, uint32_t depth,
+                       kav_outcome *outcome)
+{
+    const opening *o = opening_of(type, source);
+    if (o == NULL || (outcome->reasons & (KAV_R_TIME | KAV_R_UNREADABLE))) return;
+    if (!(s->limits.switches & o->switches)) {
+        s->flags |= KAV_F_UNOPENED;
+        return;
+    }
+    if (depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP) {
+        outcome->reasons |= KAV_R_DEPTH;
+        return;
+    }
+    kav_unpack u;
+    kav_unpack_init(&u, s, depth + 1);
+    int rc = o->open(source, type, &u);
+    if (u.begun) kav_unpack_end(&u, KAV_R_DAMAGED);
+    if (rc == -ENOMEM) u.container.reasons |= KAV_R_MEMORY;
+    if (rc == KAV_OPEN_NOT_MINE) return;
+    outcome->container = true;
+    outcome->reasons |= u.container.reasons;
+    outcome->status = kav_graver(outcome->status, u.container.status);
+    if (depth == 0) s->flags |= KAV_F_CONTAINER;
+}
+
+void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+                     kav_layer_found *found, kav_outcome *outcome)
+{
+    kav_layer_options options = {.switches = s->limits.switches,
+                                 .digests = kav_image_exception_kinds(s->image, source->size),
+                                 .limit = depth == 0 ? s->limits.max_file_size : 0,
+                                 .tick = layer_tick,
+                                 .tick_context = s};
+    *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
+    if (kav_layer_scan(s->session, source, &options, found) != 0) {
+        memset(found, 0, sizeof *found);
+        outcome->reasons |= KAV_R_MEMORY;
+        outcome->status = kav_status_of_reasons(outcome->reasons);
+        return;
+    }
+    s->budget.scanned += found->size;
+    outcome->reasons |= found->reasons;
+
+    kav_ancestor *self = &s->ancestors[depth];
+    self->size = source->size;
+    self->digests = found->digests;
+    if (found->size != source->size) self->digests.have = 0; /* digests of a part are nobody's exception */
+
+    outcome->status = note_hits(s, found, depth, outcome->reasons);
+    found->hits = NULL; /* the session's; gone with the first member */
+    found->hit_count = 0;
+    open_layer(s, source, found->type, depth, outcome);
+    outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
+}

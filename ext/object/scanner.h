@@ -1,0 +1,79 @@
+/* Scanner: what object.c, layers.c and unpack.c share. Nothing outside ext/object includes this.
+ *
+ *     kav_object_scan  (object.c)   one object: identity, budget, verdict
+ *      +- kav_layers_scan (layers.c)  one layer: match, threats, exceptions, open as a container
+ *          +- opener (archive.c, zip.c, mail.c ...)
+ *              +- kav_unpack_* (unpack.c)  one member: keep its bytes, then kav_layers_scan at depth + 1
+ */
+#ifndef KAV_SCANNER_H
+#define KAV_SCANNER_H
+
+#include "budget.h"
+#include "memberpath.h"
+#include "object.h"
+#include "opener.h"
+#include "store.h"
+
+#include <locale.h>
+
+#define KAV_DEPTH_CAP 64 /* however high the limit is set: bounds the C stack */
+
+/* What is remembered of every layer from the object down to the one in hand, for exceptions by digest. */
+typedef struct {
+    uint64_t size;
+    kav_digests digests;
+} kav_ancestor;
+
+struct kav_object_scanner {
+    kav_session *session;
+    const kav_image *image;
+    kav_limits limits;
+    kav_store store;
+    kav_member_path path;
+    locale_t utf8; /* for names that libarchive converts; 0 when there is no such locale */
+    /* of the object in hand */
+    kav_budget budget;
+    const kav_object_sinks *sinks;
+    uint32_t flags; /* KAV_F_* so far */
+    kav_ancestor ancestors[KAV_DEPTH_CAP + 1];
+};
+
+/* The verdict on a layer and everything inside it. */
+typedef struct {
+    uint32_t reasons;
+    uint8_t status;
+    bool container;
+} kav_outcome;
+
+/* Scan a layer; depth 0 is the object itself. known: reasons that the caller already has. found: as the matcher left
+ * it, without the hits. */
+void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+                     kav_layer_found *found, kav_outcome *outcome);
+
+/* Tell the sinks how far the object is; 0, or KAV_R_TIME. */
+uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer);
+
+/* Hand a note to the sink with the path in hand. */
+void kav_layers_note(kav_object_scanner *s, kav_note *note, const char *name, uint32_t name_len);
+
+static inline uint8_t kav_graver(uint8_t a, uint8_t b)
+{
+    return kav_status_rank(a) >= kav_status_rank(b) ? a : b;
+}
+
+struct kav_unpack {
+    kav_object_scanner *scanner;
+    uint32_t depth;        /* of the members */
+    uint32_t count;        /* members begun in this container */
+    kav_outcome container; /* what its members and its opener add up to */
+    /* the member in hand */
+    kav_stored stored;
+    size_t mark;      /* of its name */
+    uint32_t reasons; /* met while its bytes came in */
+    uint32_t flags;   /* enum kav_member_flag */
+    bool begun, full;
+};
+
+void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth);
+
+#endif

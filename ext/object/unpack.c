@@ -1,0 +1,119 @@
+#include "scanner.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth)
+{
+    memset(u, 0, sizeof *u);
+    u->scanner = scanner;
+    u->depth = depth;
+    u->container.status = KAV_CLEAN;
+}
+
+int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t size, uint32_t flags)
+{
+    kav_object_scanner *s = u->scanner;
+    char number[16];
+    (void)size; /* announced sizes lie; room is taken as bytes arrive */
+
+    if (u->begun) kav_unpack_end(u, KAV_R_DAMAGED); /* an opener lost its way: nothing it read gets lost */
+    uint32_t spent = kav_budget_member(&s->budget);
+    if (spent != 0) {
+        u->container.reasons |= spent;
+        return 1;
+    }
+    u->count++;
+    if (name_len == 0) {
+        name_len = (size_t)snprintf(number, sizeof number, "#%u", u->count);
+        name = number;
+    }
+    if (kav_member_path_push(&s->path, name, name_len, &u->mark) != 0) {
+        u->container.reasons |= KAV_R_MEMORY;
+        return 1;
+    }
+    u->stored = kav_store_begin(&s->store);
+    u->reasons = 0;
+    u->flags = flags;
+    u->begun = true;
+    u->full = false;
+    return 0;
+}
+
+/* Take len bytes (zeros when bytes is NULL) as far as every limit allows. */
+static int take(kav_unpack *u, const void *bytes, uint64_t len)
+{
+    kav_object_scanner *s = u->scanner;
+    uint64_t limit = s->limits.max_member_size;
+    if (!u->begun || u->full) return 1;
+
+    uint64_t room = limit == 0 ? UINT64_MAX : limit - u->stored.size;
+    uint64_t want = len < room ? len : room;
+    if (want < len) u->reasons |= KAV_R_SIZE;
+    uint64_t allowed = kav_budget_take(&s->budget, want);
+    if (allowed < want) u->reasons |= KAV_R_BYTES;
+    int error = kav_store_append(&s->store, &u->stored, bytes, allowed);
+    if (error != 0) u->reasons |= KAV_R_MEMORY; /* ENOSPC, EFBIG, EDQUOT, EIO: this member does not fit here */
+    u->reasons |= kav_layers_tick(s, 0);
+    u->full = u->reasons != 0;
+    return u->full;
+}
+
+int kav_unpack_data(kav_unpack *u, const void *bytes, size_t len)
+{
+    return take(u, bytes, len);
+}
+
+int kav_unpack_hole(kav_unpack *u, uint64_t len)
+{
+    return take(u, NULL, len);
+}
+
+/* The line about a member itself, when there is something to say. */
+static void note_member(kav_unpack *u, const kav_outcome *outcome, uint64_t size)
+{
+    kav_object_scanner *s = u->scanner;
+    if (outcome->status == KAV_CLEAN && !outcome->container && !(s->limits.switches & KAV_S_ALL_MEMBERS)) return;
+    kav_note note = {.offset = UINT64_MAX,
+                     .size = size,
+                     .reasons = outcome->reasons,
+                     .status = outcome->status,
+                     .engine = KAV_ENGINE_NATIVE,
+                     .is_container = outcome->container};
+    kav_layers_note(s, &note, NULL, 0);
+}
+
+int kav_unpack_end(kav_unpack *u, uint32_t reasons)
+{
+    kav_object_scanner *s = u->scanner;
+    kav_outcome outcome = {.reasons = reasons | u->reasons, .status = KAV_CLEAN, .container = false};
+    if (!u->begun) return s->budget.spent != 0;
+
+    if (!(u->flags & KAV_M_FOLDER) || u->stored.size > 0) {
+        kav_layer_found found;
+        kav_source source = kav_store_source(&s->store, &u->stored);
+        kav_layers_scan(s, &source, u->depth, outcome.reasons, &found, &outcome);
+    } else {
+        outcome.status = kav_status_of_reasons(outcome.reasons);
+    }
+    note_member(u, &outcome, u->stored.size);
+    kav_store_release(&s->store, &u->stored);
+    kav_member_path_pop(&s->path, u->mark);
+    u->begun = false;
+    u->container.reasons |= outcome.reasons;
+    u->container.status = kav_graver(u->container.status, outcome.status);
+    return s->budget.spent != 0;
+}
+
+void kav_unpack_flag(kav_unpack *u, uint32_t reasons)
+{
+    u->container.reasons |= reasons;
+}
+
+int kav_unpack_tick(kav_unpack *u)
+{
+    uint32_t late = kav_layers_tick(u->scanner, 0);
+    u->container.reasons |= late;
+    return late != 0;
+}

@@ -1,0 +1,57 @@
+/* Zip: the directory of a zip archive read by ourselves, so that nothing a zip tool would show goes unseen.
+ *
+ *     [stub] local header, data | local header, data | ... | central directory | end record [comment]
+ *
+ * Windows and unzip believe the central directory, streaming readers believe the local headers, and hostile archives
+ * let the two disagree. zipdir.c lists what the central directory names and the stretches that it leaves uncovered;
+ * zip.c decodes members, one libarchive reader each, from a local header made anew out of checked numbers.
+ */
+#ifndef KAV_ZIP_H
+#define KAV_ZIP_H
+
+#include "opener.h"
+
+#include <stdbool.h>
+
+#define KAV_ZIP_LOCAL 30 /* bytes of a local header before its name */
+
+enum { KAV_ZIP_ENCRYPTED = 1u << 0, KAV_ZIP_SIZES_LATER = 1u << 3 }; /* bits of the general purpose flag */
+
+typedef struct {
+    uint64_t header;   /* where its local header begins */
+    uint64_t packed;   /* bytes of its data */
+    uint64_t unpacked; /* as announced */
+    uint32_t crc;
+    uint16_t method, flags;
+    const char *name; /* in the caller's or the directory's buffer */
+    size_t name_len;
+} kav_zip_entry;
+
+/* The central directory while it is read. */
+typedef struct {
+    const kav_source *source;
+    uint64_t at, end; /* of what is left of it */
+    uint64_t shift;   /* bytes before the archive proper, which its own offsets do not count */
+    uint64_t start;   /* where it began */
+    uint64_t count;   /* entries that the end record announces */
+    uint8_t *window;
+    uint64_t window_at;
+    size_t window_len;
+} kav_zip_directory;
+
+/* Find the end record and the directory. False when there is none that holds together. Allocates nothing. */
+bool kav_zip_find(kav_zip_directory *d, const kav_source *source);
+
+/* The next entry. 1; 0 at the end; -EBADMSG where the directory breaks off; -ENOMEM, or another -errno of reading. */
+int kav_zip_next(kav_zip_directory *d, kav_zip_entry *entry);
+void kav_zip_close(kav_zip_directory *d);
+
+/* Read the local header at entry->header into *local; *data is where the bytes begin. name (room KAV_ZIP_NAME_MAX)
+ * takes its name. False when there is no local header. */
+#define KAV_ZIP_NAME_MAX 4096
+bool kav_zip_local(const kav_source *source, uint64_t header, kav_zip_entry *local, uint64_t *data, char *name);
+
+/* The first "PK\3\4" in source[from .. to), or to. */
+uint64_t kav_zip_search(const kav_source *source, uint64_t from, uint64_t to);
+
+#endif
