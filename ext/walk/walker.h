@@ -1,0 +1,87 @@
+/* Walker: what all threads of a walk share; lister: what one of them has for itself. */
+#ifndef KAV_WALKER_H
+#define KAV_WALKER_H
+
+#include "batch.h"
+#include "node.h"
+#include "paths.h"
+#include "visited.h"
+#include "walk.h"
+#include <limits.h>
+
+#define KAV_DIRENTS_SIZE (64u << 10) /* of one getdents64; more was not faster */
+
+struct statx;
+
+typedef struct {
+    const kav_walk_options *options;
+    kav_outlet outlet;
+    kav_paths mounts, excluded;
+    kav_fd_budget budget;
+    int failure; /* atomic: -errno of what ended the walk early */
+
+    pthread_mutex_t lock; /* over everything below */
+    pthread_cond_t more;  /* the stack grew, or the walk is over */
+    kav_node *stack;
+    size_t busy; /* nodes that wait or are being listed; 0 = the end */
+    kav_visited visited;
+} kav_walker;
+
+typedef struct {
+    kav_walker *walker;
+    kav_batch batch;
+    kav_chain chain;
+    uint64_t dir_id;             /* of the directory in hand; goes up with each */
+    size_t shown_len, real_len;  /* with final '/' */
+    kav_paths_below mounts;      /* mount points directly in it */
+    kav_paths_below excluded[2]; /* excluded directories directly in it, by its shown and by its real path */
+    bool too_long;               /* it has entries whose paths are longer than KAV_PATH_MAX */
+    char shown[KAV_PATH_MAX + NAME_MAX + 2]; /* room for a name behind it */
+    char real[KAV_PATH_MAX + PATH_MAX + 2];
+    char dirents[KAV_DIRENTS_SIZE] __attribute__((aligned(16)));
+} kav_lister;
+
+/* ---- walker.c: the stack and the end ------------------------------------------------------------------------------
+ */
+
+/* Put a list of nodes, linked by next, on the stack. */
+void kav_walker_push(kav_walker *walker, kav_node *first, kav_node *last, size_t count);
+
+/* End the walk early; the first error stays. */
+void kav_walker_fail(kav_walker *walker, int error);
+
+/* Whether it ended early: it failed, or stop was set. */
+bool kav_walker_over(const kav_walker *walker);
+
+/* One step of progress and *entries* more entries seen. */
+void kav_walker_beat(const kav_walker *walker, unsigned entries);
+
+/* ---- list.c: one directory -------------------------------------------------------------------------------------- */
+
+/* Open and list a waiting node, push what is to be listed below it; the node itself is the caller's to give back. */
+void kav_list(kav_lister *lister, kav_node *node);
+
+/* ---- meet.c: one entry ------------------------------------------------------------------------------------------ */
+
+/* Deal with one entry of the directory in hand, open as *dirfd*. Returns the node of a directory to be listed, or NULL.
+ * *type* is the d_type. */
+kav_node *kav_meet(kav_lister *lister, kav_node *node, int dirfd, const char *name, size_t len, unsigned char type);
+
+/* A file: open and send it, or say why not. *follow*: the name is a link, or a root that may be one. */
+void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_place *place, bool follow);
+
+/* Send an entry without a descriptor: kind, flags, errno; *st* is what is known of it or NULL. */
+void kav_tell(kav_lister *lister, const kav_place *place, uint8_t kind, uint8_t flags, int error,
+              const struct statx *st);
+
+/* The kind for something that was listed and then could not be opened: it is gone, replaced, mounted over, or an error.
+ */
+uint8_t kav_kind_of_failure(int error);
+
+/* Whether (dev, ino) is one of our own stores. */
+bool kav_is_store(const kav_walker *walker, const struct statx *st);
+
+/* Send what the lister has gathered. */
+void kav_flush(kav_lister *lister);
+
+#endif

@@ -1,0 +1,39 @@
+"""Walking in C (ext/walk/walk.h states what is sent for which entry, and in which order the rules apply)."""
+
+from collections.abc import Iterable
+
+from _typeshed import WriteableBuffer
+
+class Stop:
+    """Ends a walk early. May be set at any time from another thread, or before the walk begins."""
+
+    def set(self) -> None: ...
+    @property
+    def is_set(self) -> bool: ...
+
+def walk(
+    socket_fd: int,
+    roots: Iterable[bytes],
+    *,
+    slot: WriteableBuffer | None = None,
+    exclude_masks: Iterable[bytes] = (),
+    exclude_dirs: Iterable[bytes] = (),
+    mount_points: Iterable[bytes] = (),
+    stores: Iterable[tuple[int, int]] = (),
+    recurse: bool = True,
+    follow_symlinks: bool = False,
+    enter_pseudo: bool = False,
+    count_only: bool = False,
+    threads: int = 1,
+    max_fds: int = 1024,
+    stop: Stop | None = None,
+) -> None:
+    """List *roots* and send batches to *socket_fd*, a SOCK_SEQPACKET socket; the GIL is released meanwhile.
+
+    *slot* is the memory of one kav_slot (64 bytes at a multiple of 8). *stores* are pairs (st_dev, st_ino) as os.stat
+    gives them. With *count_only* nothing is opened or sent, *socket_fd* may be -1, and the slot holds the sums.
+
+    Returns at the end of the walk or soon after *stop* was set. Raises BrokenPipeError when nobody reads the socket any
+    more, OSError or MemoryError when the walk cannot go on for another reason. Signal handlers written in Python run
+    only after the return: run the walk in a thread of its own where they matter.
+    """
