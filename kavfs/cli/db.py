@@ -1,0 +1,179 @@
+"""``kavfs db``: compile signatures, say what was taken from which file, list what can be detected."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import mmap
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+from kavfs._native import match
+from kavfs.errors import UsageError
+from kavfs.ports import ImagePart
+from kavfs.report.names import shown_path, shown_text
+from kavfs.signatures.catalog import Entry
+from kavfs.signatures.image import Image, compile_image, compile_image_file, open_image
+from kavfs.signatures.kinds import READ
+from kavfs.signatures.segment import tally_from_json
+from kavfs.signatures.sources import default_databases, default_state
+
+KINDS = sorted({kind for kind, form in READ.items() if form.detects} | {f.value for f in READ.values() if f.detects})
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register ``db`` and its sub-commands; the parsed arguments then go to run()."""
+    db = subparsers.add_parser("db", help="compile signatures, and look at them", description=__doc__)
+    commands = db.add_subparsers(dest="db_command", required=True, metavar="COMMAND")
+
+    compiling = commands.add_parser("compile", help="compile databases now, not at the next scan")
+    compiling.add_argument("paths", nargs="+", metavar="DIR", help="folder of databases, or a database file")
+    target = compiling.add_mutually_exclusive_group()
+    _add_state(target)
+    target.add_argument("-o", dest="output", metavar="IMAGE", help="write everything to this one file instead")
+
+    info = commands.add_parser("info", help="what was taken from each database file, and what was not, and why")
+    _add_places(info)
+    info.add_argument("--rejected", action="store_true", help="also each line that was not taken: file:line: reason")
+
+    listing = commands.add_parser("list", help="names of the threats that can be detected, one on each line")
+    listing.add_argument("pattern", nargs="?", default="", metavar="PATTERN", help="part of the name, or a mask with *")
+    listing.add_argument("--kind", choices=KINDS, help="only those from databases of this kind")
+    _add_places(listing)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out one ``kavfs db`` command; the return value is the exit code."""
+    commands: dict[str, Callable[[argparse.Namespace], None]] = {"compile": _compile, "info": _info, "list": _list}
+    try:
+        commands[args.db_command](args)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _add_state(parser: argparse.ArgumentParser | argparse._MutuallyExclusiveGroup) -> None:
+    parser.add_argument("--state", metavar="DIR", help="folder of compiled signatures (default: the usual one)")
+
+
+def _add_places(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--db", action="append", metavar="PATH", help="databases or an image (default: the usual ones); may be repeated"
+    )
+    _add_state(parser)
+
+
+def _open(args: argparse.Namespace) -> Image:
+    return open_image(args.db or default_databases(), args.state or default_state())
+
+
+# -- compile ---------------------------------------------------------------------------------------------------------
+
+
+def _compile(args: argparse.Namespace) -> None:
+    start = time.monotonic()
+    if args.output:
+        if os.path.isdir(args.output):
+            raise UsageError(f"{shown_text(args.output)} is a folder; -o names the image file to be written")
+        image = compile_image_file(args.paths, args.output)
+    else:
+        image = compile_image(args.paths, args.state or default_state())
+    with image:
+        _write(f"{_summary(image)}, ready after {time.monotonic() - start:.1f} s")
+        for note in image.notes:
+            _write(f"note: {shown_text(note)}")
+
+
+def _summary(image: Image) -> str:
+    files = sum(1 for entry in image.entries if entry.taken)
+    rest = sum(count for entry in image.entries for _, count in entry.reasons)
+    return f"{image.signature_count} signatures from {files} files, {rest} lines not taken"
+
+
+# -- info ------------------------------------------------------------------------------------------------------------
+
+
+def _info(args: argparse.Namespace) -> None:
+    with _open(args) as image:
+        _write(f"{_summary(image)}; the newest file is {_age(image.newest)}")
+        if image.demonstration:
+            _write("only the starter signatures: a demonstration, not protection")
+        _write(f"generation {image.generation.hex()}")
+        for entry in image.entries:
+            _describe(entry)
+            if args.rejected:
+                _list_rejected(image, entry)
+
+
+def _describe(entry: Entry) -> None:
+    what = "signatures" if entry.signatures or not entry.taken else "exceptions"
+    _write("")
+    _write_path(entry.path)
+    _write(f"    .{entry.kind}, {_age(entry.identity.mtime_ns / 1e9)}: {entry.taken} {what}")
+    for reason, count in entry.reasons:
+        _write(f"    {count} not taken: {shown_text(reason)}")
+
+
+def _list_rejected(image: Image, entry: Entry) -> None:
+    side = image.side(entry)
+    found = tally_from_json(side) if side else None
+    if found is None:
+        _write("    the list of its lines is lost; `kavfs db compile` makes it again")
+        return
+    listed = found[0].listed
+    for row, reason in listed:
+        _write_path(entry.path, f":{row}: {shown_text(reason)}" if row else f": {shown_text(reason)}")
+    more = sum(count for _, count in entry.reasons) - len(listed)
+    if more > 0:
+        _write(f"    and {more} more")
+
+
+def _age(seconds: float) -> str:
+    days = int((time.time() - seconds) // 86400)
+    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    return f"of {date}, {days} days old" if days > 0 else f"of {date}"
+
+
+# -- list ------------------------------------------------------------------------------------------------------------
+
+
+def _list(args: argparse.Namespace) -> None:
+    wanted = _filter(args.pattern)
+    with _open(args) as image:
+        for entry, part in segments(image):
+            if args.kind in (None, entry.kind, READ[entry.kind].value):
+                _write_names(part, wanted)
+
+
+def _filter(pattern: str) -> Callable[[str], bool]:
+    """A mask where it has signs of one, else a part of the name; capital and small letters alike."""
+    low = pattern.lower()
+    if any(sign in low for sign in "*?["):
+        return lambda name: fnmatch.fnmatchcase(name.lower(), low)
+    return lambda name: low in name.lower()
+
+
+def segments(image: Image) -> Iterator[tuple[Entry, ImagePart]]:
+    """Each segment that detects something, with the first file that it stands for."""
+    parts = dict(zip((part.key for part in image.catalog.parts), image.parts, strict=True))
+    for entry in image.entries:
+        if entry.signatures and (part := parts.pop(entry.key, None)):
+            yield entry, part
+
+
+def _write_names(part: ImagePart, wanted: Callable[[str], bool]) -> None:
+    with mmap.mmap(part.fd, part.length, access=mmap.ACCESS_READ, offset=part.offset) as data:
+        for name in match.part_names(data):
+            if wanted(name):
+                sys.stdout.write(f"{shown_text(name)}\n")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+
+
+def _write_path(path: bytes, behind: str = "") -> None:
+    sys.stdout.write(f"{shown_path(path).decode('utf-8', 'replace')}{behind}\n")

@@ -1,0 +1,144 @@
+"""Catalog: what an image says about itself: its database files, its parts, and what was taken from where.
+
+Kept as JSON beside the parts (STATE/images/) or inside an image file, with a digest in front, so that a damaged one
+is never believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+from kavfs._native import match
+from kavfs.signatures.kinds import READ
+from kavfs.signatures.lines import LATER, OTHER_LEVEL
+from kavfs.signatures.sources import STARTER, Identity
+
+ENGINE = 1
+"""Goes up whenever the engine may answer differently with the same rules: then no remembered answer holds."""
+
+LAYOUT = 1
+"""Of the catalog itself."""
+
+
+def stamp() -> str:
+    """What compiled parts depend on besides the signatures: format, library, CPU. Another stamp: compile again."""
+    return f"{LAYOUT}/{match.FORMAT_VERSION}/{match.hs_version()}/{match.cpu_stamp()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One database file of an image and what became of its lines."""
+
+    path: bytes
+    kind: str
+    identity: Identity
+    settled: bool  # the identity was old enough to be trusted when the file was read
+    side: str  # digest that names the side file, where each rejected line stands
+    key: str  # the same for the segment; "" when nothing was taken from the file
+    taken: int = 0  # signatures, exceptions or ignored names
+    comments: int = 0
+    literals: int = 0  # that go into a group
+    reasons: tuple[tuple[str, int], ...] = ()  # why lines were not taken, most frequent first
+
+    @property
+    def name(self) -> bytes:
+        return os.path.basename(self.path)
+
+    @property
+    def starter(self) -> bool:
+        return os.path.dirname(self.path) == STARTER
+
+    @property
+    def signatures(self) -> int:
+        """What it can detect: 0 for exceptions and for kinds that are not read yet."""
+        return self.taken if self.kind in READ and READ[self.kind].detects else 0
+
+    @property
+    def malformed(self) -> int:
+        """Lines that no engine could read, as opposed to those for another one or for later."""
+        return sum(n for why, n in self.reasons if why != OTHER_LEVEL and not why.startswith(LATER))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One stretch of compiled bytes: a segment, or a group over several."""
+
+    key: str
+    kind: str  # "segments" or "groups": also the folder where it is kept
+    length: int  # bytes
+    identity: Identity | None = None  # of its file; None inside an image file
+    offset: int = 0  # bytes, inside an image file
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything but the compiled bytes. Immutable: renewing makes another one."""
+
+    stamp: str
+    entries: tuple[Entry, ...]
+    parts: tuple[Part, ...]
+
+    @property
+    def generation(self) -> bytes:
+        """16 bytes that change with every rule that counts, the engine, its formats and its library."""
+        digest = hashlib.sha256(f"kavfs generation {ENGINE} {self.stamp}".encode())
+        for key in unique(entry.key for entry in self.entries):
+            digest.update(b"\0" + key.encode())
+        return digest.digest()[:16]
+
+    @property
+    def signature_count(self) -> int:
+        return sum({entry.key: entry.signatures for entry in self.entries}.values())
+
+    @property
+    def demonstration(self) -> bool:
+        return all(entry.starter for entry in self.entries if entry.signatures)
+
+    @property
+    def newest(self) -> float:
+        """Seconds since 1970; the starter set counts only where nothing else is."""
+        entries = [e for e in self.entries if e.signatures and (self.demonstration or not e.starter)]
+        return max((e.identity.mtime_ns for e in entries), default=0) / 1e9
+
+    def to_bytes(self) -> bytes:
+        text = json.dumps(asdict(self), default=os.fsdecode, separators=(",", ":")).encode()
+        return hashlib.sha256(text).hexdigest().encode() + b"\n" + text
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Catalog | None:
+        """None when the bytes are not what to_bytes() gave."""
+        digest, _, text = data.partition(b"\n")
+        if hashlib.sha256(text).hexdigest().encode() != digest:
+            return None
+        try:
+            return _catalog(json.loads(text))
+        except (ValueError, TypeError, KeyError):
+            return None  # written by another version
+
+
+def unique(keys: Iterable[str]) -> tuple[str, ...]:
+    """The keys that are not empty, each once: the same file in two folders is one segment."""
+    return tuple(dict.fromkeys(key for key in keys if key))
+
+
+def _catalog(tree: dict) -> Catalog:  # type: ignore[type-arg]
+    entries = tuple(
+        Entry(
+            **{
+                **entry,
+                "path": os.fsencode(entry["path"]),
+                "identity": Identity(**entry["identity"]),
+                "reasons": tuple((why, n) for why, n in entry["reasons"]),
+            }
+        )
+        for entry in tree["entries"]
+    )
+    parts = tuple(
+        Part(**{**part, "identity": Identity(**part["identity"]) if part["identity"] else None})
+        for part in tree["parts"]
+    )
+    return Catalog(tree["stamp"], entries, parts)

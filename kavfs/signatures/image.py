@@ -1,0 +1,219 @@
+"""Image: compiled signatures, open and ready to be mapped. Satisfies ports.Image.
+
+    image = open_image([b"/etc/signatures"], default_state())
+
+Opening an image whose databases have not changed costs a stat of each of them and reads only the catalog; the
+compiled bytes are mapped and checked by whoever matches with them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError
+from kavfs.ports import ImagePart
+from kavfs.signatures import imagefile
+from kavfs.signatures.catalog import Catalog, Entry, stamp
+from kavfs.signatures.sources import Identity, Source, absolute, find_sources
+from kavfs.signatures.store import StateFailure, Store
+
+
+class Image:
+    """Open parts and the catalog that describes them. Close it, or use it in a with statement."""
+
+    def __init__(self, catalog: Catalog, parts: Sequence[ImagePart], read_side: Callable[[str], bytes | None]) -> None:
+        self._catalog = catalog
+        self._parts = tuple(parts)
+        self._read_side = read_side
+
+    @property
+    def parts(self) -> Sequence[ImagePart]:
+        return self._parts
+
+    @property
+    def generation(self) -> bytes:
+        return self._catalog.generation
+
+    @property
+    def signature_count(self) -> int:
+        return self._catalog.signature_count
+
+    @property
+    def newest(self) -> float:
+        return self._catalog.newest
+
+    @property
+    def demonstration(self) -> bool:
+        return self._catalog.demonstration
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The database files, in the order in which their matches win."""
+        return self._catalog.entries
+
+    @property
+    def catalog(self) -> Catalog:
+        return self._catalog
+
+    def side(self, entry: Entry) -> bytes | None:
+        """What became of each line of a database file, as segment.tally_from_json takes it."""
+        return self._read_side(entry.side)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the administrator should know: files of which nothing could be read, though they hold lines."""
+        return tuple(
+            f"{os.fsdecode(entry.path)}: none of its {entry.malformed} lines can be read"
+            for entry in self.entries
+            if entry.malformed and not entry.taken
+        )
+
+    def close(self) -> None:
+        for fd in {part.fd for part in self._parts}:
+            os.close(fd)
+        self._parts = ()
+
+    def __enter__(self) -> Image:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def open_image(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool = False) -> Image:
+    """Open the image of all databases on *paths*, compiling into the folder *state* what is new or has changed.
+
+    A path is a folder of databases, a database file, or (alone) an image file. While another process compiles the
+    same image, the one from before is opened; where there is none, this waits. With *distrust* every compiled part is
+    read and checked, and made again when damaged: for callers whose matcher has refused the image.
+
+    Raises DatabaseMissing, DatabaseDamaged or SystemFailure, each with one line that says what is wrong.
+    """
+    return _open(paths, state, distrust=distrust, wait=False)
+
+
+def compile_image(paths: Sequence[str | bytes], state: str | bytes) -> Image:
+    """open_image, but every part is checked, and what another process compiles is waited for."""
+    return _open(paths, state, distrust=True, wait=True)
+
+
+def compile_image_file(paths: Sequence[str | bytes], output: str | bytes) -> Image:
+    """Compile the databases on *paths* into one image file, and open that. Nothing is kept elsewhere."""
+    target = os.path.abspath(os.fsencode(output))
+    with tempfile.TemporaryDirectory(prefix="kavfs-") as state, compile_image(paths, state) as image:
+        sides = {entry.side: side for entry in image.entries if (side := image.side(entry))}
+        imagefile.write_image(target, image.catalog, image.parts, sides)
+    return _open_file([target])
+
+
+def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, wait: bool) -> Image:
+    places = absolute(paths)
+    if any(imagefile.is_image(place) for place in places):
+        return _open_file(places)
+    sources = find_sources(places)
+    if not sources:
+        raise _no_sources(places)
+    store = Store(os.path.abspath(os.fsencode(state)))
+    name = _image_name(places)
+    if not distrust and (image := _open_current(store, name, sources)):
+        return image
+    return _renew(store, name, sources, distrust=distrust, wait=wait)
+
+
+def _open_file(places: Sequence[bytes]) -> Image:
+    if len(places) > 1:
+        raise DatabaseMissing("an image file is used alone: it holds everything it was compiled from")
+    content = imagefile.read_image(places[0])
+    return Image(content.catalog, content.parts, content.side)
+
+
+def _image_name(places: Sequence[bytes]) -> str:
+    return hashlib.sha256(b"\0".join([stamp().encode(), *places])).hexdigest()
+
+
+def _open_current(store: Store, name: str, sources: Sequence[Source] | None) -> Image | None:
+    """The image as its catalog has it; None unless it is there whole and, given *sources*, made from just these."""
+    for _ in range(3):  # a sweep between reading the catalog and opening its parts: look at the new catalog
+        catalog = store.catalog(name)
+        if catalog is None or (sources is not None and not _is_current(catalog, sources)):
+            return None
+        if parts := _open_parts(store, catalog):
+            return Image(catalog, parts, store.side)
+    return None
+
+
+def _is_current(catalog: Catalog, sources: Sequence[Source]) -> bool:
+    if len(catalog.entries) != len(sources):
+        return False
+    return all(
+        entry.settled and entry.path == source.path and entry.identity == source.identity
+        for entry, source in zip(catalog.entries, sources, strict=True)
+    )
+
+
+def _open_parts(store: Store, catalog: Catalog, *, moved: bool = False) -> list[ImagePart] | None:
+    """Descriptors of all parts; None when one is not the file that was written (unless they *moved* as a whole)."""
+    parts: list[ImagePart] = []
+    for part in catalog.parts:
+        fd = store.open(part.kind, part.key)
+        if fd is not None:
+            parts.append(ImagePart(fd, 0, part.length))
+        if fd is None or not (moved or Identity.of(os.fstat(fd)) == part.identity):
+            for opened in parts:
+                os.close(opened.fd)
+            return None
+    return parts
+
+
+def _renew(store: Store, name: str, sources: Sequence[Source], *, distrust: bool, wait: bool) -> Image:
+    from kavfs.signatures.renew import renew  # readers and compiler: a start that needs none saves them
+
+    try:
+        store.prepare()
+        with contextlib.ExitStack() as locks:
+            if not locks.enter_context(store.renewing(name, wait=wait)):
+                if image := _open_current(store, name, None):
+                    return image  # another process renews it just now; until then the rules of before hold
+                locks.close()
+                locks.enter_context(store.renewing(name, wait=True))
+            old = store.catalog(name)
+            # Whoever held the lock until now may have done the work.
+            if not distrust and (image := _open_current(store, name, sources)):
+                return image
+            catalog = renew(sources, store, old)
+            if catalog != old:
+                store.write("images", f"{name}.json", catalog.to_bytes())
+            parts = _open_parts(store, catalog)
+        if catalog != old:
+            store.sweep()
+    except StateFailure as why:
+        if not why.closed:
+            raise
+        return _use_as_it_is(store, name, sources, why)
+    if parts is None:
+        raise StateFailure("compiled signatures were removed while they were opened", None)
+    return Image(catalog, parts, store.side)
+
+
+def _use_as_it_is(store: Store, name: str, sources: Sequence[Source], why: StateFailure) -> Image:
+    """An image in a state folder that is closed to us: good when it was made from just these bytes, else *why*."""
+    from kavfs.signatures.renew import still_valid  # the same start-up saver as in _renew
+
+    catalog = store.catalog(name)
+    if catalog is None or not still_valid(catalog, sources, store):
+        raise why
+    parts = [
+        ImagePart(fd, 0, part.length) for part in catalog.parts if (fd := store.open(part.kind, part.key)) is not None
+    ]
+    return Image(catalog, parts, store.side)
+
+
+def _no_sources(places: Sequence[bytes]) -> KavfsError:
+    shown = ", ".join(os.fsdecode(place) for place in places)
+    if all(os.path.isfile(place) for place in places):
+        return DatabaseDamaged(f"{shown}: neither a database of a known kind nor an image")
+    return DatabaseMissing(f"no signatures: no database file in {shown}")

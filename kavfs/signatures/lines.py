@@ -1,0 +1,120 @@
+"""Lines of a database file: the loop that all text readers share, and the tally of what became of each line.
+
+No line is dropped silently: each is taken, a comment, or rejected with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from kavfs._native.match import PatternError, SignatureError
+
+LEVEL = 216
+"""The functionality level that lines are compared with: that of ClamAV 1.4.6."""
+
+OTHER_LEVEL = "for another engine level"
+LATER = "not supported yet: "
+"""How the reason of a line begins that is right, but of a kind which is not read yet."""
+
+LISTED_MAX = 100_000
+"""Rejected lines that are kept one by one; all are counted."""
+
+
+class Rejected(Exception):
+    """This line is not taken; str() is the reason, one of few so that they can be counted."""
+
+
+class Builder(Protocol):
+    """What the readers need of kavfs._native.match.SegmentBuilder."""
+
+    def pattern(self, hex: bytes, offset: bytes, modifiers: bytes) -> int: ...
+
+    def signature(
+        self,
+        name: bytes,
+        line: int,
+        target: int,
+        patterns: list[int],
+        expression: bytes | None,
+        min_size: int,
+        max_size: int,
+    ) -> None: ...
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the lines of one file."""
+
+    taken: int = 0
+    comments: int = 0  # empty ones too
+    reasons: dict[str, int] = field(default_factory=dict)
+    listed: list[tuple[int, str]] = field(default_factory=list)  # (line number, reason)
+
+    def reject(self, line: int, reason: str) -> None:
+        self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        if len(self.listed) < LISTED_MAX:
+            self.listed.append((line, reason))
+
+    @property
+    def malformed(self) -> int:
+        """Rejected lines that no engine could read, as opposed to those for another one or for later."""
+        return sum(n for why, n in self.reasons.items() if why != OTHER_LEVEL and not why.startswith(LATER))
+
+
+def read_lines(text: bytes, take: Callable[[bytes, int], None], tally: Tally) -> None:
+    """Give each line that holds something to *take*, with its number from 1; what that raises is the line's reason."""
+    for number, line in enumerate(text.split(b"\n"), 1):
+        line = line.rstrip(b"\r")
+        if not line or line.startswith(b"#"):
+            tally.comments += 1
+            continue
+        try:
+            take(line, number)
+        except (Rejected, PatternError, SignatureError) as why:
+            tally.reject(number, str(why))
+        else:
+            tally.taken += 1
+    if not text or text.endswith(b"\n"):
+        tally.comments -= 1  # what stands behind the last newline is no line
+
+
+def number(word: bytes, what: str) -> int:
+    """A plain decimal number; int() alone would take signs, blanks and underscores."""
+    if not word.isdigit() or len(word) > 19:
+        raise Rejected(f"malformed {what}")
+    return int(word)
+
+
+def check_level(least: bytes, most: bytes) -> None:
+    """Reject a line whose range of functionality levels leaves ours out; an empty word is an open end."""
+    if least and number(least, "engine level") > LEVEL:
+        raise Rejected(OTHER_LEVEL)
+    if most and number(most, "engine level") < LEVEL:
+        raise Rejected(OTHER_LEVEL)
+
+
+OFFSETS_LATER = {b"EP": "entry point", b"SL": "last section", b"SE": "section", b"VI": "version information"}
+
+
+def check_offset(offset: bytes) -> None:
+    """Reject offsets that ask for the structure of an executable; all others are the matcher's to read."""
+    what = OFFSETS_LATER.get(offset[:2])
+    if what is None and offset[:1] == b"S":
+        what = "section"
+    if what is None and offset[:1] == b"$":
+        what = "macro"
+    if what is not None:
+        raise Rejected(f"{LATER}offset by {what}")
+
+
+TARGETS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12})
+
+
+def target_type(word: bytes) -> int:
+    """The number of a target type that objects can have."""
+    target = number(word, "target type")
+    if target not in TARGETS:
+        raise Rejected("target type without objects")
+    return target

@@ -1,0 +1,161 @@
+"""Renew: from database files to segments and groups in a store, making only what is not there yet.
+
+    sources -> segments (one per file) -> groups (over the literals of one or several) -> catalog
+
+Everything is named by the digest of what it is made from, so "is it there, and whole?" is the only question.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import mmap
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from kavfs._native import match
+from kavfs.errors import DatabaseDamaged, DatabaseMissing
+from kavfs.signatures.catalog import Catalog, Entry, stamp, unique
+from kavfs.signatures.segment import compile_segment, segment_key, tally_from_json, tally_to_json
+from kavfs.signatures.sources import Source, read_source
+from kavfs.signatures.store import Store
+
+OWN_GROUP = 20_000
+"""Literals from which a segment has a group of its own, so that its neighbours can change without it."""
+
+GROUP_MAX = 40_000
+"""Literals of the small segments in one group: one pass over the data serves them all."""
+
+
+def renew(sources: Sequence[Source], store: Store, old: Catalog | None) -> Catalog:
+    """Compile what is missing and return the new catalog. The caller holds the image's lock and writes the catalog."""
+    known = {entry.path: entry for entry in old.entries} if old else {}
+    entries = tuple(_entry(source, known.get(source.path), store) for source in sources)
+    if not any(entry.signatures for entry in entries):
+        raise _nothing(entries)
+    segments = unique(entry.key for entry in entries)
+    literals = {entry.key: entry.literals for entry in entries}
+    groups = _build_groups(plan_groups([(key, literals[key]) for key in segments]), store)
+    parts = [store.part("segments", key) for key in segments] + [store.part("groups", key) for key in groups]
+    return Catalog(stamp(), entries, tuple(parts))
+
+
+def still_valid(catalog: Catalog, sources: Sequence[Source], store: Store) -> bool:
+    """Whether *catalog*'s parts are whole and made from just what is in the sources now, whatever their time stamps.
+
+    For state folders that came here by copying and cannot be written.
+    """
+    if [entry.path for entry in catalog.entries] != [source.path for source in sources]:
+        return False
+    for entry, source in zip(catalog.entries, sources, strict=True):
+        if segment_key(source, read_source(source.path)[0]) != entry.side:
+            return False
+    return all(_is_whole(store, part.kind, part.key) for part in catalog.parts)
+
+
+def plan_groups(segments: Sequence[tuple[str, int]]) -> list[list[str]]:
+    """Which segments are matched together, given (key, literals) of each."""
+    plan: list[list[str]] = []
+    small: list[str] = []
+    room = GROUP_MAX
+    for key, literals in segments:
+        if literals >= OWN_GROUP:
+            plan.append([key])
+        elif literals:
+            if literals > room:
+                plan.append(small)
+                small, room = [], GROUP_MAX
+            small.append(key)
+            room -= literals
+    return [*plan, small] if small else plan
+
+
+# -- segments --------------------------------------------------------------------------------------------------------
+
+
+def _entry(source: Source, known: Entry | None, store: Store) -> Entry:
+    """The entry of one database file, its segment whole in the store."""
+    if known and known.settled and known.identity == source.identity and _segment_is_there(store, known):
+        return known
+    text, identity, settled = read_source(source.path)
+    key = segment_key(source, text)
+    side = store.side(key)
+    tally_and_literals = tally_from_json(side) if side else None
+    if tally_and_literals is None or (tally_and_literals[0].taken and not _is_whole(store, "segments", key)):
+        segment = compile_segment(source, text, key)
+        tally_and_literals = segment.tally, segment.literals
+        if segment.data:
+            store.write("segments", f"{key}.bin", segment.data)
+        store.write("segments", f"{key}.json", tally_to_json(*tally_and_literals))
+    tally, literals = tally_and_literals
+    return Entry(
+        path=source.path,
+        kind=source.kind,
+        identity=identity,
+        settled=settled,
+        side=key,
+        key=key if tally.taken else "",
+        taken=tally.taken,
+        comments=tally.comments,
+        literals=literals,
+        reasons=tuple(sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0]))),
+    )
+
+
+def _segment_is_there(store: Store, entry: Entry) -> bool:
+    return store.side(entry.side) is not None and (not entry.key or _is_whole(store, "segments", entry.key))
+
+
+def _is_whole(store: Store, kind: str, key: str) -> bool:
+    with _mapped(store, kind, key) as data:
+        return data is not None and match.part_is_whole(data)
+
+
+# -- groups ----------------------------------------------------------------------------------------------------------
+
+
+def _group_key(members: Sequence[str]) -> str:
+    return hashlib.sha256(f"kavfs group {stamp()} {' '.join(members)}".encode()).hexdigest()
+
+
+def _build_groups(plan: Sequence[Sequence[str]], store: Store) -> list[str]:
+    """Build the groups that are missing, two at a time: the library compiles without the interpreter's lock."""
+
+    def build(members: Sequence[str]) -> str:
+        key = _group_key(members)
+        if _is_whole(store, "groups", key):
+            return key
+        with contextlib.ExitStack() as stack:
+            parts = [stack.enter_context(_mapped(store, "segments", member)) for member in members]
+            store.write("groups", f"{key}.bin", match.build_group(parts))
+        return key
+
+    with ThreadPoolExecutor(max_workers=min(len(os.sched_getaffinity(0)), len(plan) or 1)) as pool:
+        return list(pool.map(build, plan))
+
+
+@contextlib.contextmanager
+def _mapped(store: Store, kind: str, key: str) -> Iterator[mmap.mmap | None]:
+    fd = store.open(kind, key)
+    if fd is None:
+        yield None
+        return
+    try:
+        if os.fstat(fd).st_size == 0:
+            yield None
+            return
+        with mmap.mmap(fd, 0, access=mmap.ACCESS_READ) as data:
+            yield data
+    finally:
+        os.close(fd)
+
+
+def _nothing(entries: Sequence[Entry]) -> DatabaseMissing | DatabaseDamaged:
+    folders = ", ".join(dict.fromkeys(os.fsdecode(os.path.dirname(entry.path)) for entry in entries))
+    damaged = [entry for entry in entries if entry.malformed]
+    if damaged:
+        lines = sum(entry.malformed for entry in damaged)
+        names = ", ".join(os.fsdecode(entry.path) for entry in damaged)
+        return DatabaseDamaged(f"no signature can be read: {lines} malformed lines in {names}")
+    return DatabaseMissing(f"no signatures of a supported kind in {folders}")

@@ -1,0 +1,112 @@
+"""Segment: one database file compiled, under a name that is the digest of everything it was made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from kavfs._native import match
+from kavfs.signatures.ignore import read_ign2
+from kavfs.signatures.kinds import LATER as KINDS_LATER
+from kavfs.signatures.kinds import READ, WHOLE_FILES, Form
+from kavfs.signatures.ldb import read_ldb
+from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, Tally
+from kavfs.signatures.ndb import read_ndb
+from kavfs.signatures.sources import Source
+
+READERS = 1
+"""Goes up whenever a reader takes lines that it did not take before, or reads them otherwise."""
+
+
+def segment_key(source: Source, text: bytes) -> str:
+    """The name of the segment that *text* gives. The file's name is in it, because segments carry it."""
+    digest = hashlib.sha256(f"kavfs segment {READERS} {match.FORMAT_VERSION} {LEVEL} {source.kind} ".encode())
+    digest.update(b"%d %d\0%s" % (source.starter, len(source.name), source.name))
+    digest.update(text)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """What compiling one file gave. ``data`` is empty when nothing in it could be taken."""
+
+    data: bytes
+    tally: Tally
+    literals: int = 0
+
+
+def compile_segment(source: Source, text: bytes, key: str) -> Segment:
+    """Compile the text of a database file. No line stops it; what is not taken stands in the tally."""
+    tally = Tally()
+    form = READ.get(source.kind)
+    if form is None:
+        _count_for_later(source.kind, text, tally)
+        return Segment(b"", tally)
+    if form is Form.IGNORE:
+        names = read_ign2(text, tally)
+        return Segment(match.build_ignore(names) if names else b"", tally)
+    if form in (Form.HASH, Form.EXCEPTION):
+        return _compile_hashes(source, text, key, tally, exception=form is Form.EXCEPTION)
+    builder = match.SegmentBuilder(source.name, bytes.fromhex(key), source.starter)
+    read = read_ndb if form is Form.BODY else read_ldb
+    read(text, builder, tally)
+    if not tally.taken:
+        return Segment(b"", tally)
+    data = builder.finish()
+    return Segment(data, tally, match.literal_count(data))
+
+
+HASH_REASONS = {
+    1: "wrong number of fields",
+    2: "malformed digest",
+    3: "malformed size",
+    4: "no name",
+    5: OTHER_LEVEL,
+}
+
+
+def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, *, exception: bool) -> Segment:
+    """Hash databases are read in C: real ones have millions of lines."""
+    built = match.build_hash_segment(
+        text, LEVEL, exception=exception, database=source.name, digest=bytes.fromhex(key), official=source.starter
+    )
+    tally.taken, tally.comments = built.accepted, built.comments
+    for line, why in built.rejects:
+        tally.reject(line, HASH_REASONS[why])
+    return Segment(built.data if built.accepted else b"", tally)
+
+
+def _count_for_later(kind: str, text: bytes, tally: Tally) -> None:
+    reason = f"{LATER}.{kind} ({KINDS_LATER[kind]})"
+    if kind in WHOLE_FILES:
+        tally.reject(0, reason)
+        return
+    for row, line in enumerate(text.splitlines(), 1):
+        if line and not line.startswith(b"#"):
+            tally.reject(row, reason)
+        else:
+            tally.comments += 1
+
+
+def tally_to_json(tally: Tally, literals: int) -> bytes:
+    """The side file of a segment, for `kavfs db info` and for finding the segment again."""
+    tree = {
+        "taken": tally.taken,
+        "comments": tally.comments,
+        "literals": literals,
+        "reasons": tally.reasons,
+        "listed": tally.listed,
+    }
+    return json.dumps(tree, separators=(",", ":")).encode()
+
+
+def tally_from_json(data: bytes) -> tuple[Tally, int] | None:
+    """(tally, literals), None when the side file is damaged."""
+    try:
+        tree = json.loads(data)
+        listed = [(int(row), str(why)) for row, why in tree["listed"]]
+        reasons = {str(why): int(n) for why, n in tree["reasons"].items()}
+        return Tally(int(tree["taken"]), int(tree["comments"]), reasons, listed), int(tree["literals"])
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,180 @@
+"""Store: the compiled signatures in a state folder. Whole files appear by rename; none is ever changed in place.
+
+    STATE/segments/<digest>.bin    one database file compiled; <digest>.json: what became of its lines
+    STATE/groups/<digest>.bin      matcher over the literals of one or several segments
+    STATE/images/<digest>.json     catalog of the image of one set of paths
+    STATE/images/<digest>.lock     held while that image is renewed
+    STATE/lock                     held shared while renewing, alone while sweeping
+
+A file's name is the digest of everything it was made from, so two processes that make the same file make the same
+bytes, and what a killed one left behind is only unused. Sweeping removes what no catalog names.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+
+from kavfs.errors import SystemFailure
+from kavfs.signatures.catalog import Catalog, Part, stamp
+from kavfs.signatures.sources import Identity
+
+FOLDERS = ("segments", "groups", "images")
+TEMPORARY = ".new-"
+
+
+class Store:
+    """One state folder. Holds no descriptor between calls."""
+
+    def __init__(self, folder: bytes) -> None:
+        self.folder = folder
+
+    def path(self, *names: str) -> bytes:
+        return os.path.join(self.folder, *(name.encode() for name in names))
+
+    def prepare(self) -> None:
+        """Make the folders; SystemFailure where that is not allowed."""
+        with self._explained():
+            for name in FOLDERS:
+                os.makedirs(self.path(name), exist_ok=True)
+
+    # -- files ---------------------------------------------------------------------------------------------------
+
+    def open(self, kind: str, key: str) -> int | None:
+        """A descriptor of a part, None when it is not there."""
+        try:
+            return os.open(self.path(kind, f"{key}.bin"), os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        except OSError as why:
+            raise self._failure(why) from None
+
+    def part(self, kind: str, key: str) -> Part:
+        """How a part that is there stands in a catalog."""
+        with self._explained():
+            status = os.stat(self.path(kind, f"{key}.bin"))
+        return Part(key, kind, status.st_size, Identity.of(status))
+
+    def read(self, kind: str, name: str) -> bytes | None:
+        """A small file whole, None when it is not there."""
+        try:
+            with open(self.path(kind, name), "rb") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+        except OSError as why:
+            raise self._failure(why) from None
+
+    def write(self, kind: str, name: str, data: bytes) -> None:
+        """Put a file in place, wholly on disk or not at all."""
+        with self._explained():
+            temporary = self.path(kind, f"{TEMPORARY}{os.getpid()}-{name}")
+            try:
+                with open(temporary, "wb", buffering=0) as file:
+                    write_all(file.fileno(), data, 0)
+                    os.fsync(file.fileno())
+                os.rename(temporary, self.path(kind, name))
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.unlink(temporary)
+                raise
+            sync_folder(self.path(kind))
+
+    def side(self, key: str) -> bytes | None:
+        """The side file of a segment."""
+        return self.read("segments", f"{key}.json")
+
+    # -- catalogs ------------------------------------------------------------------------------------------------
+
+    def catalog(self, image: str) -> Catalog | None:
+        """The catalog of an image, None when there is none that can be used here."""
+        data = self.read("images", f"{image}.json")
+        catalog = Catalog.from_bytes(data) if data else None
+        return catalog if catalog and catalog.stamp == stamp() else None
+
+    # -- locks ---------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def renewing(self, image: str, *, wait: bool) -> Iterator[bool]:
+        """Hold the lock of one image; yields False when another process has it and *wait* is False."""
+        with self._lock("lock", fcntl.LOCK_SH), self._lock(f"images/{image}.lock", fcntl.LOCK_EX, wait=wait) as mine:
+            yield mine
+
+    def sweep(self) -> None:
+        """Remove what no catalog names. Does nothing while any process renews an image here."""
+        with self._lock("lock", fcntl.LOCK_EX, wait=False) as alone:
+            if not alone:
+                return
+            used = {"lock"}
+            for name in os.listdir(self.path("images")):
+                image, _, ending = os.fsdecode(name).rpartition(".")
+                catalog = self.catalog(image) if ending == "json" else None
+                if catalog and any(os.path.lexists(entry.path) for entry in catalog.entries):
+                    used.add(f"images/{image}.json")
+                    used.update(f"{part.kind}/{part.key}.bin" for part in catalog.parts)
+                    used.update(f"segments/{entry.side}.json" for entry in catalog.entries)
+            self._remove_all_but(used)
+
+    def _remove_all_but(self, used: set[str]) -> None:
+        for folder in FOLDERS:
+            for name in os.listdir(self.path(folder)):
+                if f"{folder}/{os.fsdecode(name)}" not in used:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(os.path.join(self.path(folder), name))
+
+    @contextlib.contextmanager
+    def _lock(self, name: str, how: int, *, wait: bool = True) -> Iterator[bool]:
+        with self._explained():
+            lock = os.open(self.path(*name.split("/")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            try:
+                fcntl.flock(lock, how if wait else how | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+        finally:
+            os.close(lock)
+
+    # -- errors --------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as why:
+            raise self._failure(why) from None
+
+    def _failure(self, why: OSError) -> StateFailure:
+        place = os.fsdecode(self.folder)
+        if why.errno in (errno.ENOSPC, errno.EDQUOT):
+            return StateFailure(f"no room left for compiled signatures in the state folder {place}", why.errno)
+        return StateFailure(f"the state folder {place} cannot be used: {why.strerror}", why.errno)
+
+
+class StateFailure(SystemFailure):
+    """The state folder refuses; ``closed`` tells whether it is only that nothing may be written there."""
+
+    def __init__(self, text: str, number: int | None) -> None:
+        super().__init__(text)
+        self.closed = number in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def write_all(fd: int, data: bytes, at: int) -> None:
+    """Write all of *data* at an offset: one call may write less, and takes 2 GiB at most."""
+    view = memoryview(data)
+    while view:
+        done = os.pwrite(fd, view, at)
+        view, at = view[done:], at + done
+
+
+def sync_folder(folder: bytes) -> None:
+    """Make renames in a folder last."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
