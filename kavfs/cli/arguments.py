@@ -9,14 +9,13 @@ small file.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.errors import UsageError
 from kavfs.report.names import shown_text
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option. ``value`` is what its argument is called in the help; "" = it has none."""
 
     name: str  # what request.py calls it
@@ -27,8 +26,7 @@ class Option:
     help: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """One option as it was typed."""
 
     option: Option

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from kavfs.cli.program import say
 from kavfs.cli.request import Request
@@ -16,13 +17,14 @@ from kavfs.errors import KavfsError, UsageError
 from kavfs.model import OUTCOMES, Status, Totals, gravest
 from kavfs.ports import Image, Report
 from kavfs.report.lines import Show
-from kavfs.report.lists import LETTERS, ListReport
 from kavfs.report.many import Many
 from kavfs.report.output import Output, open_output
-from kavfs.report.progress import Progress
 from kavfs.report.sinks import FileSink, Sink, StreamSink
 from kavfs.report.summary import Signatures
 from kavfs.report.text import BANNER, TextReport
+
+if TYPE_CHECKING:
+    from kavfs.report.progress import Progress
 
 
 class Reports:
@@ -39,7 +41,7 @@ class Reports:
         self._screen: StreamSink | None = None
         self._log: Sink | None = None
         self._json: Output | None = None
-        self._lists: list[ListReport] = []
+        self._lists: list[Report] = []
         self._open_files()
         self._open_terminal()
 
@@ -110,6 +112,8 @@ class Reports:
             output = self._open(s.report_file, s.report_append, s.report_mode)
             self._log = FileSink(output, s.report_level, s.date_format, s.time_format)
         for letter, path in self._request.lists:
+            from kavfs.report.lists import LETTERS, ListReport  # few runs write lists
+
             self._lists.append(ListReport(self._open(path), LETTERS[letter]))
         if self._request.json == b"-":
             self._json = Output(1, "standard output", self._lost, owned=False)
@@ -128,6 +132,8 @@ class Reports:
         if self._request.quiet:
             return
         if self._request.settings.display_progress and os.isatty(2):
+            from kavfs.report.progress import Progress  # nothing of it without a terminal
+
             self.progress = Progress(Output(2, "standard error", self._no_progress, owned=False))
         if self._request.json != b"-":
             output = Output(1, "standard output", self._lost, owned=False)

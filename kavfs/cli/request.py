@@ -148,7 +148,7 @@ def _shown(value: bytes) -> str:
 
 
 def _set(request: Request, **changes: object) -> None:
-    request.settings = replace(request.settings, **changes)  # type: ignore[arg-type]  # names and values stand below
+    request.settings = request.settings._replace(**changes)  # type: ignore[arg-type]  # names and values stand below
 
 
 def _engine_switches(request: Request, given: Given) -> None:

@@ -39,7 +39,7 @@ def _boolean(value: bytes) -> bool:
 def _path(value: bytes) -> bytes:
     if value and not value.startswith(b"/"):
         raise ValueError(f"'{_text(value)}' is not an absolute path")
-    return value
+    return value.rstrip(b"/") or value[:1]
 
 
 def _folder(value: bytes) -> bytes:

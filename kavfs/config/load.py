@@ -6,7 +6,6 @@ nearest name; sections of other components are passed over, because one file ser
 
 from __future__ import annotations
 
-from dataclasses import replace
 from difflib import get_close_matches
 
 from kavfs.config.ini import Entry, read_entries
@@ -47,7 +46,7 @@ def settings_of(entries: list[Entry]) -> Settings:
             switches = switches | key.switch if value else switches & ~key.switch
         elif key.field:
             changes[key.field] = value
-    return replace(defaults, switches=switches, **changes)  # type: ignore[arg-type]  # the readers of KEYS match
+    return defaults._replace(switches=switches, **changes)  # type: ignore[arg-type]  # the readers of KEYS match
 
 
 def _key_of(entry: Entry) -> Key | None:

@@ -77,7 +77,7 @@ def _start(signatures: Signatures, roots: tuple[bytes, ...]) -> Record:
         "time": _moment(time.time()),
         "roots": [_bytes("path", root) for root in roots],
         "signatures": {
-            "count": signatures.count,
+            "count": signatures.loaded,
             "newest": _moment(signatures.newest),
             "demonstration": signatures.demonstration,
             "generation": signatures.generation.hex(),

@@ -9,7 +9,7 @@ its own.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.model import OUTCOMES, REASON_WORDS, Member, Reason, Result, Status, Threat, status_of_reasons
 from kavfs.report.names import shown_name, shown_text
@@ -23,8 +23,7 @@ ACTIVITY = "A"
 _NONE = Reason(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line: which member it is about and what stands behind the path."""
 
     letter: str
@@ -32,8 +31,7 @@ class Line:
     tail: bytes  # b"" = no verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Show:
+class Show(NamedTuple):
     """What the letters of -x and -m switch."""
 
     ok: bool = True  # N/n
@@ -58,8 +56,7 @@ def lines_of(result: Result, show: Show) -> list[Line]:
     return [Line(_gravest_letter(members), b"", b""), *members, *own]
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
+class _Subject(NamedTuple):
     """Whom a verdict is about: the object, or one of its members."""
 
     member: bytes

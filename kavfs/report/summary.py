@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.model import OUTCOMES, REASON_WORDS, Entry, Status, Totals
 
@@ -26,11 +26,10 @@ SKIPPED: dict[Entry, str] = {
 DEMONSTRATION = "demonstration, not protection: only the starter signatures are loaded"
 
 
-@dataclass(frozen=True, slots=True)
-class Signatures:
+class Signatures(NamedTuple):
     """What a report says about the signatures of a run."""
 
-    count: int
+    loaded: int  # how many
     newest: float  # seconds since 1970
     demonstration: bool
     generation: bytes = b""
@@ -60,7 +59,7 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
     if totals.worker_deaths:
         yield f"Scanning processes that died and were replaced: {totals.worker_deaths:,}"
     yield f"Time: {_clock(totals.seconds)}, {_rates(totals)}"
-    yield f"Signatures: {signatures.count:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
+    yield f"Signatures: {signatures.loaded:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
     if signatures.demonstration:
         yield f"Signatures: {DEMONSTRATION}"
 
