@@ -1,7 +1,7 @@
 """Signatures to measure with: a folder of ClamAV databases, found, unpacked, or the starter set.
 
 The order: what the command line names, KAVFS_BENCH_SIGNATURES, ../shared/signatures beside the checkout, the starter
-signatures of conf/. Packed databases (.gz) are unpacked into the cache folder: clamd and kavfs read the same files.
+signatures. Packed databases (.gz) are unpacked into the cache folder: clamd and kavfs read the same files.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def find(cache: Path, named: Path | None = None) -> Signatures:
     beside = CHECKOUT.parent / "shared" / "signatures"
     source = asked or (beside if beside.is_dir() else None)
     if source is None:
-        starter = CHECKOUT / "conf" / "signatures"
+        starter = CHECKOUT / "kavfs" / "signatures" / "starter"
         return Signatures(unpack(starter, cache / "starter"), "STARTER SET ONLY: no real signatures were found")
     if not source.is_dir():
         raise NotADirectoryError(f"no folder of signatures: {source}")
