@@ -1,0 +1,238 @@
+/* Mail: one message, taken apart by GMime; each MIME part is a member, decoded.
+ *
+ * The parser leaves the contents of parts where they are (streams over the source) and keeps headers and structure in
+ * memory. An enclosed message is handed over whole and opened in its turn by whoever scans the member. What GMime
+ * cannot read right is lenient business, not damage: the text of the whole message has been matched before it comes
+ * here, and where the structure is in doubt loose.c reads it a second time.
+ */
+#include "mailstream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    PIECE = 32768,
+    NESTING_MAX = 256, /* multiparts inside multiparts; GMime itself stops at 1024 */
+    READINGS_MAX = 4   /* different encodings that the headers of one part name */
+};
+
+typedef struct {
+    kav_mail_io io;
+    kav_unpack *unpack;
+    bool stop;     /* the budget is used up */
+    bool doubtful; /* loose.c is wanted */
+    bool no_memory;
+    uint8_t raw[PIECE], plain[2 * PIECE + 256];
+} mail;
+
+/* A part's place among its siblings and theirs: "1.2.3". */
+typedef struct place {
+    const struct place *above;
+    int number;
+} place;
+
+/* GLib ends the process when memory runs out; a worker that dies is replaced and its object reported, so that this is
+ * no reason against it. Character-set tables are loaded here, before limits and filters on system calls are set. */
+void kav_mail_init(void)
+{
+    g_mime_init();
+    kav_mail_stream_register();
+}
+
+static size_t put_place(const place *p, char *out, size_t room)
+{
+    size_t n = p->above ? put_place(p->above, out, room) : 0;
+    int more = g_snprintf(out + n, room - n, n ? ".%d" : "part-%d", p->number);
+    return n + (size_t)more < room ? n + (size_t)more : room - 1;
+}
+
+static bool begin(mail *m, GMimeObject *object, const place *at)
+{
+    char number[512];
+    const char *name = GMIME_IS_PART(object) ? g_mime_part_get_filename((GMimePart *)object) : NULL;
+    if (!name || !*name) {
+        number[put_place(at, number, sizeof number)] = 0;
+        name = number;
+    }
+    if (kav_unpack_begin(m->unpack, name, strlen(name), UINT64_MAX, KAV_M_MAILPART)) m->stop = true;
+    return !m->stop;
+}
+
+static void end(mail *m, uint32_t reasons)
+{
+    if (kav_unpack_end(m->unpack, reasons)) m->stop = true;
+}
+
+/* ---- the content of one part ----------------------------------------------------------------------------------- */
+
+/* Where decoded bytes go. Non-zero: no more are wanted. */
+typedef int (*eater)(void *context, const uint8_t *bytes, size_t len);
+
+static void decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, eater eat, void *context)
+{
+    GMimeEncoding state;
+    ssize_t n;
+    g_mime_encoding_init_decode(&state, encoding);
+    g_mime_stream_reset(stream);
+    while ((n = g_mime_stream_read(stream, (char *)m->raw, PIECE)) > 0) {
+        if (g_mime_encoding_outlen(&state, (size_t)n) > sizeof m->plain) return;
+        size_t len = g_mime_encoding_step(&state, (const char *)m->raw, (size_t)n, (char *)m->plain);
+        if (len && eat(context, m->plain, len)) return;
+    }
+    size_t len = g_mime_encoding_flush(&state, NULL, 0, (char *)m->plain);
+    if (len) eat(context, m->plain, len);
+}
+
+typedef struct {
+    kav_unpack *unpack;
+    uint32_t hint; /* of kav_inline_hint */
+} member;
+
+static int eat_member(void *context, const uint8_t *bytes, size_t len)
+{
+    member *part = context;
+    kav_inline_hint(&part->hint, bytes, len);
+    return kav_unpack_data(part->unpack, bytes, len);
+}
+
+static int eat_inline(void *context, const uint8_t *bytes, size_t len)
+{
+    return kav_inline_feed(context, bytes, len);
+}
+
+/* A part that says of itself that it is encrypted. What S/MIME signs or carries certificates in is not. */
+static uint32_t part_reasons(GMimePart *part)
+{
+    GMimeContentType *type = g_mime_object_get_content_type((GMimeObject *)part);
+    if (!g_mime_content_type_is_type(type, "application", "pkcs7-mime") &&
+        !g_mime_content_type_is_type(type, "application", "x-pkcs7-mime"))
+        return 0;
+    const char *kind = g_mime_content_type_get_parameter(type, "smime-type");
+    if (kind && (!g_ascii_strcasecmp(kind, "signed-data") || !g_ascii_strcasecmp(kind, "certs-only"))) return 0;
+    return kind && !g_ascii_strcasecmp(kind, "compressed-data") ? KAV_R_METHOD : KAV_R_ENCRYPTED;
+}
+
+static void read_part(mail *m, GMimePart *part, GMimeStream *stream, GMimeContentEncoding encoding, const place *at)
+{
+    member eaten = {.unpack = m->unpack};
+    if (!begin(m, (GMimeObject *)part, at)) return;
+    decode(m, stream, encoding, eat_member, &eaten);
+    end(m, part_reasons(part));
+    if (m->stop || eaten.hint != 2) return;
+
+    kav_inline *in = kav_inline_new(m->unpack);
+    if (!in) {
+        m->no_memory = m->stop = true;
+        return;
+    }
+    decode(m, stream, encoding, eat_inline, in);
+    if (kav_inline_end(in)) m->stop = true;
+}
+
+/* The encodings that a part's headers name, each once. uuencoded contents are found as blocks in the text, because
+ * their names stand there. */
+static int encodings_of(GMimePart *part, GMimeContentEncoding *out)
+{
+    GMimeHeaderList *headers = g_mime_object_get_header_list((GMimeObject *)part);
+    int n = 0, count = g_mime_header_list_get_count(headers);
+    for (int i = 0; i < count && n < READINGS_MAX; i++) {
+        GMimeHeader *header = g_mime_header_list_get_header_at(headers, i);
+        if (g_ascii_strcasecmp(g_mime_header_get_name(header), "Content-Transfer-Encoding")) continue;
+        const char *value = g_mime_header_get_value(header);
+        GMimeContentEncoding encoding = value ? g_mime_content_encoding_from_string(value) : 0;
+        if (encoding != GMIME_CONTENT_ENCODING_BASE64 && encoding != GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE)
+            encoding = GMIME_CONTENT_ENCODING_BINARY;
+        int known = 0;
+        while (known < n && out[known] != encoding) known++;
+        if (known == n) out[n++] = encoding;
+    }
+    if (n == 0) out[n++] = GMIME_CONTENT_ENCODING_BINARY;
+    return n;
+}
+
+static void take_part(mail *m, GMimePart *part, const place *at)
+{
+    GMimeContentEncoding encoding[READINGS_MAX];
+    GMimeDataWrapper *content = g_mime_part_get_content(part);
+    GMimeStream *stream = content ? g_mime_data_wrapper_get_stream(content) : NULL;
+    if (!stream) return;
+    int n = encodings_of(part, encoding);
+    for (int i = 0; i < n && !m->stop; i++) read_part(m, part, stream, encoding[i], at);
+}
+
+/* ---- structure ------------------------------------------------------------------------------------------------- */
+
+static void take_message(mail *m, GMimeMessagePart *part, const place *at)
+{
+    GMimeMessage *message = g_mime_message_part_get_message(part);
+    if (!message || !begin(m, (GMimeObject *)part, at)) return;
+    GMimeStream *out = kav_mail_stream_new(&m->io);
+    g_mime_object_write_to_stream((GMimeObject *)message, NULL, out);
+    g_object_unref(out);
+    end(m, 0);
+}
+
+static void take(mail *m, GMimeObject *object, const place *above, int number, int depth)
+{
+    place at = {above, number};
+    if (!object || m->stop) return;
+    if (kav_unpack_tick(m->unpack)) m->stop = true;
+    else if (depth == NESTING_MAX) kav_unpack_flag(m->unpack, KAV_R_DEPTH);
+    else if (GMIME_IS_MULTIPART(object)) {
+        GMimeMultipart *parts = (GMimeMultipart *)object;
+        if (GMIME_IS_MULTIPART_ENCRYPTED(object)) kav_unpack_flag(m->unpack, KAV_R_ENCRYPTED);
+        int count = g_mime_multipart_get_count(parts);
+        for (int i = 0; i < count && !m->stop; i++) take(m, g_mime_multipart_get_part(parts, i), &at, i + 1, depth + 1);
+    } else if (GMIME_IS_MESSAGE_PART(object)) {
+        take_message(m, (GMimeMessagePart *)object, &at);
+    } else if (GMIME_IS_PART(object)) {
+        take_part(m, (GMimePart *)object, &at);
+    }
+}
+
+static void on_warning(gint64 offset, GMimeParserWarning what, const gchar *item, gpointer data)
+{
+    mail *m = data;
+    (void)offset, (void)item;
+    switch (what) {
+    case GMIME_CRIT_NESTING_OVERFLOW: kav_unpack_flag(m->unpack, KAV_R_DEPTH); break;
+    case GMIME_CRIT_CONFLICTING_HEADER:
+    case GMIME_CRIT_CONFLICTING_PARAMETER:
+    case GMIME_CRIT_MULTIPART_WITHOUT_BOUNDARY:
+    case GMIME_CRIT_INVALID_HEADER_NAME:
+    case GMIME_CRIT_PART_WITHOUT_HEADERS_OR_CONTENT:
+    case GMIME_WARN_MALFORMED_MULTIPART: m->doubtful = true; break;
+    default: break;
+    }
+}
+
+static GMimeMessage *parse(mail *m)
+{
+    GMimeParserOptions *options = g_mime_parser_options_new();
+    GMimeStream *stream = kav_mail_stream_new(&m->io);
+    GMimeParser *parser = g_mime_parser_new_with_stream(stream);
+    g_mime_parser_options_set_warning_callback(options, on_warning, m);
+    g_mime_parser_set_format(parser, GMIME_FORMAT_MESSAGE);
+    GMimeMessage *message = g_mime_parser_construct_message(parser, options);
+    g_object_unref(parser);
+    g_object_unref(stream);
+    g_mime_parser_options_free(options);
+    return message;
+}
+
+int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u)
+{
+    (void)type;
+    mail *m = calloc(1, sizeof *m);
+    if (!m) return -ENOMEM;
+    m->unpack = u;
+    m->io = (kav_mail_io){.source = source, .unpack = u};
+    GMimeMessage *message = parse(m);
+    if (message) take(m, g_mime_message_get_mime_part(message), NULL, 1, 0);
+    if ((!message || m->doubtful) && !m->stop && !m->io.stop) kav_loose_parts(source, u);
+    if (message) g_object_unref(message);
+    int no_memory = m->no_memory;
+    free(m);
+    return no_memory ? -ENOMEM : 0;
+}

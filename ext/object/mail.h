@@ -1,0 +1,28 @@
+/* Mail: what the files of the mail openers share (mail.c mbox.c inline.c loose.c linefind.c). */
+#ifndef KAV_MAIL_H
+#define KAV_MAIL_H
+
+#include "opener.h"
+
+#include <stdbool.h>
+
+/* linefind.c: the first line that begins after from (from 0 on: at 0 too) with these bytes. 1 and *at, 0 = none;
+ * -1 = stop (time is up, or unreadable, which is flagged). */
+int kav_line_find(const kav_source *source, uint64_t from, const char *prefix, size_t len, kav_unpack *u, uint64_t *at);
+
+/* linefind.c: hand over a range of the source as data of the open member. Non-zero: no more is wanted. */
+int kav_range_copy(const kav_source *source, uint64_t from, uint64_t to, kav_unpack *u);
+
+/* inline.c: finds uuencoded and yEnc blocks in the text that is fed and makes members of them. */
+typedef struct kav_inline kav_inline;
+kav_inline *kav_inline_new(kav_unpack *u);                             /* NULL: out of memory */
+int kav_inline_feed(kav_inline *in, const uint8_t *bytes, size_t len); /* non-zero: stop */
+int kav_inline_end(kav_inline *in);                                    /* the text is over; frees. Non-zero: stop */
+
+/* Whether fed text may hold such a block: ask with each piece in turn, *state begins as 0. */
+bool kav_inline_hint(uint32_t *state, const uint8_t *bytes, size_t len);
+
+/* loose.c: for messages whose structure is in doubt, every range that could be a MIME part. Non-zero: stop. */
+int kav_loose_parts(const kav_source *source, kav_unpack *u);
+
+#endif
