@@ -6,8 +6,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,26 +19,17 @@ static void tell_node(kav_lister *lister, const kav_node *node, uint8_t kind, in
     kav_tell(lister, &place, kind, KAV_EF_DIR | (node->parent ? 0 : KAV_EF_ROOT), error, st);
 }
 
-/* The real path of what is open, with final '/'. Without /proc, or when it is longer than the kernel tells, the path
- * as shown has to do: openat2 stops at mount points without knowing their names. */
-static char *real_path(int fd, const char *shown, size_t shown_len)
-{
-    char link[sizeof "/proc/self/fd/" + 3 * sizeof fd], target[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t len = readlink(link, target, sizeof target - 1);
-    if (len <= 0 || len == sizeof target - 1 || target[0] != '/') return strndup(shown, shown_len);
-    if (target[len - 1] != '/') target[len++] = '/';
-    return strndup(target, (size_t)len);
-}
-
-/* Note who it is and, where its path does not follow from its parent's, its real path. 0 or -ENOMEM. */
-static int settle(kav_lister *lister, kav_node *node, int fd, const struct statx *st)
+/* Note who it is and, of a root, where it really is. 0 or -ENOMEM. */
+static int settle(const kav_lister *lister, kav_node *node, int fd, const struct statx *st)
 {
     node->dev = kav_dev(st);
     node->ino = st->stx_ino;
     node->mount = kav_mount(st);
-    if (node->parent && !(node->flags & KAV_NODE_LINK)) return 0;
-    node->real = real_path(fd, lister->shown, lister->shown_len);
+    if (node->parent) return 0;
+    node->real = kav_real_path(fd);
+    /* Without /proc, or deeper than the kernel tells, the path as shown has to do: names of mount points are then
+     * missed, but openat2 stops at them all the same. */
+    if (!node->real) node->real = strndup(lister->shown, lister->shown_len);
     return node->real ? 0 : -ENOMEM;
 }
 
@@ -62,6 +51,10 @@ static bool admit(kav_lister *lister, kav_node *node, int fd)
     int error = kav_identify(fd, &st);
     if (error) {
         tell_node(lister, node, KAV_E_ERROR, error, NULL);
+        return false;
+    }
+    if (node->flags & KAV_NODE_LINK && (kav_dev(&st) != node->dev || st.stx_ino != node->ino)) {
+        tell_node(lister, node, KAV_E_VANISHED, 0, NULL); /* the link's end was replaced after it had been looked at */
         return false;
     }
     if (node->parent && kav_mount(&st) != node->mount) {
@@ -105,9 +98,9 @@ static int open_root(kav_lister *lister, kav_node *node)
     if (error) kav_tell(lister, &place, KAV_E_ERROR, KAV_EF_ROOT, error, NULL);
     else if (!walker->options->enter_pseudo && kav_is_pseudo(seen))
         kav_tell(lister, &place, KAV_E_PSEUDO, KAV_EF_ROOT | (S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0), 0, &st);
-    else if (S_ISREG(st.stx_mode)) kav_meet_file(lister, NULL, AT_FDCWD, &place, true);
+    else if (S_ISREG(st.stx_mode)) kav_meet_file(lister, NULL, AT_FDCWD, &place);
     else if (!S_ISDIR(st.stx_mode)) kav_tell(lister, &place, KAV_E_SPECIAL, KAV_EF_ROOT, 0, &st);
-    else if ((fd = kav_open_directory(seen, ".", false)) < 0) tell_node(lister, node, KAV_E_ERROR, fd, NULL);
+    else if ((fd = kav_open_directory(seen, ".")) < 0) tell_node(lister, node, KAV_E_ERROR, fd, NULL);
     if (seen >= 0) close(seen);
     return fd;
 }
@@ -119,7 +112,8 @@ static void look_up_names(kav_lister *lister, const kav_node *node)
 {
     kav_walker *walker = lister->walker;
     lister->real_len = 0;
-    if (walker->mounts.count + walker->excluded.count > 0) lister->real_len = kav_node_real(node, lister->real);
+    if (walker->mounts.count + walker->excluded.count > 0 || walker->options->follow_symlinks)
+        lister->real_len = kav_node_real(node, lister->real);
     lister->mounts = kav_paths_in(&walker->mounts, lister->real, lister->real_len);
     lister->excluded[0] = kav_paths_in(&walker->excluded, lister->shown, lister->shown_len);
     lister->excluded[1] = kav_paths_in(&walker->excluded, lister->real, lister->real_len);

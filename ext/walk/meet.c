@@ -86,13 +86,10 @@ bool kav_is_store(const kav_walker *walker, const struct statx *st)
 
 /* ---- files ------------------------------------------------------------------------------------------------------ */
 
-static void count_file(kav_lister *lister, int dirfd, const kav_place *place, bool follow)
+static void count_bytes(const kav_lister *lister, const struct statx *st)
 {
-    struct statx st;
     kav_slot *slot = lister->walker->outlet.sink->slot;
-    int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | (follow ? 0 : AT_SYMLINK_NOFOLLOW);
-    if (statx(dirfd, place->name, flags, KAV_STATX_MASK, &st) == 0 && slot)
-        __atomic_fetch_add(&slot->bytes, st.stx_size, __ATOMIC_RELAXED);
+    if (slot) __atomic_fetch_add(&slot->bytes, st->stx_size, __ATOMIC_RELAXED);
 }
 
 /* Judge what was opened, not what was listed: the name may mean something else by now. */
@@ -105,24 +102,14 @@ static uint8_t kind_of_opened(const kav_lister *lister, const kav_node *node, co
     return KAV_E_FILE;
 }
 
-void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_place *place, bool follow)
+/* Send what has been opened, or say why it was not; *fd* may be -errno. */
+static void send_file(kav_lister *lister, const kav_node *node, const kav_place *place, int fd, uint8_t flags)
 {
-    if (lister->walker->options->count_only) {
-        count_file(lister, dirfd, place, follow);
-        return;
-    }
-    uint8_t flags = node ? 0 : KAV_EF_ROOT;
-    int fd = kav_open_file(dirfd, place->name, follow, node != NULL);
-    if (fd == -EMFILE || fd == -ENFILE) { /* our own batch may be what fills the table */
-        kav_flush(lister);
-        fd = kav_open_file(dirfd, place->name, follow, node != NULL);
-    }
-    if (fd < 0) {
-        uint8_t kind = kav_kind_of_failure(fd);
-        kav_tell(lister, place, node ? kind : KAV_E_ERROR, flags, fd, NULL);
-        return;
-    }
     struct statx st;
+    if (fd < 0) {
+        kav_tell(lister, place, node ? kav_kind_of_failure(fd) : KAV_E_ERROR, flags, fd, NULL);
+        return;
+    }
     int error = kav_identify(fd, &st);
     uint8_t kind = error ? KAV_E_ERROR : kind_of_opened(lister, node, &st);
     if (kind != KAV_E_FILE) {
@@ -130,45 +117,44 @@ void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const ka
         kav_tell(lister, place, kind, flags, error, error ? NULL : &st);
         return;
     }
-    if (st.stx_nlink > 1 || follow) flags |= KAV_EF_DEDUP;
+    if (st.stx_nlink > 1) flags |= KAV_EF_DEDUP;
     kav_entry entry = {.kind = KAV_E_FILE, .flags = flags};
     describe(&entry, &st);
     send(lister, &entry, place, fd);
 }
 
-/* ---- directories and links -------------------------------------------------------------------------------------- */
-
-static kav_node *meet_directory(kav_lister *lister, kav_node *node, const kav_place *place, unsigned flags)
+/* Whether the table of descriptors is full; our own batch may be what fills it, so that is sent. */
+static bool made_room(kav_lister *lister, int fd)
 {
-    if (!lister->walker->options->recurse) return NULL;
-    kav_node *child = kav_node_new(node, place->name, place->name_len, flags);
-    if (!child) kav_walker_fail(lister->walker, -ENOMEM);
-    return child;
+    if (fd != -EMFILE && fd != -ENFILE) return false;
+    kav_flush(lister);
+    return true;
 }
 
-/* Where a link leads is looked at without opening it; a way through another mount is the coordinator's to walk, for
- * what is mounted there may be dead. */
-static kav_node *meet_link(kav_lister *lister, kav_node *node, int dirfd, const kav_place *place)
+void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_place *place)
 {
-    struct statx st;
-    if (!lister->walker->options->follow_symlinks) {
-        kav_tell(lister, place, KAV_E_SYMLINK, 0, 0, NULL);
-        return NULL;
+    bool root = !node; /* a root may be a link */
+    if (lister->walker->options->count_only) {
+        struct statx st;
+        int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | (root ? 0 : AT_SYMLINK_NOFOLLOW);
+        if (statx(dirfd, place->name, flags, KAV_STATX_MASK, &st) == 0) count_bytes(lister, &st);
+        return;
     }
-    int fd = kav_open_link(dirfd, place->name);
-    if (fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR) {
-        kav_tell(lister, place, KAV_E_SYMLINK, 0, 0, NULL); /* it leads nowhere */
-        return NULL;
+    int fd = kav_open_file(dirfd, place->name, root);
+    if (made_room(lister, fd)) fd = kav_open_file(dirfd, place->name, root);
+    send_file(lister, node, place, fd, root ? KAV_EF_ROOT | KAV_EF_DEDUP : 0);
+}
+
+void kav_meet_looked(kav_lister *lister, const kav_node *node, const kav_place *place, int looked)
+{
+    if (lister->walker->options->count_only) {
+        struct statx st;
+        if (kav_identify(looked, &st) == 0) count_bytes(lister, &st);
+        return;
     }
-    int error = fd < 0 ? fd : kav_identify(fd, &st);
-    if (fd >= 0) close(fd);
-    if (error) kav_tell(lister, place, kav_kind_of_failure(error), 0, error, NULL);
-    else if (kav_mount(&st) != node->mount)
-        kav_tell(lister, place, KAV_E_SUBMOUNT, S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0, 0, NULL);
-    else if (S_ISDIR(st.stx_mode)) return meet_directory(lister, node, place, KAV_NODE_LINK);
-    else if (S_ISREG(st.stx_mode)) kav_meet_file(lister, node, dirfd, place, true);
-    else kav_tell(lister, place, KAV_E_SPECIAL, 0, 0, &st);
-    return NULL;
+    int fd = kav_open_looked(looked);
+    if (made_room(lister, fd)) fd = kav_open_looked(looked);
+    send_file(lister, node, place, fd, KAV_EF_DEDUP);
 }
 
 /* ---- any entry -------------------------------------------------------------------------------------------------- */
@@ -199,11 +185,19 @@ static int ask_type(int dirfd, const char *name)
     return statx(dirfd, name, flags, STATX_TYPE, &st) != 0 ? -errno : (int)IFTODT(st.stx_mode);
 }
 
+static kav_node *meet_directory(kav_lister *lister, kav_node *node, const kav_place *place)
+{
+    if (!lister->walker->options->recurse) return NULL;
+    kav_node *child = kav_node_new(node, place->name, place->name_len, 0);
+    if (!child) kav_walker_fail(lister->walker, -ENOMEM);
+    return child;
+}
+
 static kav_node *meet_typed(kav_lister *lister, kav_node *node, int dirfd, const kav_place *place, int type)
 {
-    if (type == DT_DIR) return meet_directory(lister, node, place, 0);
-    if (type == DT_LNK) return meet_link(lister, node, dirfd, place);
-    if (type == DT_REG) kav_meet_file(lister, node, dirfd, place, false);
+    if (type == DT_DIR) return meet_directory(lister, node, place);
+    if (type == DT_LNK) return kav_meet_link(lister, node, dirfd, place);
+    if (type == DT_REG) kav_meet_file(lister, node, dirfd, place);
     else kav_tell(lister, place, KAV_E_SPECIAL, 0, 0, NULL);
     return NULL;
 }

@@ -91,7 +91,8 @@ static int chain_put(kav_chain *chain, size_t at, kav_node *node)
 
 static int open_below(int dirfd, const kav_node *node)
 {
-    return kav_open_directory(dirfd, node->name, node->flags & KAV_NODE_LINK);
+    if (node->flags & KAV_NODE_LINK) return kav_open_real(node->real);
+    return kav_open_directory(dirfd, node->name);
 }
 
 /* Open once more what was opened before: it must be the same directory. */

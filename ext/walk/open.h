@@ -9,16 +9,26 @@
 /* What statx is asked for. */
 #define KAV_STATX_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 
-/* A directory for listing; *follow*: the name may be a link, but the way must not leave the mount (-EXDEV). */
-int kav_open_directory(int dirfd, const char *name, bool follow);
+/* A directory for listing; -EXDEV when something is mounted there (it was not touched). */
+int kav_open_directory(int dirfd, const char *name);
+
+/* The same for one that a link led to, by its real path, on which no link may stand (-ELOOP). */
+int kav_open_real(const char *path);
 
 /* What should be a regular file: opened so that a FIFO or device put in its place neither blocks nor becomes our
- * terminal. *follow*: the name may be a link; *on_mount*: then the way must not leave the mount (-EXDEV). A write lease
- * on it (Samba's oplocks) is waited for. */
-int kav_open_file(int dirfd, const char *name, bool follow, bool on_mount);
+ * terminal. A write lease on it (Samba's oplocks) is waited for. *follow*: the name may be a link. */
+int kav_open_file(int dirfd, const char *name, bool follow);
 
-/* The end of a link without opening it (O_PATH); -EXDEV when the way leaves the mount. */
-int kav_open_link(int dirfd, const char *name);
+/* The same for what has been looked at, by its descriptor. Needs /proc. */
+int kav_open_looked(int fd);
+
+/* Look at what a path leads to without opening it (O_PATH); -EXDEV when the way leaves the mount. *in_root*: dirfd is
+ * taken for "/". */
+int kav_look(int dirfd, const char *path, bool in_root);
+
+/* Where an open directory really is, with final '/'; to be freed. NULL and errno: no /proc (ENOENT), longer than the
+ * kernel tells (ENAMETOOLONG), removed (ESTALE), ENOMEM. */
+char *kav_real_path(int fd);
 
 /* 0 or -errno. */
 int kav_identify(int fd, struct statx *out);

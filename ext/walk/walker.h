@@ -37,7 +37,7 @@ typedef struct {
     kav_paths_below excluded[2]; /* excluded directories directly in it, by its shown and by its real path */
     bool too_long;               /* it has entries whose paths are longer than KAV_PATH_MAX */
     char shown[KAV_PATH_MAX + NAME_MAX + 2]; /* room for a name behind it */
-    char real[KAV_PATH_MAX + PATH_MAX + 2];
+    char real[KAV_PATH_MAX + PATH_MAX + 2];  /* likewise */
     char dirents[KAV_DIRENTS_SIZE] __attribute__((aligned(16)));
 } kav_lister;
 
@@ -67,8 +67,11 @@ void kav_list(kav_lister *lister, kav_node *node);
  * *type* is the d_type. */
 kav_node *kav_meet(kav_lister *lister, kav_node *node, int dirfd, const char *name, size_t len, unsigned char type);
 
-/* A file: open and send it, or say why not. *follow*: the name is a link, or a root that may be one. */
-void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_place *place, bool follow);
+/* A file: open and send it, or say why not. *node* is NULL for a root. */
+void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_place *place);
+
+/* A file that a link led to, *looked* at with O_PATH. */
+void kav_meet_looked(kav_lister *lister, const kav_node *node, const kav_place *place, int looked);
 
 /* Send an entry without a descriptor: kind, flags, errno; *st* is what is known of it or NULL. */
 void kav_tell(kav_lister *lister, const kav_place *place, uint8_t kind, uint8_t flags, int error,
@@ -83,5 +86,10 @@ bool kav_is_store(const kav_walker *walker, const struct statx *st);
 
 /* Send what the lister has gathered. */
 void kav_flush(kav_lister *lister);
+
+/* ---- link.c: one link ------------------------------------------------------------------------------------------- */
+
+/* As kav_meet, for an entry that is a link. */
+kav_node *kav_meet_link(kav_lister *lister, kav_node *node, int dirfd, const kav_place *place);
 
 #endif
