@@ -59,7 +59,7 @@ MODULES = {
     "match": (["match"], True, [MATCHING]),
     "worker": (["worker", "object"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], False, [NOTHING]),
-    "dispatch": (["dispatch"], False, [NOTHING]),
+    "dispatch": (["dispatch"], True, [NOTHING]),
     "process": (["process"], False, [NOTHING]),
 }
 

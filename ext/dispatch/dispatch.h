@@ -1,0 +1,113 @@
+/* Dispatch: the coordinator's loop between walkers and workers, without Python in it.
+ *
+ *     kav_dispatch *d = kav_dispatch_new(&options);
+ *     kav_dispatch_add_walker(d, id, socket, slot_fd);  kav_dispatch_add_worker(d, id, socket, slot_fd);
+ *     do { flags = kav_dispatch_step(d, wake_fd, 100);  ... kav_dispatch_event(d, i) ...  kav_dispatch_clear(d); }
+ *     while (!(flags & KAV_STEP_DONE));
+ *
+ * Batches come from walkers, are checked, cut into pieces of work and given to the least loaded worker; results are
+ * checked and counted. Only what Python must see becomes an event. Walkers and workers are hostile: a frame with one
+ * wrong field ends that peer (KAV_EV_LOST), and everything it had not answered is scanned again by another.
+ *
+ * Every KAV_E_FILE entry ends with exactly one verdict: a worker's, that of another path to the same inode, or
+ * KAV_ERROR with KAV_R_WORKER. Back-pressure: at most KAV_DISPATCH_LOAD pieces of work wait at each worker and one
+ * batch waits here; then walkers are not read and block. Descriptors are held until the verdict is in.
+ *
+ * One thread; no globals. Functions return 0 or -errno unless said otherwise.
+ */
+#ifndef KAV_DISPATCH_H
+#define KAV_DISPATCH_H
+
+#include <stdbool.h>
+
+#include "kav.h"
+
+#define KAV_DISPATCH_LOAD    2           /* pieces of work that a worker has at most */
+#define KAV_DISPATCH_WORKERS 256         /* most workers */
+#define KAV_DISPATCH_WALKERS 64          /* most walkers at a time */
+#define KAV_DISPATCH_NOTES   (64u << 20) /* bytes of notes of one object; what lies beyond is left out */
+
+typedef struct kav_dispatch kav_dispatch;
+
+typedef struct {
+    kav_limits limits;    /* the watchdog's budget: base + (size + progress) / rate + grace */
+    uint32_t grace_ms;    /* what a worker may overrun its own soft time limit before it is killed */
+    uint32_t stall_ms;    /* silence after which a walker is given up */
+    uint32_t fd_budget;   /* descriptors of objects held at most; at least KAV_BATCH_FILES */
+    uint32_t workers_max; /* KAV_STEP_WANT asks for no more */
+    bool want_clean;      /* clean, complete, plain objects are events too */
+} kav_dispatch_options;
+
+typedef struct {
+    uint64_t files, bytes, scanned, members, unopened, suppressed;
+    uint64_t statuses[KAV_STATUS_COUNT];
+    uint64_t reasons[KAV_REASON_COUNT];
+    uint64_t entries[KAV_E_KIND_COUNT];
+} kav_dispatch_totals;
+
+enum kav_event_kind {
+    KAV_EV_RESULT =
+        1,            /* number = tag; path; data = kav_result with its notes behind it; text = why, for KAV_R_WORKER */
+    KAV_EV_ENTRY = 2, /* number = walker; path; data = kav_entry of any kind but KAV_E_FILE */
+    KAV_EV_LOST = 3,  /* number = worker; text = why. Kill it, then kav_dispatch_retire */
+    KAV_EV_WALKED =
+        4, /* number = walker that closed its socket; nothing more comes. Its exit status says if it was done */
+    KAV_EV_STALLED = 5 /* number = walker; text = why. Kill it; it is forgotten here already */
+};
+
+typedef struct {
+    uint32_t kind;
+    uint64_t number;
+    const uint8_t *path, *data, *text;
+    size_t path_len, data_len, text_len;
+} kav_event;
+
+enum kav_step_flag {
+    KAV_STEP_DONE = 1u << 0,  /* no open walker and no object without a verdict */
+    KAV_STEP_WANT = 1u << 1,  /* another worker would have something to do */
+    KAV_STEP_WAKE = 1u << 2,  /* wake_fd is readable */
+    KAV_STEP_EVENT = 1u << 3, /* there are events */
+    KAV_STEP_SIGNAL = 1u << 4 /* a signal interrupted the wait */
+};
+
+kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options); /* NULL: out of memory */
+void kav_dispatch_free(kav_dispatch *d);                             /* closes every descriptor it holds */
+
+/* Take over a connected SOCK_SEQPACKET socket, and map the slot behind slot_fd (stays the caller's; its size must be
+ * sealed, a page at least). On failure the socket is still the caller's. */
+int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
+int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
+
+/* An object that no walker found; fd is taken over on success. tag comes back in its KAV_EV_RESULT. */
+int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag);
+
+/* The worker's process is gone. What it had is scanned again: the object in hand alone, the rest as new work. An object
+ * on which workers died for the second time gets KAV_ERROR with text. outside: it was killed by neither us nor itself
+ * as far as can be told (SIGKILL); that says less about the object, so it takes four of these. -ENOENT: no such worker.
+ */
+int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bool outside);
+
+/* The process of a walker is gone or must not be listened to any more. No such walker: nothing happens. */
+void kav_dispatch_drop_walker(kav_dispatch *d, uint32_t id);
+
+/* Forget which inodes were scanned: the next scan is another one. Only when nothing is outstanding (-EBUSY). */
+int kav_dispatch_forget(kav_dispatch *d);
+
+void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max);
+void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean);
+
+/* Work for up to timeout_ms; returns sooner with events, a signal, wake_fd readable, a wish for a worker, or when done.
+ * kav_step_flag bits, or -errno (-ENOMEM: verdicts may be missing, the scan cannot go on). wake_fd may be -1. */
+int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms);
+
+size_t kav_dispatch_event_count(const kav_dispatch *d);
+kav_event kav_dispatch_event(const kav_dispatch *d, size_t index); /* valid until the next call of anything else */
+void kav_dispatch_clear(kav_dispatch *d);                          /* forget the events */
+
+const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d);
+uint64_t kav_dispatch_outstanding(const kav_dispatch *d); /* objects without a verdict */
+uint32_t kav_dispatch_workers(const kav_dispatch *d);     /* live ones */
+/* Directory entries seen so far by all walkers, and directories listed; for progress only. */
+void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories);
+
+#endif

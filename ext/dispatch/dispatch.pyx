@@ -1,0 +1,198 @@
+"""Dispatch: the coordinator's loop over walkers and workers, for Python (contract: dispatch.h)."""
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport ENOMEM
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport strerror
+
+
+cdef extern from "kav.h":
+    ctypedef struct kav_limits:
+        uint64_t max_file_size, max_member_size, max_unpacked, time_base_ms, time_rate
+        uint32_t max_depth, max_members, switches, reserved
+
+
+cdef extern from "type.h" nogil:
+    const char *kav_format_name(uint16_t format)
+
+
+cdef extern from "dispatch.h" nogil:
+    ctypedef struct kav_dispatch:
+        pass
+
+    ctypedef struct kav_dispatch_options:
+        kav_limits limits
+        uint32_t grace_ms, stall_ms, fd_budget, workers_max
+        bint want_clean
+
+    ctypedef struct kav_dispatch_totals:
+        uint64_t files, bytes, scanned, members, unopened, suppressed
+        uint64_t statuses[10]
+        uint64_t reasons[13]
+        uint64_t entries[10]
+
+    ctypedef struct kav_event:
+        uint32_t kind
+        uint64_t number
+        const uint8_t *path
+        const uint8_t *data
+        const uint8_t *text
+        size_t path_len, data_len, text_len
+
+    kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
+    void kav_dispatch_free(kav_dispatch *d)
+    int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
+    int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
+    int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
+    int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bint outside)
+    void kav_dispatch_drop_walker(kav_dispatch *d, uint32_t id)
+    int kav_dispatch_forget(kav_dispatch *d)
+    void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
+    void kav_dispatch_set_want_clean(kav_dispatch *d, bint want_clean)
+    int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
+    size_t kav_dispatch_event_count(const kav_dispatch *d)
+    kav_event kav_dispatch_event(const kav_dispatch *d, size_t index)
+    void kav_dispatch_clear(kav_dispatch *d)
+    const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d)
+    uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
+    uint32_t kav_dispatch_workers(const kav_dispatch *d)
+    void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories)
+    enum:
+        KAV_STEP_DONE
+        KAV_STEP_WANT
+        KAV_STEP_WAKE
+        KAV_STEP_EVENT
+        KAV_STEP_SIGNAL
+        KAV_EV_RESULT
+        KAV_EV_ENTRY
+        KAV_EV_LOST
+        KAV_EV_WALKED
+        KAV_EV_STALLED
+
+
+DONE = KAV_STEP_DONE
+WANT = KAV_STEP_WANT
+WAKE = KAV_STEP_WAKE
+EVENT = KAV_STEP_EVENT
+SIGNAL = KAV_STEP_SIGNAL
+
+EV_RESULT = KAV_EV_RESULT
+EV_ENTRY = KAV_EV_ENTRY
+EV_LOST = KAV_EV_LOST
+EV_WALKED = KAV_EV_WALKED
+EV_STALLED = KAV_EV_STALLED
+
+
+cdef int check(int code) except -1:
+    """Turn -errno into an exception; everything else is the answer."""
+    if code == -ENOMEM:
+        raise MemoryError
+    if code < 0:
+        raise OSError(-code, strerror(-code).decode())
+    return code
+
+
+cdef bytes copy(const uint8_t *at, size_t length):
+    return PyBytes_FromStringAndSize(<const char *>at, <Py_ssize_t>length) if length else b""
+
+
+def format_name(uint16_t number):
+    """The word for a kav_result's format."""
+    return kav_format_name(number).decode()
+
+
+cdef class Dispatcher:
+    """One loop. Belongs to one thread; close() is idempotent and closes every descriptor it holds."""
+
+    cdef kav_dispatch *d
+
+    def __cinit__(self, *, uint64_t max_unpacked, uint64_t time_base_ms, uint64_t time_rate, uint32_t grace_ms,
+                  uint32_t stall_ms, uint32_t fd_budget, uint32_t workers_max, bint want_clean):
+        cdef kav_dispatch_options options = kav_dispatch_options(
+            limits=kav_limits(
+                max_file_size=0, max_member_size=0, max_unpacked=max_unpacked, time_base_ms=time_base_ms,
+                time_rate=time_rate, max_depth=0, max_members=0, switches=0, reserved=0,
+            ),
+            grace_ms=grace_ms, stall_ms=stall_ms, fd_budget=fd_budget, workers_max=workers_max,
+            want_clean=want_clean,
+        )
+        self.d = kav_dispatch_new(&options)
+        if self.d is NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        kav_dispatch_free(self.d)
+
+    cdef kav_dispatch *alive(self) except NULL:
+        if self.d is NULL:
+            raise ValueError("the dispatcher is closed")
+        return self.d
+
+    def close(self):
+        kav_dispatch_free(self.d)
+        self.d = NULL
+
+    def add_walker(self, uint32_t id, int socket_fd, int slot_fd):
+        check(kav_dispatch_add_walker(self.alive(), id, socket_fd, slot_fd))
+
+    def add_worker(self, uint32_t id, int socket_fd, int slot_fd):
+        check(kav_dispatch_add_worker(self.alive(), id, socket_fd, slot_fd))
+
+    def submit(self, int fd, bytes path, uint64_t tag):
+        check(kav_dispatch_submit(self.alive(), fd, <const char *>path, <size_t>len(path), tag))
+
+    def retire(self, uint32_t id, bytes text, bint outside):
+        check(kav_dispatch_retire(self.alive(), id, <const char *>text, <size_t>len(text), outside))
+
+    def drop_walker(self, uint32_t id):
+        kav_dispatch_drop_walker(self.alive(), id)
+
+    def forget(self):
+        check(kav_dispatch_forget(self.alive()))
+
+    def set_workers(self, uint32_t workers_max):
+        kav_dispatch_set_workers(self.alive(), workers_max)
+
+    def set_want_clean(self, bint want_clean):
+        kav_dispatch_set_want_clean(self.alive(), want_clean)
+
+    def step(self, int wake_fd, uint32_t timeout_ms):
+        cdef kav_dispatch *d = self.alive()
+        cdef int flags
+        with nogil:
+            flags = kav_dispatch_step(d, wake_fd, timeout_ms)
+        return check(flags)
+
+    def events(self):
+        """What happened since the last call: (kind, number, path, data, text)."""
+        cdef kav_dispatch *d = self.alive()
+        cdef size_t i
+        cdef kav_event e
+        cdef list rows = []
+        for i in range(kav_dispatch_event_count(d)):
+            e = kav_dispatch_event(d, i)
+            rows.append((e.kind, e.number, copy(e.path, e.path_len), copy(e.data, e.data_len),
+                         copy(e.text, e.text_len)))
+        kav_dispatch_clear(d)
+        return rows
+
+    def totals(self):
+        """Counts so far as plain lists and numbers, in the order of kav_dispatch_totals."""
+        cdef const kav_dispatch_totals *t = kav_dispatch_get_totals(self.alive())
+        return (t.files, t.bytes, t.scanned, t.members, t.unopened, t.suppressed,
+                [t.statuses[i] for i in range(10)], [t.reasons[i] for i in range(13)],
+                [t.entries[i] for i in range(10)])
+
+    @property
+    def outstanding(self):
+        return kav_dispatch_outstanding(self.alive())
+
+    @property
+    def workers(self):
+        return kav_dispatch_workers(self.alive())
+
+    @property
+    def walked(self):
+        cdef uint64_t entries = 0, directories = 0
+        kav_dispatch_walked(self.alive(), &entries, &directories)
+        return entries, directories

@@ -1,0 +1,103 @@
+#include "item.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "wire.h"
+
+kav_frame *kav_frame_new(const uint8_t *message, size_t len, const int *fds)
+{
+    const kav_batch_header *header = (const kav_batch_header *)message;
+    size_t items_len = header->fd_count * sizeof(kav_item);
+    kav_frame *frame = malloc(sizeof *frame + items_len + len);
+    if (!frame) return NULL;
+    frame->items = (kav_item *)frame->bytes;
+    frame->count = frame->open = header->fd_count;
+    uint8_t *copy = frame->bytes + items_len;
+    memcpy(copy, message, len);
+    memset(frame->items, 0, items_len);
+    frame->blob = kav_wire_blob(copy);
+
+    const kav_entry *entries = kav_wire_entries(copy);
+    uint32_t file = 0;
+    for (uint32_t i = 0; i < header->count; i++) {
+        if (entries[i].kind != KAV_E_FILE) continue;
+        kav_item *item = &frame->items[file];
+        item->frame = frame;
+        item->entry = &entries[i];
+        item->fd = fds[file];
+        file++;
+    }
+    return frame;
+}
+
+static int64_t nanoseconds(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+kav_item *kav_item_submitted(int fd, const void *path, size_t path_len)
+{
+    struct stat st;
+    if (fstat(fd, &st)) return NULL;
+    size_t len = sizeof(kav_batch_header) + sizeof(kav_entry) + path_len;
+    uint8_t *message = malloc(len);
+    if (!message) return NULL;
+    kav_batch_header header = {KAV_BATCH_MAGIC, 1, (uint32_t)path_len, 1};
+    kav_entry entry = {
+        .dev = (uint64_t)major(st.st_dev) << 32 | minor(st.st_dev),
+        .ino = st.st_ino,
+        .size = (uint64_t)st.st_size,
+        .mtime_ns = nanoseconds(st.st_mtim),
+        .ctime_ns = nanoseconds(st.st_ctim),
+        .btime_ns = INT64_MIN,
+        .mode = st.st_mode,
+        .nlink = (uint32_t)st.st_nlink,
+        .name_len = (uint32_t)path_len,
+        .kind = KAV_E_FILE,
+    };
+    memcpy(message, &header, sizeof header);
+    memcpy(message + sizeof header, &entry, sizeof entry);
+    memcpy(message + sizeof header + sizeof entry, path, path_len);
+    kav_frame *frame = kav_frame_new(message, len, &fd);
+    free(message);
+    return frame ? frame->items : NULL;
+}
+
+void kav_item_close(kav_item *item)
+{
+    if (item->fd >= 0) close(item->fd);
+    item->fd = -1;
+}
+
+void kav_item_done(kav_item *item)
+{
+    kav_frame *frame = item->frame;
+    kav_item_close(item);
+    kav_item_drop_notes(item);
+    if (--frame->open == 0) free(frame);
+}
+
+int kav_item_add_notes(kav_item *item, const uint8_t *notes, size_t len, uint32_t count)
+{
+    if (!len) return 0;
+    uint8_t *grown = realloc(item->notes, item->notes_len + len);
+    if (!grown) return -ENOMEM;
+    memcpy(grown + item->notes_len, notes, len);
+    item->notes = grown;
+    item->notes_len += len;
+    item->note_count += count;
+    return 0;
+}
+
+void kav_item_drop_notes(kav_item *item)
+{
+    free(item->notes);
+    item->notes = NULL;
+    item->notes_len = 0;
+    item->note_count = 0;
+}

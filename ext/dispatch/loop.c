@@ -1,0 +1,292 @@
+#include "dispatch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "state.h"
+
+#define WATCH_MS  20  /* how often budgets are looked at */
+#define PASSED_MS 200 /* a longer gap was our own standstill */
+#define ROUND_MS  50  /* longest single wait */
+#define AGAIN_MS  5   /* wait after a worker's socket had no room */
+
+static uint64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* ---- life ------------------------------------------------------------------------------------------------------ */
+
+kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
+{
+    kav_dispatch *d = calloc(1, sizeof *d);
+    if (!d) return NULL;
+    d->message = malloc(KAV_MESSAGE_MAX);
+    if (!d->message) {
+        free(d);
+        return NULL;
+    }
+    d->options = *options;
+    if (d->options.fd_budget < KAV_BATCH_FILES) d->options.fd_budget = KAV_BATCH_FILES;
+    kav_dispatch_set_workers(d, options->workers_max);
+    d->next_work = 1; /* 0 is what an untouched slot says */
+    d->now_ms = clock_ms();
+    kav_seen_init(&d->seen);
+    return d;
+}
+
+static void discard(kav_item *item)
+{
+    while (item->aliases) {
+        kav_item *alias = item->aliases;
+        item->aliases = alias->next;
+        kav_item_done(alias);
+    }
+    kav_item_done(item);
+}
+
+static void unmap_slot(const kav_slot *slot)
+{
+    munmap((void *)(uintptr_t)slot, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+static void free_worker(kav_worker *worker)
+{
+    while (worker->works) {
+        kav_work *work = worker->works;
+        worker->works = work->next;
+        for (uint32_t i = 0; i < work->count; i++)
+            if (work->items[i]) discard(work->items[i]);
+        free(work);
+    }
+    if (worker->socket >= 0) close(worker->socket);
+    unmap_slot(worker->slot);
+}
+
+static void add_walked(const kav_walker *walker, uint64_t *entries, uint64_t *directories)
+{
+    *entries += __atomic_load_n(&walker->slot->total, __ATOMIC_RELAXED);
+    *directories += __atomic_load_n(&walker->slot->index, __ATOMIC_RELAXED);
+}
+
+void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker)
+{
+    add_walked(walker, &d->walked, &d->directories);
+    close(walker->socket);
+    unmap_slot(walker->slot);
+    *walker = d->walkers[--d->walker_count];
+}
+
+void kav_dispatch_free(kav_dispatch *d)
+{
+    if (!d) return;
+    while (d->walker_count) kav_dispatch_close_walker(d, &d->walkers[0]);
+    for (uint32_t i = 0; i < d->worker_count; i++) free_worker(&d->workers[i]);
+    while (d->head) {
+        kav_item *item = d->head;
+        d->head = item->next;
+        discard(item);
+    }
+    kav_seen_clear(&d->seen);
+    kav_events_free(&d->events);
+    free(d->message);
+    free(d);
+}
+
+static const kav_slot *map_slot(int fd)
+{
+    const void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ, MAP_SHARED, fd, 0);
+    return page == MAP_FAILED ? NULL : page;
+}
+
+int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
+{
+    if (d->walker_count == KAV_DISPATCH_WALKERS) return -EMFILE;
+    const kav_slot *slot = map_slot(slot_fd);
+    if (!slot) return -errno;
+    d->walkers[d->walker_count++] = (kav_walker){.id = id, .socket = socket, .slot = slot};
+    return 0;
+}
+
+int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
+{
+    if (d->worker_count == KAV_DISPATCH_WORKERS) return -EMFILE;
+    const kav_slot *slot = map_slot(slot_fd);
+    if (!slot) return -errno;
+    d->workers[d->worker_count++] = (kav_worker){.id = id, .socket = socket, .slot = slot};
+    d->live_workers++;
+    return 0;
+}
+
+void kav_dispatch_drop_walker(kav_dispatch *d, uint32_t id)
+{
+    for (uint32_t i = 0; i < d->walker_count; i++) {
+        if (d->walkers[i].id != id) continue;
+        kav_dispatch_close_walker(d, &d->walkers[i]);
+        return;
+    }
+}
+
+int kav_dispatch_forget(kav_dispatch *d)
+{
+    if (d->outstanding) return -EBUSY;
+    kav_seen_clear(&d->seen);
+    return 0;
+}
+
+void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
+{
+    d->options.workers_max = workers_max < KAV_DISPATCH_WORKERS ? workers_max : KAV_DISPATCH_WORKERS;
+}
+
+void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean)
+{
+    d->options.want_clean = want_clean;
+}
+
+/* ---- the loop ---------------------------------------------------------------------------------------------------- */
+
+static bool may_read_walkers(const kav_dispatch *d)
+{
+    return d->pending < KAV_BATCH_FILES && d->pending_bytes < KAV_BATCH_BYTES &&
+           d->fds_held + KAV_BATCH_FILES <= d->options.fd_budget;
+}
+
+typedef struct {
+    struct pollfd fds[1 + KAV_DISPATCH_WORKERS + KAV_DISPATCH_WALKERS];
+    uint32_t workers, walkers; /* how many of them are in fds, behind the wake descriptor */
+} poll_set;
+
+static bool fill(kav_dispatch *d, poll_set *set, int wake_fd)
+{
+    bool refused = false;
+    struct pollfd *at = set->fds;
+    *at++ = (struct pollfd){.fd = wake_fd, .events = POLLIN};
+    for (uint32_t i = 0; i < d->worker_count; i++) {
+        refused |= d->workers[i].refuses;
+        *at++ = (struct pollfd){.fd = d->workers[i].socket, .events = POLLIN};
+    }
+    bool listen = may_read_walkers(d);
+    for (uint32_t i = 0; i < d->walker_count; i++) {
+        d->walkers[i].listened = listen;
+        *at++ = (struct pollfd){.fd = listen ? d->walkers[i].socket : -1, .events = POLLIN};
+    }
+    set->workers = d->worker_count;
+    set->walkers = d->walker_count;
+    return refused;
+}
+
+static int read_ready(kav_dispatch *d, const poll_set *set)
+{
+    const struct pollfd *at = set->fds + 1;
+    for (uint32_t i = 0; i < set->workers; i++, at++) {
+        if (!at->revents || d->workers[i].socket < 0) continue;
+        int failed = kav_take_results(d, &d->workers[i]);
+        if (failed) return failed;
+    }
+    int failed = kav_give(d); /* workers first: they must not wait for walkers */
+    at += set->walkers;
+    for (uint32_t i = set->walkers; i-- > 0 && !failed;) { /* backwards: a closed one is replaced by the last */
+        at--;
+        if (!at->revents || !may_read_walkers(d)) continue;
+        failed = kav_take_batch(d, &d->walkers[i]);
+        if (!failed) failed = kav_give(d);
+    }
+    return failed;
+}
+
+static int watch(kav_dispatch *d)
+{
+    uint64_t now = clock_ms();
+    uint64_t passed = now - d->now_ms;
+    if (passed < WATCH_MS) return 0;
+    d->now_ms = now;
+    return kav_watch(d, passed < PASSED_MS ? passed : PASSED_MS);
+}
+
+static int flags_now(const kav_dispatch *d)
+{
+    int flags = 0;
+    if (d->events.count) flags |= KAV_STEP_EVENT;
+    if (d->live_workers < kav_give_demand(d)) flags |= KAV_STEP_WANT;
+    if (!d->walker_count && !d->outstanding) flags |= KAV_STEP_DONE;
+    return flags;
+}
+
+int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
+{
+    poll_set set;
+    uint64_t end = clock_ms() + timeout_ms;
+    int failed = kav_give(d);
+    if (failed) return failed;
+    for (;;) {
+        int flags = flags_now(d);
+        uint64_t now = clock_ms();
+        if (flags || now >= end) return flags;
+        int wait = (int)(end - now < ROUND_MS ? end - now : ROUND_MS);
+        if (fill(d, &set, wake_fd) && wait > AGAIN_MS) wait = AGAIN_MS;
+        int ready = poll(set.fds, 1 + set.workers + set.walkers, wait);
+        if (ready < 0) return errno == EINTR ? KAV_STEP_SIGNAL : -errno;
+        if (ready > 0) failed = read_ready(d, &set);
+        for (uint32_t i = 0; i < d->worker_count; i++) d->workers[i].refuses = false;
+        if (!failed) failed = kav_give(d);
+        if (!failed) failed = watch(d);
+        if (failed) return failed;
+        if (set.fds[0].revents) return flags_now(d) | KAV_STEP_WAKE;
+    }
+}
+
+/* ---- what Python asks ---------------------------------------------------------------------------------------------
+ */
+
+int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
+{
+    if (!path_len || path_len > KAV_PATH_MAX || memchr(path, 0, path_len)) return -EINVAL;
+    kav_item *item = kav_item_submitted(fd, path, path_len);
+    if (!item) return -errno;
+    item->tag = tag;
+    d->outstanding++;
+    d->fds_held++;
+    d->totals.entries[KAV_E_FILE]++;
+    kav_give_push(d, item);
+    return 0;
+}
+
+size_t kav_dispatch_event_count(const kav_dispatch *d)
+{
+    return d->events.count;
+}
+kav_event kav_dispatch_event(const kav_dispatch *d, size_t index)
+{
+    return kav_events_get(&d->events, index);
+}
+void kav_dispatch_clear(kav_dispatch *d)
+{
+    kav_events_clear(&d->events);
+}
+const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d)
+{
+    return &d->totals;
+}
+uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
+{
+    return d->outstanding;
+}
+uint32_t kav_dispatch_workers(const kav_dispatch *d)
+{
+    return d->live_workers;
+}
+
+void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories)
+{
+    *entries = d->walked;
+    *directories = d->directories;
+    for (uint32_t i = 0; i < d->walker_count; i++) add_walked(&d->walkers[i], entries, directories);
+}

@@ -1,0 +1,96 @@
+/* State: what the parts of the dispatcher share. Private to ext/dispatch.
+ *
+ *     take.c     a frame arrives: from a walker (batch), from a worker (results)
+ *     give.c     pending items become work and go to workers
+ *     settle.c   an item has its verdict: counts, aliases, events
+ *     watch.c    workers and walkers that make no progress; what a dead worker leaves behind
+ *     loop.c     life, and the loop over poll()
+ */
+#ifndef KAV_DISPATCH_STATE_H
+#define KAV_DISPATCH_STATE_H
+
+#include "dispatch.h"
+#include "event.h"
+#include "item.h"
+#include "seen.h"
+
+typedef struct kav_work kav_work;
+
+/* What went to a worker in one message. An answered place is NULL. */
+struct kav_work {
+    kav_work *next; /* the worker's next; in the order in which they were sent */
+    uint64_t id;
+    uint64_t bytes;
+    uint32_t count, left;
+    kav_item *items[KAV_BATCH_FILES];
+};
+
+typedef struct {
+    uint32_t id;
+    int socket; /* -1: lost, waits for kav_dispatch_retire */
+    const kav_slot *slot;
+    kav_work *works; /* oldest first */
+    uint32_t load;   /* works */
+    uint64_t bytes;  /* of the files in them */
+    bool refuses;    /* the last send found no room; asked again at the next round */
+    uint64_t seen_batch;
+    uint32_t seen_index;
+    uint64_t in_hand_ms; /* that the object in hand, or the silence, has lasted */
+} kav_worker;
+
+typedef struct {
+    uint32_t id;
+    int socket;
+    const kav_slot *slot;
+    uint64_t beat;
+    uint64_t still_ms; /* that the beat has not changed while we listened */
+    bool listened;     /* was polled in this round */
+} kav_walker;
+
+struct kav_dispatch {
+    kav_dispatch_options options;
+    kav_worker workers[KAV_DISPATCH_WORKERS];
+    kav_walker walkers[KAV_DISPATCH_WALKERS];
+    uint32_t worker_count, walker_count, live_workers;
+    kav_item *head, *tail; /* pending: wait for a worker */
+    uint32_t pending;
+    uint64_t pending_bytes, flying_bytes; /* flying: at a worker */
+    uint64_t flying;
+    uint64_t outstanding;         /* items without a verdict, aliases too */
+    uint64_t walked, directories; /* what the slots of closed walkers said */
+    uint32_t fds_held;
+    uint64_t next_work;
+    uint64_t now_ms;
+    kav_seen seen;
+    kav_events events;
+    kav_dispatch_totals totals;
+    uint8_t *message; /* KAV_MESSAGE_MAX bytes to receive into */
+};
+
+/* take.c: read what is there. 0 or -ENOMEM; whatever is wrong with the peer is dealt with inside. */
+int kav_take_batch(kav_dispatch *d, kav_walker *walker);
+int kav_take_results(kav_dispatch *d, kav_worker *worker);
+
+/* give.c */
+void kav_give_push(kav_dispatch *d, kav_item *item);                       /* at the end */
+void kav_give_front(kav_dispatch *d, kav_item *item);                      /* scanned again, before all others */
+int kav_give(kav_dispatch *d);                                             /* send what can be sent. 0 or -ENOMEM */
+void kav_give_forget(kav_dispatch *d, kav_worker *worker, kav_work *work); /* unlink and free it */
+uint32_t kav_give_demand(const kav_dispatch *d); /* how many workers would have something to do */
+
+/* settle.c: every item ends in exactly one of these. 0 or -ENOMEM */
+int kav_settle(kav_dispatch *d, kav_item *item, const kav_result *result, const uint8_t *notes);
+int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len);
+int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined); /* another path to an inode that is known */
+int kav_settle_entry(kav_dispatch *d, uint32_t walker, const kav_entry *entry, const uint8_t *blob);
+
+/* watch.c */
+int kav_watch(kav_dispatch *d, uint64_t passed_ms);
+int kav_watch_lose(kav_dispatch *d, kav_worker *worker, const char *why); /* stop listening; KAV_EV_LOST */
+kav_item *kav_watch_in_hand(const kav_worker *worker);                    /* by its slot; NULL: none that can be */
+int kav_watch_stalled(kav_dispatch *d, kav_walker *walker, const char *why);
+
+/* loop.c */
+void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker); /* the last one takes its place */
+
+#endif

@@ -1,0 +1,161 @@
+/* Whom to give up, and who is to blame.
+ *
+ * Time is counted here only while the loop runs: when the coordinator itself stood still (a full pipe behind the
+ * report, Ctrl-Z), nobody's budget was used. What a slot says can only shorten a worker's life: an object gets its
+ * budget once, when a worker shows it in hand for the first time, and silence has a budget too.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "state.h"
+
+#define BLAME_ERROR   4  /* this much blame makes an object an Error ... */
+#define BLAME_OWN     2  /* ... a worker that died of itself or was killed by us: the second time */
+#define BLAME_FOREIGN 1  /* ... a SIGKILL from outside: the fourth time */
+#define TRIES_ALONE   3  /* died with it unanswered, though not in hand: from now on it goes alone */
+#define TRIES_ERROR   20 /* the end of it, whatever the slot says */
+
+#define LOAD(field) __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+static kav_item *item_at(const kav_worker *worker, uint64_t batch, uint32_t index)
+{
+    for (const kav_work *work = worker->works; work; work = work->next)
+        if (work->id == batch) return index < work->count ? work->items[index] : NULL;
+    return NULL;
+}
+
+kav_item *kav_watch_in_hand(const kav_worker *worker)
+{
+    if (LOAD(worker->slot->state) != KAV_SLOT_BUSY) return NULL;
+    return item_at(worker, LOAD(worker->slot->batch), LOAD(worker->slot->index));
+}
+
+int kav_watch_lose(kav_dispatch *d, kav_worker *worker, const char *why)
+{
+    if (worker->socket < 0) return 0;
+    close(worker->socket);
+    worker->socket = -1;
+    d->live_workers--;
+    return kav_events_say(&d->events, KAV_EV_LOST, worker->id, why);
+}
+
+int kav_watch_stalled(kav_dispatch *d, kav_walker *walker, const char *why)
+{
+    uint32_t id = walker->id;
+    kav_dispatch_close_walker(d, walker);
+    return kav_events_say(&d->events, KAV_EV_STALLED, id, why);
+}
+
+/* ---- time ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t hard_budget_ms(const kav_dispatch *d, const kav_item *item, uint64_t progress)
+{
+    const kav_limits *limits = &d->options.limits;
+    uint64_t budget = limits->time_base_ms + d->options.grace_ms;
+    if (!item || !limits->time_rate) return budget;
+    uint64_t most = item->entry->size + limits->max_unpacked;
+    if (most < item->entry->size) most = UINT64_MAX;
+    if (progress < item->entry->size) progress = item->entry->size; /* reading it once is always allowed for */
+    if (progress > most) progress = most;
+    return budget + (uint64_t)((double)progress * 1000.0 / (double)limits->time_rate);
+}
+
+static int watch_worker(kav_dispatch *d, kav_worker *worker, uint64_t passed_ms)
+{
+    if (worker->socket < 0 || !worker->works) return 0;
+    kav_item *item = kav_watch_in_hand(worker);
+    if (item && !item->started) {
+        item->started = true;
+        worker->in_hand_ms = 0;
+        return 0;
+    }
+    worker->in_hand_ms += passed_ms;
+    if (worker->in_hand_ms <= hard_budget_ms(d, item, LOAD(worker->slot->bytes))) return 0;
+    return kav_watch_lose(d, worker, item ? "time limit" : "did not answer");
+}
+
+static int watch_walker(kav_dispatch *d, kav_walker *walker, uint64_t passed_ms)
+{
+    uint64_t beat = LOAD(walker->slot->beat);
+    if (beat != walker->beat || !walker->listened) {
+        walker->beat = beat;
+        walker->still_ms = 0;
+        return 0;
+    }
+    walker->still_ms += passed_ms;
+    if (walker->still_ms <= d->options.stall_ms) return 0;
+    return kav_watch_stalled(d, walker, "file system does not answer");
+}
+
+int kav_watch(kav_dispatch *d, uint64_t passed_ms)
+{
+    int failed = 0;
+    for (uint32_t i = 0; i < d->worker_count && !failed; i++) failed = watch_worker(d, &d->workers[i], passed_ms);
+    for (uint32_t i = d->walker_count; i-- > 0 && !failed;) failed = watch_walker(d, &d->walkers[i], passed_ms);
+    return failed;
+}
+
+/* ---- what a dead worker leaves ---------------------------------------------------------------------------------- */
+
+/* The object that killed it: the one in hand; failing that, the only one it had been given first. A foreign SIGKILL
+ * strikes anywhere, so then only the object in hand is meant. */
+static kav_item *guilty(const kav_worker *worker, bool outside)
+{
+    kav_item *item = kav_watch_in_hand(worker);
+    if (item || outside || !worker->works) return item;
+    return worker->works->count == 1 ? worker->works->items[0] : NULL;
+}
+
+static int send_back(kav_dispatch *d, kav_item *item, uint8_t blame, const void *text, size_t text_len)
+{
+    kav_item_drop_notes(item);
+    item->started = false;
+    item->blame += blame;
+    item->tries++;
+    if (item->blame >= BLAME_ERROR || item->tries >= TRIES_ERROR)
+        return kav_settle_failed(d, item, KAV_R_WORKER, text, text_len);
+    item->alone = item->alone || blame || item->tries >= TRIES_ALONE;
+    kav_give_front(d, item);
+    return 0;
+}
+
+static void remove_worker(kav_dispatch *d, kav_worker *worker)
+{
+    munmap((void *)(uintptr_t)worker->slot, (size_t)sysconf(_SC_PAGESIZE));
+    *worker = d->workers[--d->worker_count];
+}
+
+int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bool outside)
+{
+    kav_worker *worker = d->workers;
+    while (worker < d->workers + d->worker_count && worker->id != id) worker++;
+    if (worker == d->workers + d->worker_count) return -ENOENT;
+    if (worker->socket >= 0) {
+        close(worker->socket);
+        worker->socket = -1;
+        d->live_workers--;
+    }
+    kav_item *blamed = guilty(worker, outside);
+    uint8_t blame = outside ? BLAME_FOREIGN : BLAME_OWN;
+    int failed = 0;
+    while (worker->works) { /* the newest first, so that the oldest ends up in front */
+        kav_work *work = worker->works;
+        while (work->next) work = work->next;
+        d->flying -= work->left;
+        for (uint32_t i = work->count; i-- > 0;) {
+            kav_item *item = work->items[i];
+            if (!item || item == blamed) continue;
+            int now = send_back(d, item, 0, text, text_len);
+            if (now) failed = now;
+        }
+        kav_give_forget(d, worker, work);
+    }
+    if (blamed) {
+        int now = send_back(d, blamed, blame, text, text_len);
+        if (now) failed = now;
+    }
+    remove_worker(d, worker);
+    return failed;
+}

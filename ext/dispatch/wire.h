@@ -1,0 +1,44 @@
+/* Wire: is a frame from a walker or a worker what it must be?
+ *
+ * Pure functions over bytes: no state, no allocation. Each returns NULL when all is right, else one phrase (a static
+ * string) that says what is not. Frames are aligned to 8 bytes. A frame that passed can be read without further checks.
+ */
+#ifndef KAV_WIRE_H
+#define KAV_WIRE_H
+
+#include <stddef.h>
+
+#include "kav.h"
+
+/* A walker's batch: header, entries, blob. */
+const char *kav_wire_batch(const uint8_t *frame, size_t len);
+
+/* A worker's message as a whole: lengths, and the parts of all records side by side in the payload. */
+const char *kav_wire_results(const uint8_t *frame, size_t len);
+
+/* One record of a message that passed kav_wire_results; payload is its own part. */
+const char *kav_wire_record(const kav_result *record, const uint8_t *payload);
+
+static inline const kav_entry *kav_wire_entries(const uint8_t *frame)
+{
+    return (const kav_entry *)(frame + sizeof(kav_batch_header));
+}
+
+static inline const uint8_t *kav_wire_blob(const uint8_t *frame)
+{
+    const kav_batch_header *header = (const kav_batch_header *)frame;
+    return frame + sizeof *header + (size_t)header->count * sizeof(kav_entry);
+}
+
+static inline const kav_result *kav_wire_records(const uint8_t *frame)
+{
+    return (const kav_result *)(frame + sizeof(kav_result_header));
+}
+
+static inline const uint8_t *kav_wire_payload(const uint8_t *frame)
+{
+    const kav_result_header *header = (const kav_result_header *)frame;
+    return frame + sizeof *header + (size_t)header->count * sizeof(kav_result);
+}
+
+#endif

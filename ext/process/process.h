@@ -1,0 +1,32 @@
+/* Process: what a child of the fork server gives up before it touches anything foreign.
+ *
+ * Single-threaded callers only. Each returns 0 or -errno and can be called by root and by anybody else; what one has
+ * not got is given up already.
+ */
+#ifndef KAV_PROCESS_H
+#define KAV_PROCESS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+/* The name that ps and top show; 15 bytes of it. */
+int kav_process_name(const char *name);
+
+/* Be sent signal when the parent dies. -ESRCH: it is dead already (its pid was parent). A change of user takes the wish
+ * back, so ask after that. */
+int kav_process_follow(int signal, pid_t parent);
+
+/* Become uid and gid with no other groups, for good. Root only (-EPERM). */
+int kav_process_become(uid_t uid, gid_t gid);
+
+/* Keep the capabilities in the mask (bit n = capability n) of those one has, in all sets; 0 = none at all. The bounding
+ * set can only be cut with CAP_SETPCAP; without it execve() is where no_new_privs stands in. */
+int kav_process_keep(uint64_t mask);
+
+/* Never gain privileges again, by no execve() of anything. */
+int kav_process_no_new_privs(void);
+
+/* No core dump, no ptrace() and no /proc/self/mem for others of the same user. */
+int kav_process_hide(void);
+
+#endif
