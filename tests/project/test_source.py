@@ -44,7 +44,6 @@ def test_there_is_something_to_check() -> None:
 def test_every_module_says_what_it_is(path: Path) -> None:
     told = ast.get_docstring(ast.parse(path.read_text("utf-8")))
     assert told, "no module docstring"
-    assert told[0].isupper() or not told[0].isalpha() or told.startswith("kav")
 
 
 @pytest.mark.parametrize("path", files(".c", ".h", ".pyx"), ids=show)
