@@ -8,12 +8,12 @@ database for every file; the long one takes them all.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support import differential
-from tests.support.programs import kavscanner
 
 FILES = 2000  # and as many near misses
 AGREEMENT = 0.99
@@ -29,7 +29,7 @@ needs_signatures = pytest.mark.skipif(differential.missing() is not None, reason
 @needs_signatures
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.long)], ids=["quarter", "all"])
 def test_the_same_files_are_flagged_with_the_same_names(
-    tmp_path: Path, every: int, record_property: pytest.RecordProperty, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, every: int, record_property: Callable[[str, object], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     databases, left_out = differential.prepare(differential.SIGNATURES, tmp_path, every)
     files = differential.generate(databases, tmp_path, FILES)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -236,67 +236,63 @@ def scan_while(state: Path, path: Path, change: Callable[[], None]) -> Run:
         return finish(process)
 
 
-def large(path: Path) -> None:
-    """A file that takes a while, with the test string at its very end."""
+@pytest.fixture
+def large(tmp_path: Path) -> Iterator[Path]:
+    """A file that takes a while to read, with the test string at its very end; removed, because of its size."""
+    path = tmp_path / "large"
     with path.open("wb") as f:
         for _ in range(LARGE // (1 << 20)):
             f.write(b"0123456789abcdef" * (1 << 16))
         f.write(EICAR)
+    yield path
+    path.unlink(missing_ok=True)
 
 
-def test_a_file_that_shrinks_under_the_scan_is_not_called_clean(tmp_path: Path, state: Path) -> None:
-    path = tmp_path / "shrinks"
-    large(path)
-    run = scan_while(state, path, lambda: os.truncate(path, LARGE // 2))
-    assert run.status(path) == "error"
-    assert run.reasons(path) == ["changed"]
+def test_a_file_that_shrinks_under_the_scan_is_not_called_clean(large: Path, state: Path) -> None:
+    run = scan_while(state, large, lambda: os.truncate(large, LARGE // 2))
+    assert run.status(large) == "error"
+    assert run.reasons(large) == ["changed"]
     assert run.exit_code == 30
     assert run.summary["worker_deaths"] == 0
 
 
-def test_a_file_that_grows_under_the_scan_is_not_called_complete(tmp_path: Path, state: Path) -> None:
-    path = tmp_path / "grows"
-    large(path)
-    os.truncate(path, LARGE)  # without the test string
+def test_a_file_that_grows_under_the_scan_is_not_called_complete(large: Path, state: Path) -> None:
+    os.truncate(large, LARGE)  # without the test string
 
     def grow() -> None:
-        with path.open("ab") as f:
+        with large.open("ab") as f:
             f.write(bytes(1 << 20) + EICAR)
 
-    run = scan_while(state, path, grow)
-    assert run.status(path) in ("error", "infected")
-    assert run.reasons(path) == ["changed"]
+    run = scan_while(state, large, grow)
+    assert run.status(large) in ("error", "infected")
+    assert run.reasons(large) == ["changed"]
     assert run.exit_code in (25, 30)
 
 
-def test_a_file_written_to_for_ever_ends_anyway(tmp_path: Path, state: Path) -> None:
-    path = tmp_path / "log"
-    large(path)
+def test_a_file_written_to_for_ever_ends_anyway(large: Path, state: Path) -> None:
     code = "import sys\nwith open(sys.argv[1], 'ab', buffering=0) as f:\n    while True: f.write(b'line\\n' * 100)\n"
     writer: list[subprocess.Popen[bytes]] = []
     try:
-        run = scan_while(state, path, lambda: writer.append(subprocess.Popen([sys.executable, "-c", code, str(path)])))
+        run = scan_while(
+            state, large, lambda: writer.append(subprocess.Popen([sys.executable, "-c", code, str(large)]))
+        )
     finally:
         for process in writer:
             process.kill()
             process.wait()
-    assert run.status(path) == "infected"
+    assert run.status(large) == "infected"
     assert run.exit_code == 25
 
 
-def test_a_file_replaced_under_the_scan_is_judged_by_what_was_opened(tmp_path: Path, state: Path) -> None:
-    path = tmp_path / "replaced"
-    large(path)
+def test_a_file_replaced_under_the_scan_is_judged_by_what_was_opened(large: Path, tmp_path: Path, state: Path) -> None:
     (tmp_path / "other").write_bytes(b"harmless")
-    run = scan_while(state, path, lambda: os.replace(tmp_path / "other", path))
-    assert run.threats(path) == [EICAR_NAME]
+    run = scan_while(state, large, lambda: os.replace(tmp_path / "other", large))
+    assert run.threats(large) == [EICAR_NAME]
     assert run.exit_code == 25
-    assert scan(state, path).status(path) == "clean"
+    assert scan(state, large).status(large) == "clean"
 
 
-def test_a_file_removed_under_the_scan_is_judged_by_what_was_opened(tmp_path: Path, state: Path) -> None:
-    path = tmp_path / "removed"
-    large(path)
-    run = scan_while(state, path, path.unlink)
-    assert run.threats(path) == [EICAR_NAME]
+def test_a_file_removed_under_the_scan_is_judged_by_what_was_opened(large: Path, state: Path) -> None:
+    run = scan_while(state, large, large.unlink)
+    assert run.threats(large) == [EICAR_NAME]
     assert run.exit_code == 25
