@@ -89,7 +89,9 @@ static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed 
     bool encrypted = archive_entry_is_data_encrypted(entry) || archive_entry_is_metadata_encrypted(entry);
     /* Bytes are asked for whatever kind the entry claims to be: a "folder" that holds some is scanned. */
     uint32_t trouble = kav_decode_entry(a, entry, feed, &ended);
-    if (encrypted && trouble != 0) trouble = (trouble & ~(uint32_t)(KAV_R_DAMAGED | KAV_R_METHOD)) | KAV_R_ENCRYPTED;
+    /* What comes out of an encrypted entry is noise even where libarchive hands it on without a word. */
+    if (encrypted && (trouble != 0 || size != 0))
+        trouble = (trouble & ~(uint32_t)(KAV_R_DAMAGED | KAV_R_METHOD)) | KAV_R_ENCRYPTED;
     return kav_unpack_end(feed->unpack, reasons | trouble) == 0 && !ended;
 }
 

@@ -1,0 +1,134 @@
+#include "loop.h"
+#include "results.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef struct {
+    kav_work_header header;
+    int fds[KAV_BATCH_FILES];
+    size_t fd_count;
+} work;
+
+typedef struct {
+    kav_slot *slot;
+    kav_slot spare; /* stands in where there is no shared memory */
+    kav_results results;
+} worker;
+
+/* The slot is read by another process at any time; nothing is ordered by it. */
+#define PUT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
+#define GET(field)        __atomic_load_n(&(field), __ATOMIC_RELAXED)
+
+static void beat(kav_slot *slot)
+{
+    PUT(slot->beat, GET(slot->beat) + 1);
+}
+
+static void close_all(work *w)
+{
+    for (size_t i = 0; i < w->fd_count; i++)
+        if (w->fds[i] >= 0) close(w->fds[i]);
+    w->fd_count = 0;
+}
+
+/* Collect every descriptor that came, whatever else is wrong with the message: each one is ours to close. */
+static void take_fds(work *w, struct msghdr *message)
+{
+    w->fd_count = 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) continue;
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof fd, sizeof fd);
+            if (w->fd_count < KAV_BATCH_FILES) w->fds[w->fd_count++] = fd;
+            else close(fd);
+        }
+    }
+}
+
+/* Wait for a batch. 1; 0 when the other end has closed; -errno. */
+static int receive(int socket, work *w)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(KAV_BATCH_FILES * sizeof(int))];
+    } control;
+    struct iovec part = {&w->header, sizeof w->header};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    ssize_t n;
+    do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    if (n < 0) return errno == ECONNRESET ? 0 : -errno;
+    take_fds(w, &message);
+    if (n == 0 && w->fd_count == 0) return 0;
+    bool whole = n == (ssize_t)sizeof w->header && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    if (whole && w->header.magic == KAV_WORK_MAGIC && w->header.count == w->fd_count && w->fd_count > 0) return 1;
+    close_all(w);
+    return -EPROTO;
+}
+
+static int on_note(void *context, const kav_note *note, const char *name, const char *member)
+{
+    worker *k = context;
+    return kav_results_note(&k->results, note, name, member);
+}
+
+static void on_progress(void *context, uint64_t bytes)
+{
+    worker *k = context;
+    beat(k->slot);
+    PUT(k->slot->bytes, bytes);
+}
+
+/* Scan a batch and answer it. 0, or -errno. */
+static int serve(worker *k, kav_object_scanner *scanner, int socket, work *w)
+{
+    const kav_object_sinks sinks = {.note = on_note, .progress = on_progress, .context = k};
+    kav_slot *slot = k->slot;
+    int error = 0;
+    PUT(slot->batch, w->header.batch);
+    kav_results_start(&k->results, socket, w->header.batch);
+    for (uint32_t i = 0; i < w->fd_count && error == 0; i++) {
+        kav_result result;
+        PUT(slot->index, i);
+        PUT(slot->bytes, 0);
+        PUT(slot->state, KAV_SLOT_BUSY);
+        beat(slot);
+        kav_results_begin(&k->results, i);
+        kav_object_scan(scanner, w->fds[i], &sinks, &result);
+        close(w->fds[i]);
+        w->fds[i] = -1;
+        error = kav_results_end(&k->results, &result);
+        PUT(slot->total, GET(slot->total) + 1);
+    }
+    PUT(slot->state, KAV_SLOT_SENDING);
+    beat(slot);
+    if (error == 0) error = kav_results_finish(&k->results);
+    close_all(w);
+    PUT(slot->state, KAV_SLOT_IDLE);
+    return error;
+}
+
+int kav_worker_run(int socket, kav_slot *slot, kav_object_scanner *scanner)
+{
+    work w;
+    int rc;
+    worker *k = calloc(1, sizeof *k);
+    if (k == NULL) return -ENOMEM;
+    k->slot = slot != NULL ? slot : &k->spare;
+    signal(SIGXFSZ, SIG_IGN);
+    while ((rc = receive(socket, &w)) == 1) {
+        rc = serve(k, scanner, socket, &w);
+        if (rc != 0) break;
+    }
+    free(k);
+    return rc == -EPIPE ? 0 : rc; /* nobody waits for the answer any more */
+}
