@@ -1,0 +1,260 @@
+"""Basics: sources, types, digests and hash sets of the C core, for library, tools and tests (contracts: source.h,
+type.h, digest.h, hashset.h)."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport ENOMEM
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+
+import errno
+import os
+
+
+cdef extern from "source.h" nogil:
+    ctypedef struct kav_source:
+        const uint8_t *memory
+        int fd
+        uint64_t base, size
+
+    Py_ssize_t kav_source_read(const kav_source *s, uint64_t offset, void *out, size_t len)
+    uint64_t kav_source_next_data(const kav_source *s, uint64_t offset)
+    uint64_t kav_source_next_hole(const kav_source *s, uint64_t offset)
+
+
+cdef extern from "type.h" nogil:
+    enum:
+        KAV_TYPE_HEAD
+    ctypedef struct kav_type:
+        uint16_t format
+        uint8_t target
+
+    kav_type kav_type_detect(const uint8_t *head, size_t len, uint64_t size)
+    const char *kav_format_name(uint16_t format)
+
+
+cdef extern from "digest.h" nogil:
+    enum:
+        KAV_D_MD5
+        KAV_D_SHA1
+        KAV_D_SHA256
+    ctypedef struct kav_digest:
+        pass
+    ctypedef struct kav_digests:
+        uint8_t md5[16]
+        uint8_t sha1[20]
+        uint8_t sha256[32]
+        uint32_t have
+
+    kav_digest *kav_digest_new()
+    void kav_digest_free(kav_digest *d)
+    int kav_digest_start(kav_digest *d, uint32_t kinds)
+    int kav_digest_feed(kav_digest *d, const void *data, size_t len)
+    int kav_digest_finish(kav_digest *d, kav_digests *out)
+
+
+cdef extern from "hashset.h" nogil:
+    ctypedef struct kav_hashset:
+        pass
+    ctypedef struct kav_hashset_hit:
+        const char *name
+        uint32_t name_len, line
+    ctypedef struct kav_hashset_reject:
+        uint32_t line
+        uint8_t why
+    ctypedef struct kav_hashset_built:
+        uint8_t *table
+        uint64_t length, accepted, comments
+        kav_hashset_reject *rejects
+        uint64_t reject_kept, reject_count
+
+    int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length)
+    uint32_t kav_hashset_kinds(const kav_hashset *set, uint64_t size)
+    size_t kav_hashset_find(const kav_hashset *set, uint64_t size, const kav_digests *digests, kav_hashset_hit *out,
+                            size_t max)
+    uint64_t kav_hashset_count(const kav_hashset *set)
+    bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
+    int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
+    void kav_hashset_built_free(kav_hashset_built *built)
+
+
+MD5 = KAV_D_MD5
+SHA1 = KAV_D_SHA1
+SHA256 = KAV_D_SHA256
+TYPE_HEAD = KAV_TYPE_HEAD
+
+cdef enum:
+    PIECE = 1 << 18
+    HITS = 64
+
+
+def detect(const uint8_t[::1] head not None, size=None):
+    cdef uint64_t whole = head.shape[0] if size is None else size
+    cdef kav_type found = kav_type_detect(&head[0] if head.shape[0] else NULL, head.shape[0], whole)
+    return kav_format_name(found.format).decode("ascii"), found.target
+
+
+cdef class Source:
+    """One layer: bytes in memory, or size bytes of a descriptor from base on (the descriptor stays the caller's)."""
+
+    cdef kav_source source
+    cdef const uint8_t[::1] held
+
+    def __cinit__(self, origin not None, *, base=0, size=None):
+        if isinstance(origin, int):
+            self.source.fd = origin
+            self.source.base = base
+            self.source.size = max(os.fstat(origin).st_size - base, 0) if size is None else size
+            return
+        self.held = origin
+        if base or size is not None:
+            raise ValueError("base and size are for descriptors")
+        self.source.fd = -1
+        self.source.size = self.held.shape[0]
+        self.source.memory = &self.held[0] if self.held.shape[0] else NULL
+
+    @property
+    def size(self):
+        return self.source.size
+
+    def read(self, uint64_t offset, size_t length):
+        cdef bytes out = PyBytes_FromStringAndSize(NULL, length)
+        cdef char *room = PyBytes_AS_STRING(out)
+        cdef Py_ssize_t n
+        with nogil:
+            n = kav_source_read(&self.source, offset, room, length)
+        if n < 0:
+            raise OSError(-n, os.strerror(-n))
+        return out[:n]
+
+    def next_data(self, uint64_t offset):
+        return kav_source_next_data(&self.source, offset)
+
+    def next_hole(self, uint64_t offset):
+        return kav_source_next_hole(&self.source, offset)
+
+
+cdef int digest_all(const kav_source *source, uint32_t kinds, kav_digests *out) noexcept nogil:
+    """0, or an errno."""
+    cdef kav_digest *d = kav_digest_new()
+    cdef uint8_t *piece = <uint8_t *>malloc(PIECE)
+    cdef uint64_t at = 0
+    cdef Py_ssize_t n = 0
+    cdef int failed = ENOMEM if d == NULL or piece == NULL else kav_digest_start(d, kinds)
+    while not failed:
+        n = kav_source_read(source, at, piece, PIECE)
+        if n <= 0:
+            failed = <int>-n
+            break
+        failed = kav_digest_feed(d, piece, n)
+        at += n
+    if not failed:
+        failed = kav_digest_finish(d, out)
+    kav_digest_free(d)
+    free(piece)
+    return failed
+
+
+def digests(origin, kinds=MD5 | SHA1 | SHA256):
+    cdef Source source = origin if isinstance(origin, Source) else Source(origin)
+    cdef kav_digests out
+    cdef uint32_t wanted = kinds
+    cdef int failed
+    with nogil:
+        failed = digest_all(&source.source, wanted, &out)
+    if failed == ENOMEM:
+        raise MemoryError
+    if failed:
+        failed = failed if failed > 0 else errno.EIO
+        raise OSError(failed, os.strerror(failed))
+    return (
+        out.md5[:16] if out.have & KAV_D_MD5 else None,
+        out.sha1[:20] if out.have & KAV_D_SHA1 else None,
+        out.sha256[:32] if out.have & KAV_D_SHA256 else None,
+    )
+
+
+cdef int put(object given, uint8_t *out, size_t length, uint32_t kind, kav_digests *d) except -1:
+    if given is None:
+        return 0
+    cdef const uint8_t[::1] view = given
+    if <size_t>view.shape[0] != length:
+        raise ValueError(f"a digest of {view.shape[0]} bytes where {length} are wanted")
+    for i in range(length):
+        out[i] = view[i]
+    d.have |= kind
+    return 0
+
+
+cdef object hit_of(const kav_hashset_hit *hit):
+    return PyBytes_FromStringAndSize(hit.name, hit.name_len), hit.line
+
+
+cdef class HashSet:
+    """The hash signatures of one database file; table is what build made, kept or mapped by the caller."""
+
+    cdef kav_hashset set
+    cdef Py_buffer held
+    cdef bint holds
+
+    def __cinit__(self, table not None):
+        PyObject_GetBuffer(table, &self.held, PyBUF_SIMPLE)
+        self.holds = True
+        if kav_hashset_open(&self.set, self.held.buf, self.held.len) != 0:
+            raise ValueError("this is no hash table, or a damaged one")
+
+    def __dealloc__(self):
+        if self.holds:
+            PyBuffer_Release(&self.held)
+
+    @staticmethod
+    def build(const uint8_t[::1] text not None, uint32_t level):
+        cdef kav_hashset_built built
+        cdef uint64_t length = text.shape[0]
+        cdef const uint8_t *start = &text[0] if length else NULL
+        cdef int failed
+        with nogil:
+            failed = kav_hashset_build(<const char *>start, length, level, &built)
+        if failed:
+            raise MemoryError
+        try:
+            rejects = [(built.rejects[i].line, built.rejects[i].why) for i in range(built.reject_kept)]
+            table = PyBytes_FromStringAndSize(<char *>built.table, built.length)
+            return Built(table, built.accepted, built.comments, rejects, built.reject_count)
+        finally:
+            kav_hashset_built_free(&built)
+
+    def __len__(self):
+        return kav_hashset_count(&self.set)
+
+    def kinds(self, uint64_t size):
+        return kav_hashset_kinds(&self.set, size)
+
+    def find(self, uint64_t size, *, md5=None, sha1=None, sha256=None):
+        cdef kav_digests d
+        cdef kav_hashset_hit hits[HITS]
+        d.have = 0
+        put(md5, d.md5, 16, KAV_D_MD5, &d)
+        put(sha1, d.sha1, 20, KAV_D_SHA1, &d)
+        put(sha256, d.sha256, 32, KAV_D_SHA256, &d)
+        cdef size_t n = kav_hashset_find(&self.set, size, &d, hits, HITS)
+        return [hit_of(&hits[i]) for i in range(n)]
+
+    def at(self, uint64_t i):
+        cdef kav_hashset_hit hit
+        if not kav_hashset_at(&self.set, i, &hit):
+            raise IndexError(i)
+        return hit_of(&hit)
+
+
+class Built:
+    """What HashSet.build made: the table, and what became of every line."""
+
+    __slots__ = ("accepted", "comments", "reject_count", "rejects", "table")
+
+    def __init__(self, table, accepted, comments, rejects, reject_count):
+        self.table = table
+        self.accepted = accepted
+        self.comments = comments
+        self.rejects = rejects
+        self.reject_count = reject_count
