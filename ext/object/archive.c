@@ -1,6 +1,6 @@
-/* Archive: every container that libarchive reads, zip excepted (zip.c says why). Exactly the reader that the detected
- * format calls for is switched on. Formats that only compress one stream give one member, which is then looked at like
- * any other: a .tar.gz is a gzip with a tar in it. */
+/* Archive: every container that libarchive reads, zip and WARC excepted (zip.c and warc.c say why). Exactly the reader
+ * that the detected format calls for is switched on. Formats that only compress one stream give one member, which is
+ * then looked at like any other: a .tar.gz is a gzip with a tar in it. */
 #include "decode.h"
 
 #include <errno.h>
@@ -28,7 +28,6 @@ static const reader READERS[] = {
     {KAV_FMT_LHA, archive_read_support_format_lha, NULL, false, true},
     {KAV_FMT_ISO, archive_read_support_format_iso9660, NULL, false, false},
     {KAV_FMT_XAR, archive_read_support_format_xar, NULL, false, false},
-    {KAV_FMT_WARC, archive_read_support_format_warc, NULL, false, true},
     {KAV_FMT_RPM, archive_read_support_filter_rpm, NULL, true, false},
     {KAV_FMT_GZIP, archive_read_support_filter_gzip, NULL, true, false},
     {KAV_FMT_BZIP2, archive_read_support_filter_bzip2, NULL, true, false},

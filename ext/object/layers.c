@@ -17,7 +17,7 @@ static const opening OPENINGS[] = {
     {KAV_FMT_7Z, KAV_S_ARCHIVES, kav_open_archive, NULL},       {KAV_FMT_RAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
     {KAV_FMT_CAB, KAV_S_ARCHIVES, kav_open_archive, NULL},      {KAV_FMT_LHA, KAV_S_ARCHIVES, kav_open_archive, NULL},
     {KAV_FMT_ISO, KAV_S_ARCHIVES, kav_open_archive, NULL},      {KAV_FMT_XAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_WARC, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_RPM, KAV_S_ARCHIVES, kav_open_archive, NULL},
+    {KAV_FMT_WARC, KAV_S_ARCHIVES, kav_open_warc, NULL},        {KAV_FMT_RPM, KAV_S_ARCHIVES, kav_open_archive, NULL},
     {KAV_FMT_GZIP, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_BZIP2, KAV_S_ARCHIVES, kav_open_archive, NULL},
     {KAV_FMT_XZ, KAV_S_ARCHIVES, kav_open_archive, NULL},       {KAV_FMT_LZMA, KAV_S_ARCHIVES, kav_open_archive, NULL},
     {KAV_FMT_ZSTD, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_LZ4, KAV_S_ARCHIVES, kav_open_archive, NULL},
