@@ -24,8 +24,8 @@ struct kav_inline {
     bool stop;
     bool too_long; /* the line in hand does not fit: it is no line of a block */
     size_t name_len, line_len;
-    uint32_t bits, bit_count; /* base64: bits left from the last character */
-    bool escaped;             /* yEnc: the last character was '=' */
+    kav_base64 base64;
+    bool escaped; /* yEnc: the last character was '=' */
     char name[NAME_ROOM];
     uint8_t line[LINE_ROOM], out[LINE_ROOM];
 };
@@ -61,7 +61,7 @@ static void expect(kav_inline *in, enum inline_kind kind, const uint8_t *name, s
     in->kind = kind;
     in->name_len = len < NAME_ROOM ? len : NAME_ROOM;
     memcpy(in->name, name, in->name_len);
-    in->bits = in->bit_count = 0;
+    in->base64 = (kav_base64){0};
     in->escaped = false;
 }
 
@@ -105,19 +105,10 @@ static bool uu_line(kav_inline *in, const uint8_t *line, size_t len)
 
 static bool base64_line(kav_inline *in, const uint8_t *line, size_t len)
 {
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    size_t out = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (line[i] == '=') break;
-        const char *letter = line[i] ? strchr(letters, line[i]) : NULL;
-        if (!letter) return false;
-        in->bits = in->bits << 6 | (uint32_t)(letter - letters);
-        in->bit_count += 6;
-        if (in->bit_count < 8) continue;
-        in->bit_count -= 8;
-        in->out[out++] = (uint8_t)(in->bits >> in->bit_count);
-    }
-    give(in, out);
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
+    for (size_t i = 0; i < len; i++)
+        if (!memchr(letters, line[i], sizeof letters - 1)) return false;
+    give(in, kav_base64_decode(&in->base64, line, len, in->out));
     return true;
 }
 

@@ -72,14 +72,21 @@ typedef int (*eater)(void *context, const uint8_t *bytes, size_t len);
 static void decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, eater eat, void *context)
 {
     GMimeEncoding state;
+    kav_base64 base64 = {0};
     ssize_t n;
     g_mime_encoding_init_decode(&state, encoding);
     g_mime_stream_reset(stream);
     while ((n = g_mime_stream_read(stream, (char *)m->raw, PIECE)) > 0) {
-        if (g_mime_encoding_outlen(&state, (size_t)n) > sizeof m->plain) return;
-        size_t len = g_mime_encoding_step(&state, (const char *)m->raw, (size_t)n, (char *)m->plain);
+        size_t len;
+        if (encoding == GMIME_CONTENT_ENCODING_BASE64) {
+            len = kav_base64_decode(&base64, m->raw, (size_t)n, m->plain);
+        } else {
+            if (g_mime_encoding_outlen(&state, (size_t)n) > sizeof m->plain) return;
+            len = g_mime_encoding_step(&state, (const char *)m->raw, (size_t)n, (char *)m->plain);
+        }
         if (len && eat(context, m->plain, len)) return;
     }
+    if (encoding == GMIME_CONTENT_ENCODING_BASE64) return;
     size_t len = g_mime_encoding_flush(&state, NULL, 0, (char *)m->plain);
     if (len) eat(context, m->plain, len);
 }
@@ -183,6 +190,7 @@ static void take(mail *m, GMimeObject *object, const place *above, int number, i
         GMimeMultipart *parts = (GMimeMultipart *)object;
         if (GMIME_IS_MULTIPART_ENCRYPTED(object)) kav_unpack_flag(m->unpack, KAV_R_ENCRYPTED);
         int count = g_mime_multipart_get_count(parts);
+        if (count == 0) m->doubtful = true;
         for (int i = 0; i < count && !m->stop; i++) take(m, g_mime_multipart_get_part(parts, i), &at, i + 1, depth + 1);
     } else if (GMIME_IS_MESSAGE_PART(object)) {
         take_message(m, (GMimeMessagePart *)object, &at);

@@ -22,6 +22,15 @@ int kav_inline_end(kav_inline *in);                                    /* the te
 /* Whether fed text may hold such a block: ask with each piece in turn, *state begins as 0. */
 bool kav_inline_hint(uint32_t *state, const uint8_t *bytes, size_t len);
 
+/* base64.c: zero it at the start. Characters that are not of the alphabet are passed over, and after padding it goes on
+ * with the next group: some mail readers do, and what they show must not escape. */
+typedef struct {
+    uint32_t bits, count; /* left over from the last characters */
+} kav_base64;
+
+/* Decode into out, which has room for len bytes. How many bytes there are. in and out may be the same. */
+size_t kav_base64_decode(kav_base64 *state, const uint8_t *in, size_t len, uint8_t *out);
+
 /* loose.c: for messages whose structure is in doubt, every range that could be a MIME part. Non-zero: stop. */
 int kav_loose_parts(const kav_source *source, kav_unpack *u);
 

@@ -53,7 +53,7 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     if (!u->open) abort();
     u->open = 0;
     printf("%s %zu %u\n", u->name, u->len, reasons);
-    fwrite(u->bytes, 1, u->len, stdout);
+    if (u->len) fwrite(u->bytes, 1, u->len, stdout);
     free(u->name);
     return 0;
 }
