@@ -15,10 +15,10 @@ from kavfs.cli.program import put, run_program
 from kavfs.cli.request import Request, read_request
 from kavfs.errors import KavfsError
 from kavfs.model import Totals
-from kavfs.ports import Image
 
 if TYPE_CHECKING:
     from kavfs.cli.reports import Reports
+    from kavfs.scan.forkserver import ForkServer
 
 PROGRAM = "kavscanner"
 
@@ -45,39 +45,53 @@ def kavscanner(words: Sequence[bytes]) -> int:
 
 
 def _scan(request: Request) -> int:
-    # -h, -v and mistakes of usage do without these.
+    if not request.roots:
+        return _nothing_to_do(request)
+    # First of all, so that its libraries load while the signatures are opened and it inherits none of our files.
+    from kavfs.scan.roles import start_server
+
+    server = start_server()
+    try:
+        from kavfs.cli.reports import Reports
+
+        reports = Reports(request, PROGRAM)
+        try:
+            totals = _run(request, reports, server)
+        except KavfsError as error:
+            reports.fatal(error)
+            raise
+        return reports.exit_code(totals)
+    finally:
+        server.close()
+
+
+def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
+    from kavfs.cli.running import open_signatures, own_stores, stopped_by_signals
+    from kavfs.scan.job import Job
+
+    image, state = open_signatures(request.databases, request.state)
+    with image:
+        report = reports.begin(image)
+        options = request.scan_options(own_stores(state), reports.wants_members)
+        job = Job(image, options, report, server=server, tick=reports.tick)
+        reports.on_closed_pipe(job.stop)
+        with stopped_by_signals(job.stop):
+            return job.run()
+
+
+def _nothing_to_do(request: Request) -> int:
+    """A list of paths was empty. The report says so, with everything a report has."""
     from kavfs.cli.reports import Reports
     from kavfs.cli.running import open_signatures
 
     reports = Reports(request, PROGRAM)
     try:
-        image, state = open_signatures(request.databases, request.state)
-        try:
-            totals = _run(request, reports, image, state)
-        finally:
-            image.close()
+        with open_signatures(request.databases, request.state)[0] as image:
+            reports.begin(image).finish(Totals())
     except KavfsError as error:
         reports.fatal(error)
         raise
-    return reports.exit_code(totals)
-
-
-def _run(request: Request, reports: Reports, image: Image, state: bytes) -> Totals:
-    report = reports.begin(image)
-    if not request.roots:
-        totals = Totals()  # an empty list of paths: nothing to do, and nothing wrong
-    else:
-        from kavfs.scan.job import Job  # brings the native parts with it
-
-        from kavfs.cli.running import own_stores, stopped_by_signals
-
-        options = request.scan_options(own_stores(state), reports.wants_members)
-        job = Job(image, options, report)
-        reports.on_closed_pipe(job.stop)
-        with stopped_by_signals(job.stop):
-            totals = job.run()
-    report.finish(totals)
-    return totals
+    return reports.exit_code(Totals())
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ FAILED = SystemFailure.exit_code
 
 def run_program(name: str, program: Callable[[Sequence[bytes]], int]) -> int:
     """Runs *program* with the command line's words and returns its exit code; errors become one line each."""
+    _open_standard_streams()
     try:
         return program([os.fsencode(word) for word in sys.argv[1:]])
     except KavfsError as error:
@@ -38,6 +39,16 @@ def say(name: str, text: str, escape: bool = True) -> None:
         os.write(2, line.encode("utf-8", "backslashreplace"))
     except OSError:
         return
+
+
+def _open_standard_streams() -> None:
+    """When a caller has closed 0, 1 or 2, the next file that is opened would get that number and our output."""
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for the whole life of the program
 
 
 def put(text: str) -> None:

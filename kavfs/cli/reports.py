@@ -15,9 +15,10 @@ from kavfs.cli.program import say
 from kavfs.cli.request import Request
 from kavfs.errors import KavfsError, UsageError
 from kavfs.model import OUTCOMES, Status, Totals, gravest
-from kavfs.ports import Image, Report
+from kavfs.ports import Report
 from kavfs.report.lines import Show
 from kavfs.report.many import Many
+from kavfs.report.names import shown_text
 from kavfs.report.output import Output, open_output
 from kavfs.report.sinks import FileSink, Sink, StreamSink
 from kavfs.report.summary import Signatures
@@ -25,6 +26,7 @@ from kavfs.report.text import BANNER, TextReport
 
 if TYPE_CHECKING:
     from kavfs.report.progress import Progress
+    from kavfs.signatures.image import Image
 
 
 class Reports:
@@ -42,6 +44,7 @@ class Reports:
         self._log: Sink | None = None
         self._json: Output | None = None
         self._lists: list[Report] = []
+        self._outputs: list[Output] = []
         self._open_files()
         self._open_terminal()
 
@@ -73,7 +76,15 @@ class Reports:
             members = s.report_ok and not s.report_containers_only
             # Last: its summary record holds the exit code, which the failure of another report may change.
             reports.append(JsonReport(self._json, signatures, roots, self.exit_code, s.report_ok, members))
-        return Many(reports)
+        report = Many(reports)
+        for note in image.notes:
+            report.note(note)
+        return report
+
+    @property
+    def tick(self) -> Callable[[Totals], None] | None:
+        """What a job calls to show progress."""
+        return self.progress.tick if self.progress is not None else None
 
     def fatal(self, error: KavfsError) -> None:
         """Tells the report file, and readers of JSON, why there is no result; the caller tells standard error."""
@@ -81,13 +92,13 @@ class Reports:
         if self._log is not None:
             if not self._begun:
                 self._log.banner(BANNER.encode())
-            self._log.line("F", str(error).encode("utf-8", "backslashreplace"))
-            self._log.close()
+            self._log.line("F", shown_text(str(error)).encode("utf-8", "backslashreplace"))
         if self._json is not None:
             from kavfs.report.json_lines import write_failure  # as above
 
             write_failure(self._json, str(error), error.exit_code)
-            self._json.close()
+        for output in self._outputs:
+            output.close()
 
     def on_closed_pipe(self, stop: Callable[[], None]) -> None:
         """*stop* is called when nobody reads any more and nothing else is written."""
@@ -116,17 +127,24 @@ class Reports:
 
             self._lists.append(ListReport(self._open(path), LETTERS[letter]))
         if self._request.json == b"-":
-            self._json = Output(1, "standard output", self._lost, owned=False)
+            self._json = self._standard_output()
         elif self._request.json:
             self._json = self._open(self._request.json)
 
     def _open(self, path: bytes, append: bool = False, mode: int = 0o600) -> Output:
         try:
-            return open_output(path, self._lost, append, mode)
+            output = open_output(path, self._lost, append, mode)
         except OSError as error:
             why = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
             why = "is a FIFO that nobody reads" if error.errno == errno.ENXIO else why
             raise UsageError(f"cannot write {path.decode('utf-8', 'backslashreplace')}: {why}") from None
+        self._outputs.append(output)
+        return output
+
+    def _standard_output(self) -> Output:
+        output = Output(1, "standard output", self._lost, owned=False)
+        self._outputs.append(output)
+        return output
 
     def _open_terminal(self) -> None:
         if self._request.quiet:
@@ -136,8 +154,7 @@ class Reports:
 
             self.progress = Progress(Output(2, "standard error", self._no_progress, owned=False))
         if self._request.json != b"-":
-            output = Output(1, "standard output", self._lost, owned=False)
-            self._screen = StreamSink(output, os.isatty(1), self._hide_progress)
+            self._screen = StreamSink(self._standard_output(), os.isatty(1), self._hide_progress)
 
     def _lost(self, output: Output, error: OSError) -> None:
         """A report can no longer be written."""

@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from kavfs.ports import Image
-from kavfs.signatures.image import open_image
+from kavfs.signatures.image import Image, open_image
 from kavfs.signatures.sources import default_databases, default_state
 
 

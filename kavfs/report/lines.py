@@ -86,11 +86,13 @@ def _verdict(subject: _Subject, show: Show) -> Iterator[Line]:
 
 def _with_reasons(subject: _Subject) -> bytes:
     """``(why) WORD``; the text of an error explains the first reason."""
-    why = words_of(subject.reasons)
-    if subject.error:
-        why[:1] = [f"{why[0]}: {subject.error}" if why else subject.error]
+    why = ", ".join(words_of(subject.reasons))
+    if subject.error and not subject.error.startswith(why):
+        why = f"{why}: {subject.error}"
+    elif subject.error:
+        why = subject.error  # it begins with the reasons already
     word = OUTCOMES[subject.status].word
-    text = f"({shown_text(', '.join(why))}) {word}" if why else word
+    text = f"({shown_text(why)}) {word}" if why else word
     return text.encode("utf-8", "backslashreplace")
 
 
