@@ -103,8 +103,7 @@ class Reports:
     def on_closed_pipe(self, stop: Callable[[], None]) -> None:
         """*stop* is called when nobody reads any more and nothing else is written."""
         self._stop = stop
-        if self._pipe_closed:
-            stop()
+        self._stop_if_nobody_reads()
 
     def exit_code(self, totals: Totals) -> int:
         """The gravest that occurred; an interrupted scan and a lost report count as an error."""
@@ -160,12 +159,16 @@ class Reports:
         """A report can no longer be written."""
         if error.errno == errno.EPIPE and output.fd == 1:
             self._pipe_closed = True
-            if self._stop is not None and not (self._log or self._lists or self._request.json not in (b"", b"-")):
-                self._stop()
+            self._stop_if_nobody_reads()
             return
         self._failed = True
         self._hide_progress()
         say(self._program, f"cannot write {output.name}: {error.strerror}; the scan goes on without it")
+
+    def _stop_if_nobody_reads(self) -> None:
+        files = self._log or self._lists or self._request.json not in (b"", b"-")
+        if self._pipe_closed and not files and self._stop is not None:
+            self._stop()
 
     def _no_progress(self, output: Output, error: OSError) -> None:
         self.progress = None
