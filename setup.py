@@ -50,7 +50,7 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
 
 
 MATCHING = pkg_config("libhs", "libcrypto")
-UNPACKING = pkg_config("libarchive", "gmime-3.0", "libseccomp")
+UNPACKING = pkg_config("libarchive", "zlib", "gmime-3.0", "libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 
 # module -> (folders with its own C files, uses the core library, system libraries)

@@ -1,6 +1,6 @@
-/* Archive: every container that libarchive reads, zip and WARC excepted (zip.c and warc.c say why). Exactly the reader
- * that the detected format calls for is switched on. Formats that only compress one stream give one member, which is
- * then looked at like any other: a .tar.gz is a gzip with a tar in it. */
+/* Archive: every container that libarchive reads, zip, gzip and WARC excepted (zip.h, inflate.h and warc.c say why).
+ * Exactly the reader that the detected format calls for is switched on. Formats that only compress one stream give one
+ * member, which is then looked at like any other: a .tar.xz is an xz with a tar in it. */
 #include "decode.h"
 
 #include <errno.h>
@@ -29,7 +29,6 @@ static const reader READERS[] = {
     {KAV_FMT_ISO, archive_read_support_format_iso9660, NULL, false, false},
     {KAV_FMT_XAR, archive_read_support_format_xar, NULL, false, false},
     {KAV_FMT_RPM, archive_read_support_filter_rpm, NULL, true, false},
-    {KAV_FMT_GZIP, archive_read_support_filter_gzip, NULL, true, false},
     {KAV_FMT_BZIP2, archive_read_support_filter_bzip2, NULL, true, false},
     {KAV_FMT_XZ, archive_read_support_filter_xz, NULL, true, false},
     {KAV_FMT_LZMA, archive_read_support_filter_lzma, NULL, true, true},
@@ -54,7 +53,7 @@ static uint32_t enable(struct archive *a, const reader *r)
     int code = r->first(a);
     if (code == ARCHIVE_OK && r->second != NULL) code = r->second(a);
     if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_raw(a);
-    if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_empty(a); /* what `gzip </dev/null` makes */
+    if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_empty(a); /* what `xz </dev/null` makes */
     return code == ARCHIVE_OK ? 0 : code == ARCHIVE_WARN ? KAV_R_METHOD : KAV_R_MEMORY;
 }
 

@@ -8,32 +8,31 @@ typedef struct {
     uint16_t format;
     uint32_t switches; /* enum kav_switch: what lets it be opened */
     kav_opener open;
-    bool (*present)(const kav_source *source); /* NULL: the format alone says that it is a container */
 } opening;
 
 static const opening OPENINGS[] = {
-    {KAV_FMT_ZIP, KAV_S_ARCHIVES, kav_open_zip, NULL},          {KAV_FMT_TAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_CPIO, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_AR, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_7Z, KAV_S_ARCHIVES, kav_open_archive, NULL},       {KAV_FMT_RAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_CAB, KAV_S_ARCHIVES, kav_open_archive, NULL},      {KAV_FMT_LHA, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_ISO, KAV_S_ARCHIVES, kav_open_archive, NULL},      {KAV_FMT_XAR, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_WARC, KAV_S_ARCHIVES, kav_open_warc, NULL},        {KAV_FMT_RPM, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_GZIP, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_BZIP2, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_XZ, KAV_S_ARCHIVES, kav_open_archive, NULL},       {KAV_FMT_LZMA, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_ZSTD, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_LZ4, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_COMPRESS, KAV_S_ARCHIVES, kav_open_archive, NULL}, {KAV_FMT_UU, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_LZIP, KAV_S_ARCHIVES, kav_open_archive, NULL},     {KAV_FMT_LZOP, KAV_S_ARCHIVES, kav_open_archive, NULL},
-    {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail, NULL},       {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox, NULL},
-    {KAV_FMT_PE, KAV_S_SFX, kav_open_sfx, kav_sfx_present},     {KAV_FMT_ELF, KAV_S_SFX, kav_open_sfx, kav_sfx_present},
+    {KAV_FMT_ZIP, KAV_S_ARCHIVES, kav_open_zip},          {KAV_FMT_TAR, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_CPIO, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_AR, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_7Z, KAV_S_ARCHIVES, kav_open_archive},       {KAV_FMT_RAR, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_CAB, KAV_S_ARCHIVES, kav_open_archive},      {KAV_FMT_LHA, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_ISO, KAV_S_ARCHIVES, kav_open_archive},      {KAV_FMT_XAR, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_WARC, KAV_S_ARCHIVES, kav_open_warc},        {KAV_FMT_RPM, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_GZIP, KAV_S_ARCHIVES, kav_open_gzip},        {KAV_FMT_BZIP2, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_XZ, KAV_S_ARCHIVES, kav_open_archive},       {KAV_FMT_LZMA, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_ZSTD, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZ4, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_COMPRESS, KAV_S_ARCHIVES, kav_open_archive}, {KAV_FMT_UU, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_LZIP, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZOP, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail},       {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},
 };
+
+/* Every other format may have an archive riding behind it: programs, scripts, pictures. */
+static const opening RIDING = {KAV_FMT_UNKNOWN, KAV_S_SFX, kav_open_sfx};
 
 static const opening *opening_of(kav_type type, const kav_source *source)
 {
-    for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++) {
-        const opening *o = &OPENINGS[i];
-        if (o->format == type.format) return o->present == NULL || o->present(source) ? o : NULL;
-    }
-    return NULL;
+    for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++)
+        if (OPENINGS[i].format == type.format) return &OPENINGS[i];
+    return kav_sfx_present(source, type) ? &RIDING : NULL;
 }
 
 uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer)

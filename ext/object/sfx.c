@@ -1,9 +1,21 @@
 #include "sfx.h"
 #include "zip.h"
 
-bool kav_sfx_present(const kav_source *source)
+#include <string.h>
+
+static bool ends_like_zip(const kav_source *source)
+{
+    uint8_t end[KAV_ZIP_END];
+    if (source->size < sizeof end) return false;
+    return kav_source_read(source, source->size - sizeof end, end, sizeof end) == (ssize_t)sizeof end &&
+           memcmp(end, "PK\005\006", 4) == 0;
+}
+
+bool kav_sfx_present(const kav_source *source, kav_type type)
 {
     kav_zip_directory d;
+    bool program = type.format == KAV_FMT_PE || type.format == KAV_FMT_ELF;
+    if (!program && !ends_like_zip(source)) return false;
     return kav_zip_find(&d, source) && d.start < d.end;
 }
 

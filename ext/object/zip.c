@@ -1,14 +1,16 @@
 #include "zip.h"
 #include "decode.h"
+#include "inflate.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAD_MAX    64 /* a made local header: 30 bytes, a name of one, a zip64 field of 20 */
-#define NEEDED_MAX  63 /* highest "version needed to extract" that the format's description gives out */
-#define METHOD_MAX  99
-#define SPANS_FIRST 64
+#define METHOD_DEFLATED 8
+#define HEAD_MAX        64 /* a made local header: 30 bytes, a name of one, a zip64 field of 20 */
+#define NEEDED_MAX      63 /* highest "version needed to extract" that the format's description gives out */
+#define METHOD_MAX      99
+#define SPANS_FIRST     64
 
 typedef struct {
     uint64_t from, to;
@@ -18,6 +20,7 @@ typedef struct {
     const kav_source *source;
     kav_unpack *unpack;
     uint8_t *buffer; /* for libarchive's reads; NULL when the source lies in memory */
+    kav_inflater *inflater;
     char name[KAV_ZIP_NAME_MAX];
     span *spans; /* what directory and members cover */
     size_t span_count, span_room;
@@ -80,8 +83,8 @@ static size_t make_head(const kav_zip_entry *e, bool open_ended, uint8_t head[HE
     return KAV_ZIP_LOCAL + 1 + 20;
 }
 
-/* Decode one member's bytes into the sink. *used: how many bytes of data libarchive took. Returns KAV_R_* bits. */
-static uint32_t decode(zip *z, const kav_zip_entry *e, uint64_t data, bool open_ended, uint64_t *used)
+/* Decode what is not deflated. *used: how many bytes of data libarchive took. Returns KAV_R_* bits. */
+static uint32_t decode_other(zip *z, const kav_zip_entry *e, uint64_t data, bool open_ended, uint64_t *used)
 {
     uint8_t head[HEAD_MAX];
     struct archive_entry *entry;
@@ -101,10 +104,30 @@ static uint32_t decode(zip *z, const kav_zip_entry *e, uint64_t data, bool open_
             reasons = kav_decode_entry(a, entry, &feed, &ended);
         else reasons = kav_decode_reasons(a, &feed);
         la_int64_t taken = archive_filter_bytes(a, 0);
-        if (taken > (la_int64_t)feed.head_len) *used = (uint64_t)taken - feed.head_len;
+        if (!open_ended) *used = e->packed;
+        else if (taken > (la_int64_t)feed.head_len) *used = (uint64_t)taken - feed.head_len;
     }
     if (a != NULL) archive_read_free(a);
     return reasons;
+}
+
+static uint32_t inflate_member(zip *z, const kav_zip_entry *e, uint64_t data, bool open_ended, uint64_t *used)
+{
+    kav_inflated done;
+    *used = 0;
+    if (z->inflater == NULL && (z->inflater = kav_inflater_new(KAV_INFLATE_RAW)) == NULL) return KAV_R_MEMORY;
+    uint64_t left = z->source->size > data ? z->source->size - data : 0;
+    uint32_t reasons = kav_inflate(z->inflater, z->source, data, e->packed < left ? e->packed : left, z->unpack, &done);
+    *used = done.finished || open_ended ? done.used : e->packed;
+    if (reasons != 0 || !done.finished || open_ended) return reasons;
+    return done.crc == e->crc && done.produced == e->unpacked ? 0 : KAV_R_DAMAGED;
+}
+
+/* Decode one member's bytes into the sink. *used: how many bytes of data that took. Returns KAV_R_* bits. */
+static uint32_t decode(zip *z, const kav_zip_entry *e, uint64_t data, bool open_ended, uint64_t *used)
+{
+    if (e->method == METHOD_DEFLATED) return inflate_member(z, e, data, open_ended, used);
+    return decode_other(z, e, data, open_ended, used);
 }
 
 static uint32_t folder_flag(const kav_zip_entry *e)
@@ -113,13 +136,13 @@ static uint32_t folder_flag(const kav_zip_entry *e)
 }
 
 /* One reading of one member. False: stop. */
-static bool pass_reading(zip *z, const kav_zip_entry *e, uint64_t data, bool maybe_encrypted)
+static bool pass_reading(zip *z, const kav_zip_entry *e, uint64_t data, bool maybe_encrypted, uint64_t *used)
 {
-    uint64_t used;
+    *used = e->packed;
     if (kav_unpack_begin(z->unpack, e->name, e->name_len, e->unpacked, folder_flag(e)) != 0) return false;
     uint32_t reasons = 0;
     if (e->flags & KAV_ZIP_ENCRYPTED) reasons = KAV_R_ENCRYPTED;
-    else if (e->packed != 0 || e->unpacked != 0) reasons = decode(z, e, data, false, &used);
+    else if (e->packed != 0 || e->unpacked != 0) reasons = decode(z, e, data, false, used);
     if (maybe_encrypted && reasons != 0) reasons |= KAV_R_ENCRYPTED;
     return kav_unpack_end(z->unpack, reasons) == 0;
 }
@@ -135,22 +158,22 @@ static bool pass_member(zip *z, kav_zip_entry *central)
     }
     bool disagree = (central->flags ^ local.flags) & KAV_ZIP_ENCRYPTED;
     if (disagree) central->flags &= (uint16_t)~KAV_ZIP_ENCRYPTED; /* try: one of the two lies */
+    uint64_t used = central->packed, left = z->source->size > data ? z->source->size - data : 0;
+    bool going = pass_reading(z, central, data, disagree, &used);
     bool sized = !(local.flags & KAV_ZIP_SIZES_LATER) && local.packed != 0;
-    uint64_t covered = sized && local.packed < central->packed ? local.packed : central->packed;
-    uint64_t left = z->source->size > data ? z->source->size - data : 0;
-    if (!cover(z, central->header, data + (covered < left ? covered : left))) {
+    if (sized && local.packed < used) used = local.packed;
+    if (!cover(z, central->header, data + (used < left ? used : left))) {
         kav_unpack_flag(z->unpack, KAV_R_MEMORY);
         return false;
     }
-    if (!pass_reading(z, central, data, disagree)) return false;
-    if (local.method == central->method && (!sized || local.packed == central->packed)) return true;
+    if (!going || (local.method == central->method && (!sized || local.packed == central->packed))) return going;
     if (!sized) {
         local.packed = central->packed;
         local.unpacked = central->unpacked;
         local.crc = central->crc;
     }
     local.flags = central->flags;
-    return pass_reading(z, &local, data, disagree);
+    return pass_reading(z, &local, data, disagree, &used);
 }
 
 /* Whether "PK\3\4" in bytes that belong to nobody can be a local header at all. */
@@ -180,9 +203,9 @@ static bool pass_stretch(zip *z, uint64_t from, uint64_t to, bool hidden)
         if (kav_unpack_begin(z->unpack, e.name, e.name_len, e.unpacked, folder_flag(&e)) != 0) return false;
         uint32_t reasons = e.flags & KAV_ZIP_ENCRYPTED ? KAV_R_ENCRYPTED : 0;
         if (reasons == 0 && e.packed > 0) reasons = decode(z, &e, data, open_ended, &used);
+        uint64_t step = reasons != 0 ? 0 : open_ended ? used : e.packed;
         if (hidden) reasons &= KAV_R_TIME | KAV_R_MEMORY | KAV_R_UNREADABLE;
         if (kav_unpack_end(z->unpack, reasons) != 0) return false;
-        uint64_t step = open_ended ? used : e.packed;
         from = data >= to || step >= to - data ? to : data + step;
     }
     return true;
@@ -244,6 +267,7 @@ int kav_open_zip(const kav_source *source, kav_type type, kav_unpack *u)
         kav_unpack_flag(u, KAV_R_DAMAGED);
         pass_stretch(z, 0, source->size, false);
     }
+    kav_inflater_free(z->inflater);
     free(z->spans);
     free(z->buffer);
     free(z);

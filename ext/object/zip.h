@@ -4,7 +4,8 @@
  *
  * Windows and unzip believe the central directory, streaming readers believe the local headers, and hostile archives
  * let the two disagree. zipdir.c lists what the central directory names and the stretches that it leaves uncovered;
- * zip.c decodes members, one libarchive reader each, from a local header made anew out of checked numbers.
+ * zip.c decodes members: what is deflated with zlib, the rest with one libarchive reader each, which gets a local
+ * header made anew out of checked numbers.
  */
 #ifndef KAV_ZIP_H
 #define KAV_ZIP_H
@@ -14,6 +15,7 @@
 #include <stdbool.h>
 
 #define KAV_ZIP_LOCAL 30 /* bytes of a local header before its name */
+#define KAV_ZIP_END   22 /* bytes of an end record without its comment */
 
 enum { KAV_ZIP_ENCRYPTED = 1u << 0, KAV_ZIP_SIZES_LATER = 1u << 3 }; /* bits of the general purpose flag */
 

@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define END_LEN       22                 /* end record without its comment */
-#define END_REACH     (END_LEN + 65535u) /* it lies within so many bytes of the end */
+#define END_REACH     (KAV_ZIP_END + 65535u) /* it lies within so many bytes of the end */
 #define END64_LEN     56
 #define LOCATOR_LEN   20
 #define CENTRAL_LEN   46
@@ -82,14 +81,14 @@ bool kav_zip_find(kav_zip_directory *d, const kav_source *source)
 {
     memset(d, 0, sizeof *d);
     d->source = source;
-    if (source->size < END_LEN) return false;
+    if (source->size < KAV_ZIP_END) return false;
     size_t reach = source->size < END_REACH ? (size_t)source->size : END_REACH;
     uint64_t from = source->size - reach;
     uint8_t *tail = malloc(reach);
     if (tail == NULL) return false;
     bool found = false;
     if (read_exactly(source, from, tail, reach)) {
-        for (size_t i = reach - END_LEN + 1; i-- > 0 && !found;)
+        for (size_t i = reach - KAV_ZIP_END + 1; i-- > 0 && !found;)
             if (tail[i] == 'P' && memcmp(tail + i, "PK\005\006", 4) == 0) found = take_end(d, from + i, tail + i);
     }
     free(tail);
