@@ -133,9 +133,7 @@ def make_cab(files: Files, packed: bool = True) -> bytes:
         offset += len(content)
     first = 36 + 8 + len(entries)
     folder = struct.pack("<IHH", first, count, 1 if packed else 0)
-    head = struct.pack(
-        "<4sIIIIIBBHHHHH", b"MSCF", 0, first + len(blocks), 0, 36 + 8, 0, 3, 1, 1, len(files), 0, 1, 0
-    )
+    head = struct.pack("<4sIIIIIBBHHHHH", b"MSCF", 0, first + len(blocks), 0, 36 + 8, 0, 3, 1, 1, len(files), 0, 1, 0)
     return head + folder + entries + blocks
 
 

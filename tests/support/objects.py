@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -94,10 +94,9 @@ def scan_file(path: str | os.PathLike[str], using: ObjectScanner | None = None) 
 
 def scan_fd(fd: int, using: ObjectScanner | None = None) -> Verdict:
     found, notes = (using or scanner()).scan(fd)
-    verdict = Verdict(
-        Status(found.status), Reason(found.reasons), found.format, found.flags, found.size, found.scanned, found.members,
-        found.sha256,
-    )  # fmt: skip
+    status, reasons = Status(found.status), Reason(found.reasons)
+    counts = (found.flags, found.size, found.scanned, found.members)
+    verdict = Verdict(status, reasons, found.format, *counts, found.sha256)
     for note in notes:
         if note.name:
             verdict.threats.append((note.member, note.name))

@@ -155,7 +155,9 @@ def test_an_empty_container_is_clean(layout: str) -> None:
 
 def test_containers_in_containers_give_paths_joined_with_slashes() -> None:
     inner = gzip.compress(archives.make_tar({"dir/eicar.com": EICAR}))
-    outer = archives.make_zip({"first.txt": b"harmless", "pack.tgz": inner, "sub/last.zip": archives.make_zip({"e": EICAR})})
+    outer = archives.make_zip(
+        {"first.txt": b"harmless", "pack.tgz": inner, "sub/last.zip": archives.make_zip({"e": EICAR})}
+    )
     verdict = scan(outer)
     assert set(verdict.infected) >= {b"pack.tgz/#1/dir/eicar.com", b"sub/last.zip/e"}
     assert verdict.containers == {b"pack.tgz", b"pack.tgz/#1", b"sub/last.zip"}
@@ -168,7 +170,7 @@ def test_every_infected_member_is_named_but_each_once() -> None:
 
 
 def test_a_sparse_member_is_read_with_its_holes() -> None:
-    make = "truncate -s 3M big && printf %s \"$0\" >> big && truncate -s 5M big && tar -Scf OUT big"
+    make = 'truncate -s 3M big && printf %s "$0" >> big && truncate -s 5M big && tar -Scf OUT big'
     verdict = scan(with_tool({}, "sh", "-c", make, EICAR.decode()))
     assert b"big" in verdict.infected
     assert verdict.scanned >= 5 << 20

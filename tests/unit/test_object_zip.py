@@ -51,11 +51,14 @@ def build(*entries: Entry, prefix: bytes = b"", comment: bytes = b"", count: int
     for e in entries:
         header = len(out) - len(prefix)
         f = e.facts(e.local)
-        out += b"PK\3\4" + struct.pack("<HHHIIIIHH", 20, f["flags"], f["method"], 0, f["crc"], f["packed"], f["unpacked"], len(e.name), 0)  # fmt: skip
-        out += e.name + e.packed()
-        f = {"header": header, **e.facts(e.central)}
+        name_len = len(e.name)
+        sizes = (f["crc"], f["packed"], f["unpacked"], name_len, 0)
+        out += b"PK\3\4" + struct.pack("<HHHIIIIHH", 20, f["flags"], f["method"], 0, *sizes) + e.name + e.packed()
         if e.listed:
-            central += b"PK\1\2" + struct.pack("<HHHHIIIIHHHHHII", 0x314, 20, f["flags"], f["method"], 0, f["crc"], f["packed"], f["unpacked"], len(e.name), 0, 0, 0, 0, f["mode"] << 16, f["header"])  # fmt: skip
+            f = {"header": header, **e.facts(e.central)}
+            sizes = (f["crc"], f["packed"], f["unpacked"], name_len, 0)
+            rest = (0, 0, 0, f["mode"] << 16, f["header"])
+            central += b"PK\1\2" + struct.pack("<HHHHIIIIHHHHHII", 0x314, 20, f["flags"], f["method"], 0, *sizes, *rest)
             central += e.name
     listed = sum(e.listed for e in entries) if count is None else count
     end = struct.pack("<HHHHIIH", 0, 0, listed, listed, len(central), len(out) - len(prefix), len(comment))
@@ -140,7 +143,9 @@ DAMAGED = {
     "broken stream": build(with_entry(content=NEAR_MISS, data=b"\xff" * 40)),
     "nothing where it is listed": build(with_entry(content=NEAR_MISS, central={"header": 5})),
     "far outside": build(with_entry(content=NEAR_MISS, central={"header": 0xFFFFFF00})),
-    "longer than the file": build(with_entry(content=NEAR_MISS, method=0, local={"packed": 9999}, central={"packed": 9999})),  # fmt: skip
+    "longer than the file": build(
+        with_entry(content=NEAR_MISS, method=0, local={"packed": 9999}, central={"packed": 9999})
+    ),
     "fewer than counted": build(HARMLESS, count=9),
 }
 
@@ -188,9 +193,9 @@ def test_an_unknown_method_is_said(method: int) -> None:
 
 def test_sizes_of_64_bits_are_read() -> None:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        with archive.open("bad.com", "w", force_zip64=True) as member:
-            member.write(EICAR)
+    archive = zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED)
+    with archive, archive.open("bad.com", "w", force_zip64=True) as member:
+        member.write(EICAR)
     assert scan(out.getvalue()).infected == [b"bad.com"]
     piped = "cat bad.com | zip -q OUT.zip -"  # zip writes 64-bit records when it cannot know the size
     assert scan(with_tool({"bad.com": NEAR_MISS}, "sh", "-c", piped)).clean
