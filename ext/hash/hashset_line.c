@@ -29,12 +29,11 @@ static int split(const char *text, size_t len, field *out)
     }
 }
 
-static int nibble(unsigned char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* The value of a hexadecimal digit plus 1; 0 = none. A table, because millions of lines go through here. */
+static const uint8_t nibble[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
 static int read_digest(field f, kav_hash_line *out)
 {
@@ -42,12 +41,13 @@ static int read_digest(field f, kav_hash_line *out)
     while (kind < KAV_HASH_KINDS && f.len != 2u * kav_hash_length[kind]) kind++;
     if (kind == KAV_HASH_KINDS) return 0;
     out->kind = kind;
+    bool good = true;
     for (size_t i = 0; i < kav_hash_length[kind]; i++) {
-        int high = nibble((unsigned char)f.at[2 * i]), low = nibble((unsigned char)f.at[2 * i + 1]);
-        if (high < 0 || low < 0) return 0;
-        out->digest[i] = (uint8_t)(high << 4 | low);
+        uint8_t high = nibble[(uint8_t)f.at[2 * i]], low = nibble[(uint8_t)f.at[2 * i + 1]];
+        good &= high && low;
+        out->digest[i] = (uint8_t)((high - 1) << 4 | ((low - 1) & 15));
     }
-    return 1;
+    return good;
 }
 
 /* A decimal number up to max. */
