@@ -1,0 +1,150 @@
+#define _GNU_SOURCE
+#include "compile.h"
+
+#include <hs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ESCAPED (4 * KAV_LITERAL_MAX + 1) /* \xhh for each byte */
+#define SAMPLES 512
+
+/* Arrays for the compiler: one row per literal. */
+typedef struct {
+    const char **texts;
+    unsigned *flags, *ids;
+    size_t *lengths;
+    char *escaped; /* weak: the texts */
+} rows;
+
+static void free_rows(rows *r)
+{
+    free(r->texts);
+    free(r->flags);
+    free(r->ids);
+    free(r->lengths);
+    free(r->escaped);
+}
+
+static bool make_rows(const kav_compile *job, rows *r)
+{
+    size_t n = job->count;
+    *r = (rows){calloc(n, sizeof *r->texts), calloc(n, sizeof *r->flags), calloc(n, sizeof *r->ids),
+                calloc(n, sizeof *r->lengths), job->weak ? calloc(n, ESCAPED) : NULL};
+    if (!r->texts || !r->flags || !r->ids || !r->lengths || (job->weak && !r->escaped)) return false;
+    for (size_t i = 0; i < n; i++) {
+        const kav_literal *l = &job->literals[job->wanted[i]];
+        r->flags[i] = l->flags & KAV_LF_NOCASE ? HS_FLAG_CASELESS : 0;
+        r->ids[i] = job->wanted[i];
+        r->lengths[i] = l->length;
+        r->texts[i] = (const char *)l->bytes;
+        if (!job->weak) continue;
+        char *text = r->escaped + i * ESCAPED;
+        for (uint32_t k = 0; k < l->length; k++) snprintf(text + 4 * k, 5, "\\x%02x", l->bytes[k]);
+        r->texts[i] = text;
+    }
+    return true;
+}
+
+static hs_database_t *compile(kav_compile *job)
+{
+    rows r;
+    hs_database_t *db = NULL;
+    hs_compile_error_t *error = NULL;
+    if (!make_rows(job, &r)) {
+        snprintf(job->why, sizeof job->why, "out of memory");
+    } else if (job->weak) {
+        hs_compile_multi(r.texts, r.flags, r.ids, job->count, HS_MODE_BLOCK, NULL, &db, &error);
+    } else {
+        hs_compile_lit_multi(r.texts, r.flags, r.ids, r.lengths, job->count, HS_MODE_BLOCK, NULL, &db, &error);
+    }
+    if (error) {
+        snprintf(job->why, sizeof job->why, "Vectorscan: %.120s", error->message);
+        hs_free_compile_error(error);
+    }
+    free_rows(&r);
+    return db;
+}
+
+typedef struct {
+    uint64_t count, sum;
+} tally;
+
+static int count_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
+{
+    tally *t = context;
+    (void)from;
+    (void)flags;
+    t->count++;
+    t->sum += (uint64_t)(id + 1) * (to + 7);
+    return 0;
+}
+
+static tally scan_samples(const hs_database_t *db, const kav_compile *job)
+{
+    tally t = {0};
+    char text[SAMPLES * (KAV_LITERAL_MAX + 1)];
+    hs_scratch_t *scratch = NULL;
+    uint32_t length = 0, step = job->count / SAMPLES + 1;
+    for (uint32_t i = 0; i < job->count; i += step) {
+        const kav_literal *l = &job->literals[job->wanted[i]];
+        memcpy(text + length, l->bytes, l->length);
+        length += l->length;
+        text[length++] = '\n';
+    }
+    if (hs_alloc_scratch(db, &scratch) != HS_SUCCESS) return t;
+    if (hs_scan(db, text, length, 0, scratch, count_match, &t) != HS_SUCCESS) t.count = 0;
+    hs_free_scratch(scratch);
+    return t;
+}
+
+/* Bytes that can be scanned where they lie, at any page boundary: made at one address, tried at another, read-only. */
+static bool try_mapped(kav_compile *job, const hs_database_t *db, const char *serial, size_t serial_length)
+{
+    size_t length = 0;
+    if (hs_serialized_database_size(serial, serial_length, &length) != HS_SUCCESS) return false;
+    void *made = aligned_alloc(KAV_PAGE, (length + KAV_PAGE - 1) / KAV_PAGE * KAV_PAGE);
+    void *tried = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool good = made && tried != MAP_FAILED;
+    if (good) {
+        memset(made, 0, length);
+        good = hs_deserialize_database_at(serial, serial_length, made) == HS_SUCCESS;
+    }
+    if (good) {
+        memcpy(tried, made, length);
+        mprotect(tried, length, PROT_READ);
+        tally expected = scan_samples(db, job), got = scan_samples(tried, job);
+        good = expected.count && expected.count == got.count && expected.sum == got.sum;
+    }
+    if (tried != MAP_FAILED) munmap(tried, length);
+    if (good && (job->bytes = malloc(length))) {
+        memcpy(job->bytes, made, length);
+        job->length = length;
+        job->form = KAV_FORM_MAPPED;
+    }
+    free(made);
+    return job->bytes != NULL;
+}
+
+bool kav_compile_run(kav_compile *job)
+{
+    hs_database_t *db = compile(job);
+    char *serial = NULL;
+    size_t length = 0;
+    if (!db) return false;
+    if (hs_serialize_database(db, &serial, &length) != HS_SUCCESS) {
+        snprintf(job->why, sizeof job->why, "out of memory");
+        hs_free_database(db);
+        return false;
+    }
+    if (!try_mapped(job, db, serial, length) && (job->bytes = malloc(length))) {
+        memcpy(job->bytes, serial, length);
+        job->length = length;
+        job->form = KAV_FORM_SERIAL;
+    }
+    free(serial);
+    hs_free_database(db);
+    if (!job->bytes) snprintf(job->why, sizeof job->why, "out of memory");
+    return job->bytes != NULL;
+}

@@ -1,0 +1,178 @@
+#include "expression.h"
+#include "part.h"
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX    ".UNOFFICIAL"
+#define HASH_HITS 64 /* most signatures of one database that name the same digest */
+
+typedef struct {
+    const kav_session *s;
+    uint32_t body;
+    bool final; /* the weak pass is over, or was not needed */
+    uint64_t first;
+} leaves;
+
+static uint32_t count_of(const void *context, const kav_code *leaf)
+{
+    const leaves *l = context;
+    const kav_image_body *b = &l->s->image->bodies[l->body];
+    const kav_pattern_state *state = &l->s->patterns[b->patterns + leaf->value];
+    uint8_t flags = b->body.patterns[leaf->value].flags;
+    if (l->final || !(flags & KAV_PA_WEAK)) return state->count;
+    if ((flags & KAV_PA_GATED) && !(state->flags & KAV_ST_OPEN)) return 0;
+    return KAV_ANY_COUNT;
+}
+
+static const kav_signature *signature_of(const kav_session *s, kav_touch t)
+{
+    return &s->image->bodies[t.body].body.signatures[t.index];
+}
+
+static bool applies(const kav_session *s, const kav_signature *g)
+{
+    return (g->target == KAV_T_ANY || g->target == s->target) && s->layer_size >= g->min_size &&
+           s->layer_size <= g->max_size;
+}
+
+static enum kav_truth truth(const kav_session *s, kav_touch t, bool final)
+{
+    leaves l = {s, t.body, final, 0};
+    const kav_signature *g = signature_of(s, t);
+    return kav_expression_eval(s->image->bodies[t.body].body.code + g->code, g->code_count, count_of, &l);
+}
+
+/* The patterns through which this signature may become true are looked for in the weak pass. */
+static void want(kav_session *s, kav_touch t)
+{
+    const kav_image_body *b = &s->image->bodies[t.body];
+    const kav_signature *g = signature_of(s, t);
+    for (uint32_t i = 0; i < g->code_count; i++) {
+        const kav_code *c = &b->body.code[g->code + i];
+        if (c->op != KAV_OP_LEAF || !(b->body.patterns[c->value].flags & KAV_PA_WEAK)) continue;
+        kav_pattern_state *state = &s->patterns[b->patterns + c->value];
+        if (!(state->flags & KAV_ST_TOUCHED)) { /* on the list, so that it is reset */
+            state->flags |= KAV_ST_TOUCHED;
+            s->touched_patterns[s->touched_pattern_count++] = (kav_touch){t.body, c->value};
+        }
+        state->flags |= KAV_ST_WANTED;
+    }
+}
+
+static bool list(kav_session *s, kav_touch t)
+{
+    uint8_t *listed = &s->signatures[s->image->bodies[t.body].signatures + t.index];
+    if (*listed) return false;
+    *listed = 1;
+    s->touched_signatures[s->touched_signature_count++] = t;
+    return true;
+}
+
+bool kav_conclude_needs_weak(kav_session *s)
+{
+    bool needed = false;
+    for (uint32_t i = 0; i < s->image->rest_count[s->target]; i++) {
+        kav_signature_ref r = s->image->rest[s->target][i];
+        list(s, (kav_touch){r.body, r.signature});
+    }
+    for (uint32_t i = 0; i < s->touched_signature_count; i++) {
+        kav_touch t = s->touched_signatures[i];
+        const kav_signature *g = signature_of(s, t);
+        if (!(g->flags & KAV_SF_WEAK) || !applies(s, g) || truth(s, t, false) != KAV_PERHAPS) continue;
+        want(s, t);
+        needed = true;
+    }
+    return needed;
+}
+
+/* Where the match begins: the least of its subsignatures' first places. */
+static uint64_t first_place(const kav_session *s, kav_touch t)
+{
+    const kav_image_body *b = &s->image->bodies[t.body];
+    const kav_signature *g = signature_of(s, t);
+    uint64_t first = UINT64_MAX;
+    for (uint32_t i = 0; i < g->code_count; i++) {
+        const kav_code *c = &b->body.code[g->code + i];
+        if (c->op != KAV_OP_LEAF) continue;
+        const kav_pattern_state *state = &s->patterns[b->patterns + c->value];
+        if (state->count && state->first < first) first = state->first;
+    }
+    return first;
+}
+
+static void add_truth(kav_session *s, kav_true hit)
+{
+    if (kav_image_ignores(s->image, (const char *)hit.name, hit.name_len)) s->found->suppressed = 1;
+    else kav_buffer_add(&s->truths, &hit, sizeof hit);
+}
+
+static void find_signatures(kav_session *s)
+{
+    for (uint32_t i = 0; i < s->touched_signature_count; i++) {
+        kav_touch t = s->touched_signatures[i];
+        const kav_image_body *b = &s->image->bodies[t.body];
+        const kav_signature *g = signature_of(s, t);
+        if (!applies(s, g) || truth(s, t, true) != KAV_TRUE) continue;
+        add_truth(
+            s, (kav_true){b->body.names + g->name, g->name_len, b->database, g->line, first_place(s, t), b->official});
+    }
+}
+
+static void find_hashes(kav_session *s)
+{
+    const kav_layer_found *found = s->found;
+    for (uint32_t i = 0; i < s->image->hash_count; i++) {
+        const kav_image_set *set = &s->image->hashes[i];
+        kav_hashset_hit hits[HASH_HITS];
+        size_t count = kav_hashset_find(&set->set, found->size, &found->digests, hits, HASH_HITS);
+        for (size_t k = 0; k < count && k < HASH_HITS; k++) {
+            add_truth(s, (kav_true){(const uint8_t *)hits[k].name, hits[k].name_len, set->database, hits[k].line,
+                                    UINT64_MAX, set->official});
+        }
+    }
+}
+
+static int compare_truths(const void *a, const void *b)
+{
+    const kav_true *x = a, *y = b;
+    if (x->database != y->database) return x->database < y->database ? -1 : 1;
+    return x->line < y->line ? -1 : x->line > y->line;
+}
+
+/* Names as they are printed, one behind the other; pointers into them only once they no longer move. */
+static void write_hits(kav_session *s, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const kav_true *t = KAV_ITEM(s->truths, const kav_true, i);
+        kav_hit hit = {NULL, t->name_len, t->database, t->line, t->offset};
+        kav_buffer_add(&s->names, t->name, t->name_len);
+        if (!t->official) {
+            kav_buffer_add(&s->names, SUFFIX, sizeof SUFFIX - 1);
+            hit.name_len += sizeof SUFFIX - 1;
+        }
+        kav_buffer_add(&s->hits, &hit, sizeof hit);
+    }
+    if (!kav_buffer_ok(&s->names) || !kav_buffer_ok(&s->hits)) return;
+    const char *name = (const char *)s->names.data;
+    for (uint32_t i = 0; i < count; i++) {
+        kav_hit *hit = KAV_ITEM(s->hits, kav_hit, i);
+        hit->name = name;
+        name += hit->name_len;
+    }
+}
+
+bool kav_conclude(kav_session *s, const kav_layer_options *options)
+{
+    find_signatures(s);
+    if (s->found->digests.have) find_hashes(s);
+    uint32_t count = KAV_COUNT(s->truths, kav_true);
+    if (!count) return kav_buffer_ok(&s->truths);
+    if (count > 1) qsort(s->truths.data, count, sizeof(kav_true), compare_truths);
+    if (!(options->switches & KAV_S_ALL_MATCH)) count = 1;
+    write_hits(s, count);
+    s->found->hits = KAV_ITEM(s->hits, const kav_hit, 0);
+    s->found->hit_count = count;
+    return kav_buffer_ok(&s->truths) && kav_buffer_ok(&s->names) && kav_buffer_ok(&s->hits);
+}

@@ -1,0 +1,235 @@
+/* Format: how the parts of an image lie in their files.
+ *
+ *     +--------------------+ 0
+ *     | kav_part_header    |  what it is, checksum over everything, where the tables are
+ *     +--------------------+
+ *     | table 0            |  each table begins at a multiple of 64, Vectorscan databases at a page
+ *     | table 1 ...        |
+ *     +--------------------+ header.length
+ *
+ * A BODY part is one database file compiled. Its tables name each other by index:
+ *
+ *     signature -> code (leaves name patterns)
+ *     pattern   -> chains (the ASCII and the wide form) -> pieces (stretches between far gaps) -> elements -> data
+ *     literal   -> postings -> pieces;     pattern -> refs -> signatures
+ *
+ * A GROUP part holds the Vectorscan databases over the literals of some BODY parts, which it names by checksum. All
+ * numbers are in host byte order: a part never leaves the machine that made it. Whoever opens a part checks every index
+ * once (part.c, body.c, group.c); after that they are trusted.
+ */
+#ifndef KAV_FORMAT_H
+#define KAV_FORMAT_H
+
+#include <stdint.h>
+
+#define KAV_FORMAT_VERSION 1u
+#define KAV_PART_MAGIC     "KAVPART" /* with its NUL: 8 bytes */
+#define KAV_TABLE_COUNT    16
+#define KAV_PAGE           4096u
+
+enum kav_part_kind { KAV_P_BODY = 1, KAV_P_HASH = 2, KAV_P_EXCEPTION = 3, KAV_P_IGNORE = 4, KAV_P_GROUP = 5 };
+
+enum kav_part_flag { KAV_PF_OFFICIAL = 1u << 0 }; /* without it .UNOFFICIAL is appended to printed names */
+
+typedef struct {
+    uint64_t offset, length; /* bytes, from the start of the part */
+} kav_table;
+
+typedef struct {
+    uint8_t magic[8];
+    uint32_t version, kind, flags, reserved;
+    uint64_t length;
+    uint64_t checksum;  /* kav_checksum of the part with this field taken as 0 */
+    uint8_t source[32]; /* SHA-256 of the database file */
+    uint8_t stamp[64];  /* GROUP: Vectorscan's version and the CPU's features; else 0 */
+    kav_table tables[KAV_TABLE_COUNT];
+} kav_part_header;
+
+/* Which table is where, by kind of part. The first is the same in all. */
+enum kav_any_table { KAV_TAB_DATABASE = 0 /* name of the database file, no NUL */ };
+
+enum kav_body_table {
+    KAV_TAB_SIGNATURES = 1,
+    KAV_TAB_CODE,
+    KAV_TAB_PATTERNS,
+    KAV_TAB_CHAINS,
+    KAV_TAB_PIECES,
+    KAV_TAB_ELEMENTS,
+    KAV_TAB_EDGES,
+    KAV_TAB_DATA,
+    KAV_TAB_NAMES,
+    KAV_TAB_REFS, /* uint32_t signature indices, by pattern */
+    KAV_TAB_REST, /* uint32_t signatures to look at in every layer of their target */
+    KAV_TAB_LITERALS,
+    KAV_TAB_POSTINGS, /* uint32_t: piece, or piece | KAV_POSTING_GATE */
+    KAV_TAB_TOTALS    /* one kav_body_totals */
+};
+
+enum kav_hash_table { KAV_TAB_SET = 1 }; /* what kav_hashset_open takes */
+
+enum kav_ignore_table { KAV_TAB_IGNORED = 1, KAV_TAB_IGNORED_TEXT }; /* kav_ignored sorted by bytes; their text */
+
+enum kav_group_table {
+    KAV_TAB_MEMBERS = 1,    /* kav_member */
+    KAV_TAB_FIRSTS,         /* uint32_t per literal and one more: its first posting */
+    KAV_TAB_GROUP_POSTINGS, /* kav_posting */
+    KAV_TAB_STORED          /* kav_stored: the databases */
+};
+
+/* ---- BODY ----------------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint64_t min_size, max_size; /* bytes of the layer, inclusive */
+    uint32_t name, name_len;     /* in NAMES */
+    uint32_t line;
+    uint32_t code, code_count; /* in CODE */
+    uint8_t target;
+    uint8_t flags; /* enum kav_signature_flag */
+    uint16_t reserved;
+} kav_signature;
+
+enum kav_signature_flag {
+    KAV_SF_WEAK = 1u << 0 /* asks for a pattern that is looked for in the second pass */
+};
+
+/* One step of a logical expression in postfix order; the stack never needs more than KAV_CODE_DEPTH. */
+typedef struct {
+    uint8_t op;      /* enum kav_op */
+    uint8_t compare; /* 0, '<', '=' or '>' */
+    uint16_t index;  /* LEAF: number of the subsignature, 0 .. 63 */
+    uint32_t value;  /* LEAF: pattern; BLOCK: how many different subsignatures at least */
+    uint32_t count;  /* what is compared with */
+} kav_code;
+
+enum kav_op { KAV_OP_LEAF = 1, KAV_OP_AND = 2, KAV_OP_OR = 3, KAV_OP_BLOCK = 4 };
+
+#define KAV_CODE_DEPTH  128
+#define KAV_SUBSIGS_MAX 64
+#define KAV_ANY_COUNT   UINT32_MAX
+
+typedef struct {
+    uint32_t chain;       /* first in CHAINS */
+    uint32_t chain_count; /* 1, or 2: ASCII and wide */
+    uint32_t ref, ref_count;
+    uint32_t cap; /* counting further tells nothing */
+    uint32_t offset, shift;
+    uint16_t targets; /* bit per enum kav_target that asks for it */
+    uint8_t place;    /* enum kav_place */
+    uint8_t flags;    /* enum kav_pattern_flag */
+} kav_pattern;
+
+enum kav_place { KAV_AT_ANY = 0, KAV_AT_START = 1, KAV_AT_END = 2 };
+
+enum kav_pattern_flag {
+    KAV_PA_WEAK = 1u << 0, /* looked for in the second pass only */
+    KAV_PA_GATED = 1u << 1 /* weak, and not there unless its gate was seen in the first pass */
+};
+
+typedef struct {
+    uint32_t pattern;
+    uint32_t piece, piece_count;
+    uint32_t track; /* chains of several pieces: the first of piece_count - 1 tracks; else KAV_NONE */
+} kav_chain;
+
+#define KAV_NONE      UINT32_MAX
+#define KAV_UNBOUNDED UINT32_MAX
+
+/* A piece is matched around its pivot: an element whose place follows from where the literal ended. */
+typedef struct {
+    uint32_t chain;
+    uint32_t element;
+    uint16_t element_count;
+    uint16_t pivot;            /* element, counted from the piece's first */
+    uint16_t anchor;           /* the literal's end lies this many bytes after the pivot's start */
+    uint16_t index;            /* in its chain */
+    uint32_t back, ahead;      /* most bytes looked at before and after the pivot's start, edges included */
+    uint32_t gap_min, gap_max; /* between the end of the piece before and this one's start; index 0: none */
+    uint32_t edge;             /* in EDGES, or KAV_NONE */
+} kav_piece;
+
+#define KAV_PIECE_SPAN 60000u /* most bytes of one piece */
+
+typedef struct {
+    uint8_t kind;  /* enum kav_element_kind */
+    uint8_t flags; /* KAV_EL_NOT */
+    uint16_t length;
+    uint32_t data; /* in DATA */
+} kav_element;
+
+enum kav_element_kind {
+    KAV_EL_BYTES = 1,  /* length bytes */
+    KAV_EL_NOCASE = 2, /* length bytes in lower case */
+    KAV_EL_ANY = 3,    /* length times anything */
+    KAV_EL_MASK = 4,   /* length values, then length masks */
+    KAV_EL_SET = 5,    /* one byte of a set of 256 bits */
+    KAV_EL_CHOICE = 6, /* one of length strings: kav_choice, kav_choice ... each with values and masks behind it */
+    KAV_EL_LINE = 7    /* LF or CR LF */
+};
+
+#define KAV_EL_NOT 1u
+
+/* In DATA, 2-byte aligned; followed by length values and length masks. */
+typedef struct {
+    uint16_t length;
+} kav_choice;
+
+typedef struct {
+    uint8_t left, right; /* enum kav_edge_kind */
+    uint8_t flags;       /* enum kav_edge_flag */
+    uint8_t reserved;
+    kav_element near[2]; /* [n-m] with one byte on the far side: kind 0, or MASK of length 1 ... */
+    uint16_t near_min[2], near_max[2];
+} kav_edge;
+
+enum kav_edge_kind { KAV_EDGE_NONE = 0, KAV_EDGE_BOUNDARY = 1, KAV_EDGE_LINE = 2, KAV_EDGE_WORD = 3 };
+enum kav_edge_flag { KAV_EG_WIDE = 1, KAV_EG_NOT_RIGHT = 2 };
+
+#define KAV_LITERAL_MAX 8
+
+typedef struct {
+    uint8_t bytes[KAV_LITERAL_MAX];
+    uint8_t length;
+    uint8_t flags; /* enum kav_literal_flag */
+    uint16_t targets;
+    uint32_t posting, posting_count;
+} kav_literal;
+
+enum kav_literal_flag { KAV_LF_NOCASE = 1u << 0, KAV_LF_WEAK = 1u << 1 };
+
+#define KAV_POSTING_GATE 0x80000000u
+
+typedef struct {
+    uint32_t back;   /* most bytes before a literal's end that a check looks at */
+    uint32_t ahead;  /* and after it */
+    uint32_t tracks; /* used by all chains */
+    uint32_t reserved;
+    uint64_t zeros; /* how far into a run of NULs something new can be found */
+} kav_body_totals;
+
+/* ---- IGNORE, GROUP -------------------------------------------------------------------------------------------- */
+
+typedef struct {
+    uint32_t text, length;
+} kav_ignored;
+
+typedef struct {
+    uint64_t checksum; /* of the BODY part */
+    uint8_t source[32];
+} kav_member;
+
+typedef struct {
+    uint32_t member; /* in MEMBERS */
+    uint32_t piece;  /* or piece | KAV_POSTING_GATE */
+} kav_posting;
+
+typedef struct {
+    uint64_t offset, length; /* in the part */
+    uint16_t targets;        /* bit per target that it serves */
+    uint8_t weak;
+    uint8_t form; /* enum kav_form */
+    uint32_t reserved;
+} kav_stored;
+
+enum kav_form { KAV_FORM_MAPPED = 1, KAV_FORM_SERIAL = 2 };
+
+#endif

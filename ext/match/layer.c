@@ -1,0 +1,69 @@
+#include "layer.h"
+#include "session.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Digests that hash signatures of this size ask for. */
+static uint32_t hash_kinds(const kav_image *m, uint64_t size)
+{
+    uint32_t kinds = 0;
+    for (uint32_t i = 0; i < m->hash_count; i++) kinds |= kav_hashset_kinds(&m->hashes[i].set, size);
+    return kinds;
+}
+
+/* Read the beginning, say what it is. */
+static void detect(kav_session *s, uint64_t size)
+{
+    kav_reader *r = &s->reader;
+    uint64_t head = (uint64_t)s->window + s->image->ahead;
+    kav_reader_need(r, 0, head > KAV_TYPE_HEAD ? head : KAV_TYPE_HEAD);
+    size_t length = r->end < KAV_TYPE_HEAD ? (size_t)r->end : KAV_TYPE_HEAD;
+    s->found->type = kav_type_detect(r->data, length, size);
+    s->target = s->found->type.target < KAV_TARGET_COUNT ? s->found->type.target : KAV_T_ANY;
+}
+
+static uint32_t why_short(const kav_session *s, const kav_source *source, uint64_t wanted)
+{
+    const kav_reader *r = &s->reader;
+    uint32_t reasons = 0;
+    if (r->error) reasons |= KAV_R_UNREADABLE;
+    else if (r->shrunk || r->size < wanted) reasons |= KAV_R_CHANGED;
+    if (wanted < source->size) reasons |= KAV_R_SIZE;
+    return reasons;
+}
+
+static void finish_digests(kav_session *s, uint32_t needed, uint32_t wanted)
+{
+    kav_layer_found *found = s->found;
+    bool whole = !(found->reasons & ~(uint32_t)(KAV_R_CHANGED | KAV_R_MATCH));
+    if (!wanted) return;
+    if (whole && s->kinds && kav_digest_finish(s->digest, &found->digests) == 0) return;
+    found->digests.have = 0;
+    /* A signature by digest could not be asked. Where the layer is cut short, that is said already. */
+    if (whole && needed) found->reasons |= KAV_R_MATCH;
+}
+
+int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_options *options, kav_layer_found *found)
+{
+    const kav_image *m = s->image;
+    kav_reader *r = &s->reader;
+    uint64_t size = options->limit && options->limit < source->size ? options->limit : source->size;
+    kav_session_reset(s);
+    memset(found, 0, sizeof *found);
+    s->found = found;
+    s->layer_size = source->size;
+    kav_reader_start(r, source, size);
+    detect(s, source->size);
+    uint32_t needed = hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size);
+    uint32_t wanted = options->digests | needed;
+    s->kinds = wanted && kav_digest_start(s->digest, wanted) == 0 ? wanted : 0;
+    found->reasons = kav_scan_pass(s, false, options);
+    uint32_t stop = ~(uint32_t)KAV_R_MATCH;
+    if (r->size && !(found->reasons & stop) && kav_conclude_needs_weak(s))
+        found->reasons |= kav_scan_pass(s, true, options);
+    found->reasons |= why_short(s, source, size);
+    found->error = r->error;
+    finish_digests(s, needed, wanted);
+    return kav_conclude(s, options) ? 0 : -ENOMEM;
+}

@@ -1,0 +1,546 @@
+"""Match: building parts of an image and scanning with them (contracts: segment.h, group.h, layer.h)."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+import os
+import threading
+from typing import NamedTuple
+
+
+cdef extern from "hs.h" nogil:
+    const char *hs_version_text "hs_version"()
+
+cdef extern from "stdbool.h" nogil:
+    ctypedef bint cbool "bool"
+
+cdef extern from "buffer.h" nogil:
+    ctypedef struct kav_buffer:
+        uint8_t *data
+        size_t length, capacity
+        cbool failed
+    size_t kav_buffer_add(kav_buffer *b, const void *bytes, size_t n)
+    bint kav_buffer_ok(const kav_buffer *b)
+    void kav_buffer_free(kav_buffer *b)
+
+cdef extern from "format.h" nogil:
+    enum:
+        KAV_FORMAT_VERSION, KAV_NONE
+        KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP
+        KAV_PF_OFFICIAL
+        KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT
+    ctypedef struct kav_part_header:
+        uint32_t kind, flags
+    ctypedef struct kav_ignored:
+        uint32_t text, length
+    ctypedef struct kav_signature:
+        uint32_t name, name_len, line
+
+cdef extern from "part.h" nogil:
+    void kav_part_begin(kav_buffer *out)
+    void kav_part_table(kav_buffer *out, int table, const void *data, size_t length)
+    bint kav_part_finish(kav_buffer *out, int kind, uint32_t flags, const uint8_t *source)
+    const char *kav_part_check(const uint8_t *data, uint64_t length, cbool *foreign)
+    const kav_part_header *kav_part_of(const uint8_t *data)
+    const void *kav_part_data(const uint8_t *data, int table)
+    uint32_t kav_part_count(const uint8_t *data, int table, size_t item)
+
+cdef extern from "segment.h" nogil:
+    ctypedef struct kav_text:
+        const char *text
+        size_t length
+    ctypedef struct kav_segment:
+        pass
+    ctypedef struct kav_segment_signature_in:
+        kav_text name
+        uint32_t line, target
+        const uint32_t *patterns
+        uint32_t pattern_count
+        kav_text expression
+        uint64_t min_size, max_size
+    kav_segment *kav_segment_new()
+    void kav_segment_free(kav_segment *s)
+    uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_text modifiers, const char **why)
+    const char *kav_segment_signature(kav_segment *s, const kav_segment_signature_in *given)
+    uint32_t kav_segment_signature_count(const kav_segment *s)
+    uint32_t kav_segment_pattern_count(const kav_segment *s)
+    bint kav_segment_finish(kav_segment *s, kav_text database, const uint8_t *source, bint official, kav_buffer *out)
+
+cdef extern from "body.h" nogil:
+    ctypedef struct kav_body:
+        const kav_signature *signatures
+        const uint8_t *names
+        uint32_t signature_count, literal_count, pattern_count
+    bint kav_body_open(kav_body *b, const uint8_t *part)
+
+cdef extern from "group.h" nogil:
+    bint kav_group_build(const kav_body *bodies, uint32_t count, int threads, kav_buffer *out, char *why,
+                         size_t why_len)
+    void kav_group_stamp(uint8_t *stamp)
+
+cdef extern from "hashset.h" nogil:
+    ctypedef struct kav_hashset:
+        pass
+    ctypedef struct kav_hashset_hit:
+        const char *name
+        uint32_t name_len, line
+    ctypedef struct kav_hashset_reject:
+        uint32_t line
+        uint8_t why
+    ctypedef struct kav_hashset_built:
+        uint8_t *table
+        uint64_t length, accepted, comments
+        kav_hashset_reject *rejects
+        uint64_t reject_kept, reject_count
+    int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length)
+    uint64_t kav_hashset_count(const kav_hashset *set)
+    bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
+    int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
+    void kav_hashset_built_free(kav_hashset_built *built)
+
+cdef extern from "kav.h" nogil:
+    enum:
+        KAV_S_ALL_MATCH
+
+cdef extern from "layer.h" nogil:
+    ctypedef struct kav_image:
+        pass
+    ctypedef struct kav_session:
+        pass
+    ctypedef struct kav_part:
+        int fd
+        uint64_t offset, length
+    enum:
+        KAV_IMAGE_OK, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_SYSTEM
+    ctypedef struct kav_source:
+        const uint8_t *memory
+        int fd
+        uint64_t base, size
+    ctypedef struct kav_type:
+        uint16_t format
+        uint8_t target
+    ctypedef struct kav_digests:
+        uint8_t md5[16]
+        uint8_t sha1[20]
+        uint8_t sha256[32]
+        uint32_t have
+    ctypedef struct kav_hit:
+        const char *name
+        uint32_t name_len, database, line
+        uint64_t offset
+    ctypedef struct kav_layer_options:
+        uint32_t switches, digests
+        uint64_t limit
+    ctypedef struct kav_layer_found:
+        kav_type type
+        uint64_t size
+        uint32_t reasons
+        int error
+        kav_digests digests
+        const kav_hit *hits
+        size_t hit_count
+        int suppressed
+    const char *kav_format_name(uint16_t format)
+    int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len)
+    void kav_image_close(kav_image *image)
+    void kav_session_free(kav_session *session)
+    int kav_layer_scan(kav_session *session, const kav_source *source, const kav_layer_options *options,
+                       kav_layer_found *found)
+
+cdef extern from "session.h" nogil:
+    kav_session *kav_session_new_window(const kav_image *image, uint32_t window)
+
+
+FORMAT_VERSION = KAV_FORMAT_VERSION
+SUBSIGNATURES = 64
+UNOFFICIAL = ".UNOFFICIAL"
+
+
+class PatternError(ValueError):
+    """A hexadecimal pattern, its offset or its modifiers cannot be taken; str() is the reason."""
+
+
+class SignatureError(ValueError):
+    """A signature cannot be taken; str() is the reason."""
+
+
+class ImageDamaged(Exception):
+    """A part is not whole, or parts do not belong together."""
+
+
+class ImageForeign(Exception):
+    """A part was made by another version or for another CPU."""
+
+
+def hs_version():
+    return hs_version_text().decode("ascii")
+
+
+def cpu_stamp():
+    cdef uint8_t stamp[64]
+    kav_group_stamp(stamp)
+    return (<char *>stamp)[:63].rstrip(b"\0").decode("ascii")
+
+
+cdef kav_text text_of(bytes given) noexcept:
+    cdef kav_text t
+    t.text = PyBytes_AS_STRING(given)
+    t.length = PyBytes_GET_SIZE(given)
+    return t
+
+
+cdef bytes take(kav_buffer *b):
+    """The bytes of a part that was built; frees them."""
+    try:
+        return PyBytes_FromStringAndSize(<char *>b.data, b.length)
+    finally:
+        kav_buffer_free(b)
+
+
+cdef class SegmentBuilder:
+    """Builds the part of one database file of body or logical signatures."""
+
+    cdef kav_segment *segment
+    cdef bytes database, digest
+    cdef bint official
+
+    def __cinit__(self, bytes database not None, bytes digest not None, bint official=False):
+        if len(digest) != 32:
+            raise ValueError("the digest of a database has 32 bytes")
+        self.database, self.digest, self.official = database, digest, official
+        self.segment = kav_segment_new()
+        if self.segment == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        kav_segment_free(self.segment)
+
+    def pattern(self, bytes hex not None, bytes offset not None=b"*", bytes modifiers not None=b""):
+        cdef const char *why = NULL
+        cdef uint32_t index = kav_segment_pattern(self.segment, text_of(hex), text_of(offset), text_of(modifiers), &why)
+        if index == KAV_NONE:
+            raise PatternError(why.decode("ascii"))
+        return index
+
+    def signature(self, bytes name not None, uint32_t line, uint32_t target, patterns, bytes expression,
+                  uint64_t min_size=0, uint64_t max_size=0):
+        cdef uint32_t wanted[64]
+        cdef kav_segment_signature_in given
+        if len(patterns) > SUBSIGNATURES:
+            raise SignatureError("more than 64 subsignatures")
+        for i, pattern in enumerate(patterns):
+            wanted[i] = pattern
+        given.name = text_of(name)
+        given.line, given.target = line, target
+        given.patterns, given.pattern_count = wanted, <uint32_t>len(patterns)
+        given.expression.text, given.expression.length = NULL, 0
+        if expression is not None:
+            given.expression = text_of(expression)
+        given.min_size, given.max_size = min_size, max_size
+        cdef const char *why = kav_segment_signature(self.segment, &given)
+        if why != NULL:
+            raise SignatureError(why.decode("ascii"))
+
+    @property
+    def signature_count(self):
+        return kav_segment_signature_count(self.segment)
+
+    @property
+    def pattern_count(self):
+        return kav_segment_pattern_count(self.segment)
+
+    def finish(self):
+        cdef kav_buffer out
+        cdef bint ok
+        cdef const uint8_t *digest = <const uint8_t *>PyBytes_AS_STRING(self.digest)
+        cdef kav_text database = text_of(self.database)
+        memset(&out, 0, sizeof(out))
+        with nogil:
+            ok = kav_segment_finish(self.segment, database, digest, self.official, &out)
+        if not ok:
+            kav_buffer_free(&out)
+            raise MemoryError
+        return take(&out)
+
+
+class HashSegment(NamedTuple):
+    """A part made of a hash database, and what became of its lines."""
+
+    data: bytes
+    accepted: int
+    comments: int
+    rejects: list
+    reject_count: int
+
+
+def build_hash_segment(const uint8_t[::1] text not None, uint32_t level, *, bint exception, bytes database not None,
+                       bytes digest not None, bint official=False):
+    cdef kav_hashset_built built
+    cdef kav_buffer out
+    cdef uint64_t length = text.shape[0]
+    cdef const char *first = <const char *>&text[0] if length else NULL
+    cdef bint ok
+    cdef int failed, kind = KAV_P_EXCEPTION if exception else KAV_P_HASH
+    if len(digest) != 32:
+        raise ValueError("the digest of a database has 32 bytes")
+    with nogil:
+        failed = kav_hashset_build(first, length, level, &built)
+    if failed:
+        raise MemoryError
+    memset(&out, 0, sizeof(out))
+    kav_part_begin(&out)
+    kav_part_table(&out, KAV_TAB_DATABASE, PyBytes_AS_STRING(database), PyBytes_GET_SIZE(database))
+    kav_part_table(&out, KAV_TAB_SET, built.table, built.length)
+    ok = kav_part_finish(&out, kind, KAV_PF_OFFICIAL if official else 0, <const uint8_t *>PyBytes_AS_STRING(digest))
+    try:
+        if not ok:
+            raise MemoryError
+        rejects = [(built.rejects[i].line, built.rejects[i].why) for i in range(built.reject_kept)]
+        data = PyBytes_FromStringAndSize(<char *>out.data, out.length)
+        return HashSegment(data, built.accepted, built.comments, rejects, built.reject_count)
+    finally:
+        kav_buffer_free(&out)
+        kav_hashset_built_free(&built)
+
+
+def build_ignore(names):
+    cdef kav_buffer out, rows
+    cdef kav_ignored row
+    cdef bytes text
+    memset(&out, 0, sizeof(out))
+    memset(&rows, 0, sizeof(rows))
+    wanted = sorted({bytes(name) for name in names})
+    text = b"".join(wanted)
+    row.text = 0
+    for name in wanted:
+        row.length = len(name)
+        kav_buffer_add(&rows, &row, sizeof(row))
+        row.text += row.length
+    kav_part_begin(&out)
+    kav_part_table(&out, KAV_TAB_IGNORED, rows.data, rows.length)
+    kav_part_table(&out, KAV_TAB_IGNORED_TEXT, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    ok = kav_buffer_ok(&rows) and kav_part_finish(&out, KAV_P_IGNORE, 0, NULL)
+    kav_buffer_free(&rows)
+    if not ok:
+        kav_buffer_free(&out)
+        raise MemoryError
+    return take(&out)
+
+
+cdef class Held:
+    """A part's bytes as they lie in the caller's object, checked."""
+
+    cdef Py_buffer view
+    cdef bint holds
+
+    def __cinit__(self, part not None):
+        cdef cbool foreign = False
+        PyObject_GetBuffer(part, &self.view, PyBUF_SIMPLE)
+        self.holds = True
+        if <size_t>self.view.buf % 8:
+            raise ValueError("a part must lie at a multiple of 8 bytes")
+        cdef const uint8_t *data = <const uint8_t *>self.view.buf
+        cdef uint64_t length = self.view.len
+        cdef const char *why
+        with nogil:
+            why = kav_part_check(data, length, &foreign)
+        if why != NULL:
+            raise (ImageForeign if foreign else ImageDamaged)(why.decode("ascii"))
+
+    def __dealloc__(self):
+        if self.holds:
+            PyBuffer_Release(&self.view)
+
+    cdef const uint8_t *data(self) noexcept:
+        return <const uint8_t *>self.view.buf
+
+    cdef kav_body body(self) except *:
+        cdef kav_body b
+        if kav_part_of(self.data()).kind != KAV_P_BODY:
+            raise ValueError("not a part with body signatures")
+        if not kav_body_open(&b, self.data()):
+            raise ImageDamaged("an index points outside")
+        return b
+
+
+def build_group(parts, *, int threads=2):
+    cdef kav_buffer out
+    cdef char why[256]
+    cdef bint ok
+    held = [Held(part) for part in parts]
+    cdef uint32_t count = <uint32_t>len(held)
+    cdef kav_body *bodies = <kav_body *>calloc(count + 1, sizeof(kav_body))
+    if bodies == NULL:
+        raise MemoryError
+    memset(&out, 0, sizeof(out))
+    try:
+        for i in range(count):
+            bodies[i] = (<Held>held[i]).body()
+        with nogil:
+            ok = kav_group_build(bodies, count, threads, &out, why, sizeof(why))
+        if not ok:
+            raise MemoryError((<char *>why).decode("utf-8", "replace"))
+        return PyBytes_FromStringAndSize(<char *>out.data, out.length)
+    finally:
+        free(bodies)
+        kav_buffer_free(&out)
+
+
+def part_is_whole(part):
+    try:
+        Held(part)
+    except (ImageDamaged, ImageForeign):
+        return False
+    return True
+
+
+KINDS = {
+    KAV_P_BODY: "body", KAV_P_HASH: "hash", KAV_P_EXCEPTION: "exception", KAV_P_IGNORE: "ignore",
+    KAV_P_GROUP: "group",
+}
+
+
+def part_kind(part):
+    return KINDS[kav_part_of((<Held>Held(part)).data()).kind]
+
+
+def part_database(part):
+    cdef Held held = Held(part)
+    cdef const char *name = <const char *>kav_part_data(held.data(), KAV_TAB_DATABASE)
+    return PyBytes_FromStringAndSize(name, kav_part_count(held.data(), KAV_TAB_DATABASE, 1))
+
+
+def literal_count(part):
+    return (<Held>Held(part)).body().literal_count
+
+
+def part_names(part):
+    """A generator: a hash database may have millions of names."""
+    cdef Held held = Held(part)
+    cdef const kav_part_header *header = kav_part_of(held.data())
+    cdef kav_body body
+    cdef kav_hashset set
+    cdef kav_hashset_hit hit
+    cdef uint64_t i = 0
+    mark = "" if header.flags & KAV_PF_OFFICIAL else UNOFFICIAL
+    if header.kind == KAV_P_BODY:
+        body = held.body()
+        while i < body.signature_count:
+            name = (<const char *>body.names)[body.signatures[i].name:body.signatures[i].name + body.signatures[i].name_len]
+            yield name.decode("utf-8", "surrogateescape") + mark
+            i += 1
+    elif header.kind in (KAV_P_HASH, KAV_P_EXCEPTION):
+        table = kav_part_data(held.data(), KAV_TAB_SET)
+        if kav_hashset_open(&set, table, kav_part_count(held.data(), KAV_TAB_SET, 1)) != 0:
+            raise ImageDamaged("hash table damaged")
+        while kav_hashset_at(&set, i, &hit):
+            yield hit.name[:hit.name_len].decode("utf-8", "surrogateescape") + mark
+            i += 1
+
+
+class Hit(NamedTuple):
+    """A signature that matched: name as it is printed, index of its database, line, offset (None for a digest)."""
+
+    name: bytes
+    database: int
+    line: int
+    offset: int | None
+
+
+class Found(NamedTuple):
+    """What one scan of a layer found; see kav_layer_found in layer.h."""
+
+    format: str
+    target: int
+    size: int
+    reasons: int
+    error: int
+    hits: list
+    suppressed: bool
+    md5: bytes | None
+    sha1: bytes | None
+    sha256: bytes | None
+
+    @property
+    def names(self):
+        return [hit.name for hit in self.hits]
+
+
+cdef object found_of(const kav_layer_found *f):
+    none = 2 ** 64 - 1
+    hits = [
+        Hit(
+            f.hits[i].name[:f.hits[i].name_len], f.hits[i].database, f.hits[i].line,
+            None if f.hits[i].offset == none else f.hits[i].offset,
+        )
+        for i in range(f.hit_count)
+    ]
+    return Found(
+        kav_format_name(f.type.format).decode("ascii"), f.type.target, f.size, f.reasons, f.error, hits,
+        bool(f.suppressed),
+        f.digests.md5[:16] if f.digests.have & 1 else None,
+        f.digests.sha1[:20] if f.digests.have & 2 else None,
+        f.digests.sha256[:32] if f.digests.have & 4 else None,
+    )
+
+
+cdef class Image:
+    """An image, mapped, with one session: for tests, benchmarks and tools. parts: (fd, offset, length) of each."""
+
+    cdef kav_image *image
+    cdef kav_session *session
+    cdef uint32_t window
+    cdef object lock
+
+    def __cinit__(self, parts, *, uint32_t window=0):
+        cdef char why[256]
+        cdef size_t count = len(parts)
+        cdef int code
+        cdef kav_part *rows = <kav_part *>calloc(count + 1, sizeof(kav_part))
+        if rows == NULL:
+            raise MemoryError
+        try:
+            for i, (fd, offset, length) in enumerate(parts):
+                rows[i].fd, rows[i].offset, rows[i].length = fd, offset, length
+            with nogil:
+                code = kav_image_open(rows, count, &self.image, why, sizeof(why))
+        finally:
+            free(rows)
+        if code != KAV_IMAGE_OK:
+            kinds = {KAV_IMAGE_DAMAGED: ImageDamaged, KAV_IMAGE_FOREIGN: ImageForeign}
+            raise kinds.get(code, OSError)((<char *>why).decode("utf-8", "replace"))
+        self.session = kav_session_new_window(self.image, window)
+        if self.session == NULL:
+            raise MemoryError
+        self.lock = threading.Lock()
+
+    def __dealloc__(self):
+        kav_session_free(self.session)
+        kav_image_close(self.image)
+
+    def scan(self, origin not None, *, bint all_match=False, uint32_t digests=0, uint64_t limit=0, size=None):
+        cdef kav_layer_options options
+        cdef kav_layer_found found
+        cdef kav_source source
+        cdef const uint8_t[::1] held
+        cdef int code
+        memset(&options, 0, sizeof(options))
+        memset(&source, 0, sizeof(source))
+        options.switches = KAV_S_ALL_MATCH if all_match else 0
+        options.digests, options.limit = digests, limit
+        if isinstance(origin, int):
+            source.fd = origin
+            source.size = os.fstat(origin).st_size if size is None else size
+        else:
+            held = origin
+            source.fd, source.size = -1, held.shape[0]
+            source.memory = &held[0] if source.size else <const uint8_t *>&source  # nothing is read from it
+        with self.lock:
+            with nogil:
+                code = kav_layer_scan(self.session, &source, &options, &found)
+            if code:
+                raise MemoryError
+            return found_of(&found)

@@ -1,0 +1,264 @@
+#include "session.h"
+#include "verify.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define OVERLAP (KAV_LITERAL_MAX - 1)
+
+/* One window of one pass. */
+typedef struct {
+    kav_session *s;
+    const kav_image_group *group;
+    kav_view view;
+    uint64_t from;    /* where Vectorscan's data begins in the layer */
+    uint64_t done;    /* literals that end here or before were seen in the window before */
+    uint64_t horizon; /* no find of this or a later window begins before */
+    uint64_t flushed; /* finds up to here are put in order already */
+    uint16_t targets; /* bits of patterns that count in this layer */
+    bool weak;
+    uint32_t reasons;
+} kav_window_scan;
+
+static kav_pattern_state *state_of(kav_session *s, uint32_t body, uint32_t pattern)
+{
+    return &s->patterns[s->image->bodies[body].patterns + pattern];
+}
+
+/* The pattern has something to say: put it and its signatures on the lists, once. */
+static void touch(kav_session *s, uint32_t body, uint32_t index, kav_pattern_state *state)
+{
+    if (state->flags & KAV_ST_TOUCHED) return;
+    state->flags |= KAV_ST_TOUCHED;
+    s->touched_patterns[s->touched_pattern_count++] = (kav_touch){body, index};
+    const kav_image_body *b = &s->image->bodies[body];
+    const kav_pattern *pattern = &b->body.patterns[index];
+    for (uint32_t i = 0; i < pattern->ref_count; i++) {
+        uint32_t signature = b->body.refs[pattern->ref + i];
+        if (s->signatures[b->signatures + signature]) continue;
+        s->signatures[b->signatures + signature] = 1;
+        s->touched_signatures[s->touched_signature_count++] = (kav_touch){body, signature};
+    }
+}
+
+static void count(kav_session *s, uint32_t body, uint32_t index, uint64_t origin)
+{
+    kav_pattern_state *state = state_of(s, body, index);
+    touch(s, body, index, state);
+    if (state->count == 0 || origin < state->first) state->first = origin;
+    if (state->count < s->image->bodies[body].body.patterns[index].cap) state->count++;
+}
+
+/* May a match begin here? */
+static bool placed(const kav_session *s, const kav_pattern *p, uint64_t start)
+{
+    uint64_t low = p->offset;
+    if (p->place == KAV_AT_ANY) return true;
+    if (p->place == KAV_AT_END) {
+        if (low > s->layer_size) return false;
+        low = s->layer_size - low;
+    }
+    return start >= low && start - low <= p->shift;
+}
+
+static int compare_finds(const void *a, const void *b)
+{
+    const kav_find *x = a, *y = b;
+    if (x->start != y->start) return x->start < y->start ? -1 : 1;
+    if (x->body != y->body) return x->body < y->body ? -1 : 1;
+    return x->piece < y->piece ? -1 : x->piece > y->piece;
+}
+
+/* One piece of a chain, in order of starts: is it where the piece before allows it, and what does it allow? */
+static void follow(kav_window_scan *w, const kav_find *f)
+{
+    kav_session *s = w->s;
+    const kav_image_body *b = &s->image->bodies[f->body];
+    const kav_piece *piece = &b->body.pieces[f->piece];
+    const kav_chain *chain = &b->body.chains[piece->chain];
+    uint64_t origin = f->start;
+    if (piece->index > 0) {
+        const kav_range *range = kav_tracks_find(&s->tracks, b->tracks + chain->track + piece->index - 1, f->start);
+        if (!range) return;
+        origin = range->origin;
+    }
+    if (piece->index + 1u == chain->piece_count) {
+        kav_pattern_state *state = state_of(s, f->body, chain->pattern);
+        if (state->count && state->last == f->start) return; /* one start, one match */
+        state->last = f->start;
+        count(s, f->body, chain->pattern, origin);
+        return;
+    }
+    kav_range next = {f->end + piece[1].gap_min, UINT64_MAX, origin, KAV_NONE};
+    if (piece[1].gap_max != KAV_UNBOUNDED) next.high = f->end + piece[1].gap_max;
+    if (!kav_tracks_allow(&s->tracks, b->tracks + chain->track + piece->index, next, w->horizon))
+        w->reasons |= KAV_R_MATCH;
+}
+
+/* Vectorscan promises no order between literals, and a piece may begin before the literal by which it is found. A piece
+ * begins before the one that follows it in a chain, so sorting a window's finds by start is enough: the literal of an
+ * earlier piece never ends in a later window. */
+static void put_in_order(kav_window_scan *w)
+{
+    kav_session *s = w->s;
+    if (s->find_count > 1) qsort(s->finds, s->find_count, sizeof *s->finds, compare_finds);
+    for (uint32_t i = 0; i < s->find_count; i++) follow(w, &s->finds[i]);
+    s->find_count = 0;
+}
+
+static void add_finds(kav_window_scan *w, uint32_t body, uint32_t piece, uint64_t literal_end, const kav_places *starts,
+                      const kav_places *ends)
+{
+    kav_session *s = w->s;
+    const kav_image_body *b = &s->image->bodies[body];
+    const kav_piece *p = &b->body.pieces[piece];
+    const kav_chain *chain = &b->body.chains[p->chain];
+    const kav_pattern *pattern = &b->body.patterns[chain->pattern];
+    bool last = p->index + 1u == chain->piece_count;
+    if (literal_end <= w->flushed) w->reasons |= KAV_R_MATCH; /* too late to be put in order */
+    for (uint32_t i = 0; i < starts->count; i++) {
+        if (p->index == 0 && !placed(s, pattern, starts->at[i])) continue;
+        for (uint32_t k = 0; k < (last ? 1 : ends->count); k++) {
+            if (s->find_count == KAV_FINDS) {
+                put_in_order(w);
+                w->flushed = literal_end - 1;
+            }
+            s->finds[s->find_count++] = (kav_find){starts->at[i], ends->at[k], body, piece};
+        }
+    }
+}
+
+/* The earliest start is all that an open gap asks for: once a first piece has given it, later ones tell nothing. */
+static bool nothing_to_learn(const kav_session *s, const kav_image_body *b, const kav_piece *piece,
+                             uint64_t literal_end)
+{
+    const kav_chain *chain = &b->body.chains[piece->chain];
+    if (piece->index + 1u == chain->piece_count || piece->index > 0) return false;
+    const kav_track *track = &s->tracks.tracks[b->tracks + chain->track];
+    if (piece[1].gap_max != KAV_UNBOUNDED || track->head == KAV_NONE) return false;
+    const kav_range *range = &s->tracks.pool[track->head];
+    return range->low <= literal_end;
+}
+
+static void look_at(kav_window_scan *w, uint32_t body, uint32_t posting, uint64_t literal_end)
+{
+    kav_session *s = w->s;
+    const kav_image_body *b = &s->image->bodies[body];
+    uint32_t index = posting & ~KAV_POSTING_GATE;
+    const kav_piece *piece = &b->body.pieces[index];
+    const kav_chain *chain = &b->body.chains[piece->chain];
+    const kav_pattern *pattern = &b->body.patterns[chain->pattern];
+    kav_pattern_state *state = state_of(s, body, chain->pattern);
+    bool gate = posting & KAV_POSTING_GATE;
+    if (!(pattern->targets & w->targets) || state->count >= pattern->cap) return;
+    if (gate ? state->flags & KAV_ST_OPEN : w->weak && !(state->flags & KAV_ST_WANTED)) return;
+    bool simple = chain->piece_count == 1 && piece->pivot == 0;
+    if (simple && !placed(s, pattern, literal_end - piece->anchor)) return;
+    if (!simple && !gate && nothing_to_learn(s, b, piece, literal_end)) return;
+    kav_places starts, ends;
+    if (!kav_verify(&b->body, piece, &w->view, literal_end, &starts, &ends)) return;
+    if (starts.full || ends.full) w->reasons |= KAV_R_MATCH;
+    if (gate) {
+        state->flags |= KAV_ST_OPEN;
+        touch(s, body, chain->pattern, state);
+    } else if (simple) {
+        count(s, body, chain->pattern, starts.at[0]);
+    } else {
+        add_finds(w, body, index, literal_end, &starts, &ends);
+    }
+}
+
+static int on_literal(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
+{
+    kav_window_scan *w = context;
+    const kav_group *g = &w->group->group;
+    uint64_t end = w->from + to;
+    (void)from;
+    (void)flags;
+    if (end <= w->done || id >= g->literal_count) return 0;
+    for (uint32_t i = g->firsts[id]; i < g->firsts[id + 1]; i++)
+        look_at(w, w->group->bodies[g->postings[i].member], g->postings[i].piece, end);
+    return 0;
+}
+
+/* All groups over pos .. end, whose surroundings are in the reader's window. */
+static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t end)
+{
+    const kav_reader *r = &s->reader;
+    uint64_t overlap = pos - r->base < OVERLAP ? pos - r->base : OVERLAP;
+    kav_window_scan w = {.s = s, .from = pos - overlap, .done = pos, .weak = weak};
+    w.view = (kav_view){r->data, r->base, r->end, r->size == s->layer_size || r->shrunk ? r->size : UINT64_MAX};
+    w.horizon = pos > s->image->back ? pos - s->image->back : 0;
+    w.targets = (uint16_t)(1u << KAV_T_ANY | 1u << s->target);
+    for (uint32_t i = 0; i < s->image->group_count; i++) {
+        const kav_group *g = &s->image->groups[i].group;
+        const hs_database_t *db = weak ? g->weak[s->target] : g->fast[s->target];
+        if (!db) continue;
+        w.group = &s->image->groups[i];
+        w.flushed = 0;
+        const char *data = (const char *)r->data + (w.from - r->base);
+        hs_error_t error = hs_scan(db, data, (unsigned)(end - w.from), 0, s->scratch, on_literal, &w);
+        if (error != HS_SUCCESS) w.reasons |= KAV_R_MATCH;
+        put_in_order(&w);
+    }
+    return w.reasons;
+}
+
+/* The digest of a hole: NULs, as reading it would give. */
+static uint32_t digest_hole(kav_session *s, uint64_t length, const kav_layer_options *options, uint64_t pos)
+{
+    static const uint8_t zeros[4096];
+    for (uint64_t left = length; left;) {
+        size_t n = left < sizeof zeros ? (size_t)left : sizeof zeros;
+        kav_digest_feed(s->digest, zeros, n);
+        left -= n;
+        if (options->tick && left % (1u << 24) < sizeof zeros) {
+            uint32_t stop = options->tick(options->tick_context, pos + length - left);
+            if (stop) return stop;
+        }
+    }
+    return 0;
+}
+
+/* A hole from pos on: where its far end begins to matter, or pos when all of it must be looked at. In between there are
+ * only NULs, as far from any other byte as any match reaches (totals.c says why that is enough). */
+static uint64_t skip_hole(kav_session *s, uint64_t pos, uint64_t *look_until)
+{
+    uint64_t reach = s->image->zeros + s->image->back + s->image->ahead + OVERLAP;
+    uint64_t hole = kav_reader_hole(&s->reader, pos);
+    if (hole - pos <= 2 * reach + s->window) return pos;
+    *look_until = pos + reach;
+    return hole - reach;
+}
+
+uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *options)
+{
+    kav_reader *r = &s->reader;
+    kav_reader_rewind(r);
+    uint64_t pos = 0, look_until = 0, resume = 0;
+    uint32_t reasons = 0;
+    bool large = r->size > 16 * (uint64_t)s->window;
+    while (pos < r->size && !(reasons & ~KAV_R_MATCH)) {
+        if (large && resume == 0 && !r->source->memory) {
+            resume = skip_hole(s, pos, &look_until);
+            if (resume == pos) resume = 0;
+        }
+        uint64_t end = pos + s->window;
+        if (resume && end > look_until) end = look_until;
+        uint64_t back = s->image->back > OVERLAP ? s->image->back : OVERLAP;
+        kav_reader_need(r, pos > back ? pos - back : 0, end + s->image->ahead);
+        if (end > r->size) end = r->size > pos ? r->size : pos; /* it may have shrunk */
+        if (pos < end) reasons |= scan_window(s, weak, pos, end);
+        if (!weak && s->kinds && pos < end) kav_digest_feed(s->digest, r->data + (pos - r->base), (size_t)(end - pos));
+        pos = end;
+        if (resume && pos == look_until) {
+            if (resume - pos > KAV_HOLE_DIGEST) s->kinds = 0;
+            else if (!weak && s->kinds) reasons |= digest_hole(s, resume - pos, options, pos);
+            pos = resume;
+            resume = 0;
+        }
+        if (options->tick) reasons |= options->tick(options->tick_context, pos);
+    }
+    if (!weak) s->found->size = pos;
+    return reasons;
+}

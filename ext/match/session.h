@@ -1,0 +1,87 @@
+/* Session: what one thread needs to scan layers one after the other; nothing in it outlives a layer but memory.
+ *
+ * State per pattern and per signature is reset by lists of what was touched, so that a layer in which nothing matches
+ * costs nothing.
+ */
+#ifndef KAV_SESSION_H
+#define KAV_SESSION_H
+
+#include "image.h"
+#include "reader.h"
+#include "track.h"
+
+#define KAV_WINDOW      (256u << 10) /* bytes of a layer per call of Vectorscan: it and its window stay in the L2 cache */
+#define KAV_FINDS       65536        /* pieces found in one window that wait to be put in order */
+#define KAV_HOLE_DIGEST (1ull << 30) /* holes longer than this are not digested */
+
+enum kav_state_flag {
+    KAV_ST_TOUCHED = 1, /* its signatures are on the list */
+    KAV_ST_OPEN = 2,    /* weak pattern: its gate was seen */
+    KAV_ST_WANTED = 4   /* weak pattern: a signature can become true through it */
+};
+
+typedef struct {
+    uint64_t first; /* where it began first */
+    uint64_t last;  /* patterns that are put in order: where the one counted last began */
+    uint32_t count; /* saturates at the pattern's cap */
+    uint32_t flags;
+} kav_pattern_state;
+
+/* A piece that was found and waits for its window to be complete. */
+typedef struct {
+    uint64_t start, end;
+    uint32_t body, piece;
+} kav_find;
+
+typedef struct {
+    uint32_t body, index;
+} kav_touch;
+
+/* A signature that is true; names are joined when all are known. */
+typedef struct {
+    const uint8_t *name;
+    uint32_t name_len, database, line;
+    uint64_t offset;
+    bool official;
+} kav_true;
+
+struct kav_session {
+    const kav_image *image;
+    hs_scratch_t *scratch;
+    kav_digest *digest;
+    kav_reader reader;
+    uint32_t window;
+    kav_pattern_state *patterns;
+    kav_touch *touched_patterns;
+    uint32_t touched_pattern_count;
+    uint8_t *signatures; /* 1: on the list */
+    kav_touch *touched_signatures;
+    uint32_t touched_signature_count;
+    kav_tracks tracks;
+    kav_find *finds;
+    uint32_t find_count;
+    kav_buffer truths; /* kav_true */
+    kav_buffer hits;   /* kav_hit */
+    kav_buffer names;
+
+    /* The layer in hand. */
+    kav_layer_found *found;
+    uint8_t target;
+    uint64_t layer_size; /* where "EOF-n" counts from */
+    uint32_t kinds;      /* KAV_D_* that are being fed */
+};
+
+/* session.c: with another window size, for tests. */
+kav_session *kav_session_new_window(const kav_image *image, uint32_t window);
+void kav_session_reset(kav_session *s);
+
+/* scan.c: look at the whole layer, fast or weak. */
+uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *options);
+
+/* conclude.c: after the fast pass: can a signature still become true through weak patterns? Marks those patterns. */
+bool kav_conclude_needs_weak(kav_session *s);
+
+/* conclude.c: signatures that are true, hashes, what is ignored; fills found. False: out of memory. */
+bool kav_conclude(kav_session *s, const kav_layer_options *options);
+
+#endif

@@ -1,0 +1,137 @@
+"""Building the parts of an image, and scanning with them (ext/match/segment.h, group.h and layer.h state the
+contracts). A part is a value: bytes to be stored and mapped later. Functions that take a part take any buffer."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from _typeshed import ReadableBuffer as Buffer
+
+FORMAT_VERSION: int  # of parts; one of another version is foreign
+
+def hs_version() -> str:
+    """Vectorscan's version. Groups work with the one that made them only."""
+
+def cpu_stamp() -> str:
+    """What groups made on this machine carry: Vectorscan's version and the CPU's features."""
+
+class PatternError(ValueError):
+    """A hexadecimal pattern, its offset or its modifiers cannot be taken; str() is the reason."""
+
+class SignatureError(ValueError):
+    """A signature cannot be taken; str() is the reason."""
+
+class ImageDamaged(Exception):
+    """A part is not whole, or parts do not belong together."""
+
+class ImageForeign(Exception):
+    """A part was made by another version or for another CPU."""
+
+class SegmentBuilder:
+    """Builds the part of one database file of body or logical signatures.
+
+    *digest*: 32 bytes that name the file's content. *official*: names are printed as they are, without .UNOFFICIAL.
+    """
+
+    def __init__(self, database: bytes, digest: bytes, official: bool = False) -> None: ...
+    def pattern(self, hex: bytes, offset: bytes = b"*", modifiers: bytes = b"") -> int:
+        """The number of a subsignature in ClamAV's notation; the same text gives the same number. Raises PatternError,
+        MemoryError."""
+
+    def signature(
+        self,
+        name: bytes,
+        line: int,
+        target: int,
+        patterns: Sequence[int],
+        expression: bytes | None,
+        min_size: int = 0,
+        max_size: int = 0,
+    ) -> None:
+        """*expression* is ClamAV's, over *patterns* by index; None for the one pattern. *max_size* 0: no limit. Raises
+        SignatureError."""
+
+    @property
+    def signature_count(self) -> int: ...
+    @property
+    def pattern_count(self) -> int: ...
+    def finish(self) -> bytes:
+        """The part. The builder is not to be used afterwards. Raises MemoryError."""
+
+class HashSegment(NamedTuple):
+    """A part made of a hash database, and what became of its lines."""
+
+    data: bytes
+    accepted: int
+    comments: int
+    rejects: list[tuple[int, int]]  # (line, enum kav_hash_why), the first 100,000
+    reject_count: int
+
+def build_hash_segment(
+    text: Buffer, level: int, *, exception: bool, database: bytes, digest: bytes, official: bool = False
+) -> HashSegment:
+    """A part of the text of a .hdb or .hsb file, or (exception) of a .fp or .sfp file. Raises MemoryError."""
+
+def build_ignore(names: Iterable[bytes]) -> bytes:
+    """A part that silences signatures, by name without .UNOFFICIAL. Raises MemoryError."""
+
+def build_group(parts: Sequence[Buffer], *, threads: int = 2) -> bytes:
+    """The databases over the literals of some segments, which must all be in the image with the group. Raises
+    MemoryError with Vectorscan's words, ImageDamaged, ImageForeign."""
+
+def part_is_whole(part: Buffer) -> bool:
+    """Header, length, checksum and tables are right, and this version's."""
+
+def part_kind(part: Buffer) -> str:
+    """body, hash, exception, ignore or group. Raises ImageDamaged, ImageForeign, as all functions below."""
+
+def part_database(part: Buffer) -> bytes:
+    """The name of the database file; empty for groups and ignore lists."""
+
+def part_names(part: Buffer) -> Iterator[str]:
+    """Names of the signatures as they are printed, in the order of their lines."""
+
+def literal_count(part: Buffer) -> int:
+    """Literals of a body segment: what it costs in a group."""
+
+class Hit(NamedTuple):
+    """A signature that matched: name as it is printed, index of its database, line, offset (None for a digest)."""
+
+    name: bytes
+    database: int
+    line: int
+    offset: int | None
+
+class Found(NamedTuple):
+    """What one scan of a layer found; see kav_layer_found in layer.h."""
+
+    format: str
+    target: int
+    size: int
+    reasons: int
+    error: int
+    hits: list[Hit]
+    suppressed: bool
+    md5: bytes | None
+    sha1: bytes | None
+    sha256: bytes | None
+
+    @property
+    def names(self) -> list[bytes]: ...
+
+class Image:
+    """An image, mapped, with one session: for tests, benchmarks and tools. Parts are (fd, offset, length).
+
+    *window*: bytes per window, 0 for the usual. Raises ImageDamaged, ImageForeign, OSError, MemoryError.
+    """
+
+    def __init__(self, parts: Sequence[tuple[int, int, int]], *, window: int = 0) -> None: ...
+    def scan(
+        self,
+        origin: int | Buffer,
+        *,
+        all_match: bool = False,
+        digests: int = 0,
+        limit: int = 0,
+        size: int | None = None,
+    ) -> Found:
+        """Scan one layer: bytes, or a descriptor's first *size* bytes. Raises MemoryError."""
