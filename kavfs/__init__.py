@@ -1,0 +1,1 @@
+"""kavfs: a malware scanner for Linux that scans once."""

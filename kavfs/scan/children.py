@@ -1,0 +1,216 @@
+"""Children: walkers and workers as the coordinator has them: started, killed, and gone.
+
+What a child gets is made here: one end of a socket, a slot in memory of its own (sealed, so that it cannot be cut away
+under the dispatcher's mapping), a nameless spill file. The other end of the socket belongs to the dispatcher.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import pwd
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+from kavfs._native.dispatch import Dispatcher
+from kavfs.errors import SystemFailure
+from kavfs.options import ScanOptions
+from kavfs.scan import roles
+from kavfs.scan.control import Message
+from kavfs.scan.forkserver import ForkServer
+
+SLOT_PAGE = 4096
+SLOT_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+PATIENCE = 1.0  # seconds that a child which closed its socket, or was killed, has for going
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that was asked for; ``number`` is its name, for the fork server and the dispatcher alike."""
+
+    number: int
+    role: str
+    slot_fd: int
+    roots: tuple[bytes, ...] = ()  # of a walker
+    why: str = ""  # what the dispatcher has against it
+    killed: bool = False
+    deadline: float | None = None  # when patience ends
+    death: Death | None = None  # of a walker that is gone while the dispatcher still reads what it has sent
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A child that is gone, or that must be counted as gone."""
+
+    child: Child
+    why: str
+    well: bool = False  # it had done its work
+    outside: bool = False  # SIGKILL, and not by us
+    exit_code: int | None = None
+
+
+@dataclass(slots=True)
+class Children:
+    """All of them. Numbers are never used again."""
+
+    server: ForkServer
+    dispatcher: Dispatcher
+    options: ScanOptions
+    living: dict[int, Child] = field(default_factory=dict)
+    last_number: int = 0
+
+    def count(self, role: str) -> int:
+        return sum(child.role == role for child in self.living.values())
+
+    def start_worker(self) -> None:
+        spill = open_spill(self.options.spill_dir)
+        try:
+            child = self._start("worker", worker_setup(self.options), [spill])
+        finally:
+            os.close(spill)
+        self.living[child.number] = child
+
+    def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
+        child = self._start("walker", setup, [])
+        child.roots = roots
+        self.living[child.number] = child
+
+    def _start(self, role: str, setup: Message, more: list[int]) -> Child:
+        self.last_number += 1
+        slot_fd = make_slot()
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with ours, theirs:
+                self.server.start(role, self.last_number, setup, [theirs.fileno(), slot_fd, *more])
+                add = self.dispatcher.add_worker if role == "worker" else self.dispatcher.add_walker
+                add(self.last_number, ours.fileno(), slot_fd)
+                ours.detach()  # the dispatcher's now
+        except BaseException:
+            os.close(slot_fd)
+            raise
+        return Child(self.last_number, role, slot_fd)
+
+    def distrust(self, number: int, why: str, kill: bool) -> Child | None:
+        """The dispatcher does not listen to this child any more: it must go."""
+        child = self.living.get(number)
+        if child is None:
+            return None
+        child.why = why
+        child.deadline = time.monotonic() + PATIENCE
+        if kill:
+            self.kill(child)
+        return child
+
+    def kill(self, child: Child) -> None:
+        self.server.kill(child.number)
+        child.killed = True
+
+    def deaths(self) -> Iterator[Death]:
+        """Who has gone since the last call."""
+        for message in self.server.news():
+            child = self.living.get(message["id"])
+            if child is None:
+                continue  # was counted as gone when patience ended
+            child.death = self._death(child, message)
+        now = time.monotonic()
+        for child in list(self.living.values()):
+            if child.death is not None:
+                if child.role == "worker" or child.why:
+                    yield self._forget(child.death)
+                continue
+            if child.deadline is None or child.deadline > now:
+                continue
+            if not child.killed:
+                self.kill(child)
+                child.deadline = now + PATIENCE
+            else:  # in a system call that does not end: it dies when that does, and nobody waits for it
+                yield self._forget(Death(child, child.why))
+
+    def _death(self, child: Child, message: Message) -> Death:
+        if "failed" in message:
+            return Death(child, message["failed"], outside=True)
+        status = message["status"]
+        if os.WIFEXITED(status):
+            code = os.WEXITSTATUS(status)
+            words = roles.last_words(child.slot_fd) if code else ""
+            silent = child.why in ("", CLOSED)
+            why = words or f"exit status {code}" if silent else child.why
+            return Death(child, why, well=code == 0 and silent, exit_code=code)
+        number = os.WTERMSIG(status)
+        if child.killed:
+            return Death(child, child.why)
+        why = f"killed by signal {number} ({signal_name(number)})"
+        return Death(child, why, outside=number == signal.SIGKILL)
+
+    def _forget(self, death: Death) -> Death:
+        del self.living[death.child.number]
+        os.close(death.child.slot_fd)
+        return death
+
+    def close(self) -> None:
+        for child in self.living.values():
+            os.close(child.slot_fd)
+        self.living.clear()
+
+
+CLOSED = "closed its socket"  # as the dispatcher says it
+
+
+def signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return "unknown"
+
+
+def make_slot() -> int:
+    """A page of memory to be shared with one child."""
+    fd = os.memfd_create("kavfs-slot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, SLOT_PAGE)
+    fcntl.fcntl(fd, fcntl.F_ADD_SEALS, SLOT_SEALS)
+    return fd
+
+
+def open_spill(folder: bytes) -> int:
+    """A file without a name, for what does not fit into a worker's memory."""
+    try:
+        try:
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except IsADirectoryError:
+            pass  # a kernel, or a file system, without O_TMPFILE
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+        name = folder + b"/.kavfs-" + os.urandom(8).hex().encode()
+        fd = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        os.unlink(name)
+        return fd
+    except OSError as error:
+        shown = os.fsdecode(folder)
+        raise SystemFailure(f"no temporary file can be made in {shown}: {error.strerror}") from None
+
+
+def worker_setup(options: ScanOptions) -> Message:
+    """What run_worker takes."""
+    return {
+        "limits": asdict(options.limits),
+        "switches": int(options.switches),
+        "user": worker_user(options.user),
+    }
+
+
+def worker_user(name: str) -> tuple[int, int] | None:
+    """Whom workers become; None when we are not root and they stay who we are."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(name)
+    except KeyError:
+        raise SystemFailure(f"workers shall run as {name}, but there is no such user") from None
+    if entry.pw_uid == 0:
+        raise SystemFailure(f"workers shall run as {name}, but that is root")
+    return entry.pw_uid, entry.pw_gid

@@ -1,0 +1,236 @@
+"""Crew: the processes of a scan with the dispatcher between them, as one thing that can be asked for happenings.
+
+    with Crew(image, options) as crew:
+        crew.walk(options.walk.roots)
+        while not crew.done:
+            for happening in crew.step():
+                ...
+
+A happening is a Result (a verdict on a path), a Skip (a path that was not scanned and why) or a str (a note for the
+administrator). Every path that a walker found ends as a Result, a Skip, or in the counts of clean files. Belongs to one
+thread. close() leaves no process and no descriptor behind.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from types import TracebackType
+
+from kavfs._native import dispatch
+from kavfs.errors import DatabaseDamaged, SystemFailure
+from kavfs.model import Entry, Reason, Result, Skip, Status, Totals
+from kavfs.options import ScanOptions
+from kavfs.ports import Image
+from kavfs.scan import records
+from kavfs.scan.children import CLOSED, Children, Death
+from kavfs.scan.forkserver import ForkServer
+from kavfs.scan.resources import worker_count
+from kavfs.scan.roles import start_server
+from kavfs.scan.walks import Walks
+
+Happening = Result | Skip | str
+
+TICK = 0.1  # seconds that a step takes at most
+DEATHS_IN_A_ROW = 8  # of workers, without one verdict between them: it is not the objects
+BATCH_FILES = 64
+DESCRIPTORS_BESIDES = 48  # ours, besides those of objects and children
+DESCRIPTORS_PER_CHILD = 3
+
+
+class Crew:
+    """Made idle; walk() and submit() give it work. *server* may have been forked earlier; it ends with the crew."""
+
+    def __init__(
+        self, image: Image, options: ScanOptions, *, want_clean: bool = False, server: ForkServer | None = None
+    ) -> None:
+        self._server = server or start_server()
+        try:
+            self.jobs = worker_count(options.jobs)
+            self._dispatcher = make_dispatcher(options, self.jobs, want_clean)
+            self._server.set_image([(part.fd, part.offset, part.length) for part in image.parts])
+            self._children = Children(self._server, self._dispatcher, options)
+            self._children.start_worker()  # in any case, so that it is ready when the first batch is
+        except BaseException:
+            self._server.close()
+            raise
+        self._walks = Walks(options.walk)
+        self._flags = 0
+        self._deaths = 0
+        self._deaths_in_a_row = 0
+        self._verdicts = 0  # at the last death
+        self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
+        self._mounts: dict[Entry, int] = {}  # what mounts that were not walked count as
+
+    # ---- work -----------------------------------------------------------------------------------------------------
+
+    def walk(self, roots: tuple[bytes, ...]) -> None:
+        """Scan what is at and below *roots*."""
+        self._walks.add_named(roots)
+        self._flags = 0
+
+    def submit(self, fd: int, path: bytes) -> None:
+        """Scan what is behind an open descriptor, which is the crew's from now on; *path* names it in the result."""
+        self._dispatcher.submit(fd, path, 0)
+        self._flags = 0
+
+    def forget(self) -> None:
+        """The next walk is a scan of its own: inodes that were scanned are scanned again. Only when done."""
+        self._dispatcher.forget()
+        self._walks.forget()
+
+    @property
+    def done(self) -> bool:
+        """Whether everything has its verdict."""
+        idle = bool(self._flags & dispatch.DONE)
+        return idle and self._walks.empty and not self._children.count("walker")
+
+    def step(self, seconds: float = TICK) -> list[Happening]:
+        """Go on for a while; returns sooner when there is something to tell."""
+        self._start_walkers()
+        if self._flags & dispatch.WANT and self._children.count("worker") < self.jobs:
+            self._children.start_worker()
+        self._flags = self._dispatcher.step(self._server.fileno(), int(seconds * 1000))
+        happenings = list(self._events())
+        for death in self._children.deaths():
+            happenings += self._bury(death)
+            happenings += self._events()
+        return happenings
+
+    def _start_walkers(self) -> None:
+        while (walk := self._walks.next(self._children.count("walker"))) is not None:
+            self._children.start_walker(self._walks.setup(walk), walk.roots)
+
+    # ---- what happened ---------------------------------------------------------------------------------------------
+
+    def _events(self) -> Iterator[Happening]:
+        for kind, number, path, data, text in self._dispatcher.events():
+            if kind == dispatch.EV_RESULT:
+                yield records.result(path, data, text)
+            elif kind == dispatch.EV_ENTRY:
+                yield from self._entry(records.met(path, data))
+            else:
+                yield from self._peer(kind, number, text.decode())
+
+    def _entry(self, met: records.Met) -> Iterator[Happening]:
+        if met.kind is Entry.ERROR:
+            yield records.unreadable_entry(met)
+        elif met.kind is not Entry.SUBMOUNT:
+            yield Skip(met.path, met.kind)
+        elif (kind := self._walks.add_mount(met.path)) is not None:
+            self._mounts[kind] = self._mounts.get(kind, 0) + 1
+            yield Skip(met.path, kind)
+
+    def _peer(self, kind: int, number: int, why: str) -> Iterator[Happening]:
+        """The dispatcher has closed the socket of a worker or a walker."""
+        if kind == dispatch.EV_LOST:
+            self._children.distrust(number, why, kill=why != CLOSED)
+        elif kind == dispatch.EV_WALKED:
+            self._children.distrust(number, CLOSED, kill=False)
+        elif (child := self._children.distrust(number, why, kill=True)) is not None:
+            yield from self._unreachable(child.roots, why)
+            child.roots = ()
+
+    def _unreachable(self, roots: tuple[bytes, ...], why: str) -> Iterator[Happening]:
+        for root in roots:
+            self._unreached.append(result := records.unreadable(root, why))
+            yield result
+
+    def _bury(self, death: Death) -> Iterator[Happening]:
+        child = death.child
+        if child.role == "walker":
+            if not death.well:
+                yield from self._unreachable(child.roots, death.why)
+            return
+        self._dispatcher.retire(child.number, death.why.encode("utf-8", "backslashreplace"), death.outside)
+        self._flags &= ~dispatch.DONE
+        self._deaths += 1
+        yield f"a scanning process was lost and is replaced: {death.why}"
+        self._check_deaths(death)
+
+    def _check_deaths(self, death: Death) -> None:
+        verdicts = self._dispatcher.totals()[0]
+        self._deaths_in_a_row = self._deaths_in_a_row + 1 if verdicts == self._verdicts else 1
+        self._verdicts = verdicts
+        if self._deaths_in_a_row < DEATHS_IN_A_ROW:
+            return
+        if death.exit_code == DatabaseDamaged.exit_code:
+            raise DatabaseDamaged(death.why)
+        raise SystemFailure(f"scanning processes do not live long enough to scan anything: {death.why}")
+
+    # ---- counts and the end -----------------------------------------------------------------------------------------
+
+    def totals(self) -> Totals:
+        """Counts since the crew was made."""
+        files, size, scanned, members, unopened, suppressed, statuses, reasons, entries = self._dispatcher.totals()
+        _, directories = self._dispatcher.walked
+        totals = Totals(
+            files=files,
+            bytes=size,
+            scanned=scanned,
+            members=members,
+            directories=directories,
+            unopened=unopened,
+            suppressed=suppressed,
+            worker_deaths=self._deaths,
+        )
+        totals.statuses = {Status(number): count for number, count in enumerate(statuses) if count}
+        totals.reasons = {Reason(1 << bit): count for bit, count in enumerate(reasons) if count}
+        totals.entries = {Entry(number): count for number, count in enumerate(entries) if count}
+        totals.entries.pop(Entry.SUBMOUNT, None)  # the dispatcher counts those that were walked, too
+        for kind, count in self._mounts.items():
+            totals.entries[kind] = totals.entries.get(kind, 0) + count
+        for result in self._unreached:
+            totals.statuses[result.status] = totals.statuses.get(result.status, 0) + 1
+            totals.reasons[result.reasons] = totals.reasons.get(result.reasons, 0) + 1
+        return totals
+
+    def close(self) -> None:
+        """End every process and close every descriptor. May be called twice."""
+        self._server.close()
+        self._children.close()
+        self._dispatcher.close()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def make_dispatcher(options: ScanOptions, jobs: int, want_clean: bool) -> dispatch.Dispatcher:
+    """With the budgets of *options*, and no more descriptors than the system lets us hold."""
+    limits = options.limits
+    return dispatch.Dispatcher(
+        max_unpacked=limits.max_unpacked,
+        time_base_ms=int(limits.time_base * 1000),
+        time_rate=limits.time_rate,
+        grace_ms=int(grace(limits.time_base) * 1000),
+        stall_ms=int(options.stall * 1000),
+        fd_budget=descriptor_budget(jobs),
+        workers_max=jobs,
+        want_clean=want_clean,
+    )
+
+
+def grace(time_base: float) -> float:
+    """Seconds that a worker may overrun its own time limit, which it watches itself, before it is killed."""
+    return max(1.0, min(15.0, time_base / 4))
+
+
+def descriptor_budget(jobs: int) -> int:
+    """Descriptors of objects that may be held at a time. The soft limit is raised when it is too low for *jobs*."""
+    used = len(os.listdir("/proc/self/fd"))
+    besides = used + DESCRIPTORS_BESIDES + DESCRIPTORS_PER_CHILD * (jobs + 8)
+    wanted = besides + BATCH_FILES * (3 * jobs + 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    room = wanted - besides if soft == resource.RLIM_INFINITY else min(wanted, soft) - besides
+    if room < BATCH_FILES:
+        raise SystemFailure(f"too few open files are allowed ({soft}); at least {besides + BATCH_FILES} are needed")
+    return room

@@ -1,0 +1,254 @@
+"""Fork server: the process that makes walkers and workers, reaps them, and kills on order.
+
+It is forked from the coordinator before anything else, stays single-threaded and small, and therefore can fork at any
+time when the coordinator no longer safely could. Requests and answers are messages of ``control``:
+
+    {"do": "worker" | "walker", "id": n} + [memfd with the set-up, socket, slot, ...]
+    {"do": "image", "parts": [[index of fd, offset, length] ...], "first": bool} + descriptors
+    {"do": "kill", "id": n}
+                                             {"id": n, "status": wait status}    it is gone
+                                             {"id": n, "failed": text}           it could not be made
+
+When the coordinator is gone (the socket ends), every child is killed and the server exits. When the server is killed,
+the kernel kills the children (PR_SET_PDEATHSIG). SIGINT, SIGTERM and SIGHUP are ignored by all of them: a terminal
+sends them to the whole group, but what they mean is the coordinator's to decide.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kavfs.errors import SystemFailure
+from kavfs.scan import control
+from kavfs.scan.control import Message
+
+Part = tuple[int, int, int]  # descriptor, offset, length
+
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+LAST_WAIT = 1.0  # seconds for killed children to go
+SERVER = 0  # its own number; children have higher ones
+FAILED = 70  # exit status of a child whose role raised an exception
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a child does: *run* gets the set-up, the descriptors that came with it and the parts of the image."""
+
+    run: Callable[[Message, list[int], list[Part]], None]
+    prepare: Callable[[], None] = lambda: None  # once, in the server: costly imports
+    takes_image: bool = False
+
+
+@dataclass(slots=True)
+class _Server:
+    sock: socket.socket
+    roles: dict[str, Role]
+    pid: int = field(default_factory=os.getpid)
+    children: dict[int, int] = field(default_factory=dict)  # pid -> id
+    image: list[Part] = field(default_factory=list)
+
+    def serve(self) -> None:
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        for role in self.roles.values():
+            role.prepare()
+        gc.collect()
+        gc.freeze()
+        poll = select.poll()
+        poll.register(self.sock, select.POLLIN)
+        poll.register(wake_read, select.POLLIN)
+        while True:
+            ready = dict(poll.poll())
+            if wake_read in ready:
+                os.read(wake_read, 4096)
+                self.reap()
+            if self.sock.fileno() in ready and not self.answer():
+                return
+
+    def answer(self) -> bool:
+        received = control.receive(self.sock)
+        if received is None:
+            return False
+        message, fds = received
+        if message["do"] == "kill":
+            self.kill(message["id"])
+        elif message["do"] == "image":
+            self.take_image(message, fds)
+        else:
+            self.start(message, fds)
+            for fd in fds:
+                os.close(fd)
+        return True
+
+    def kill(self, wanted: int) -> None:
+        for pid, child in self.children.items():
+            if child == wanted:  # not reaped yet, so the pid cannot mean another process
+                os.kill(pid, signal.SIGKILL)
+
+    def take_image(self, message: Message, fds: list[int]) -> None:
+        if message["first"]:
+            for fd in {part[0] for part in self.image}:
+                os.close(fd)
+            self.image = []
+        self.image += [(fds[index], offset, length) for index, offset, length in message["parts"]]
+
+    def start(self, message: Message, fds: list[int]) -> None:
+        role = self.roles[message["do"]]
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.say({"id": message["id"], "failed": f"fork: {error.strerror}"})
+            return
+        if pid == 0:
+            self.become(role, fds)
+        self.children[pid] = message["id"]
+
+    def become(self, role: Role, fds: list[int]) -> None:
+        status = FAILED
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            setup = {**control.read_long(fds[0]), "parent": self.pid}
+            image = self.image if role.takes_image else []
+            close_all_but({0, 1, 2, *fds[1:], *(part[0] for part in image)})
+            role.run(setup, fds[1:], image)
+            status = 0
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else FAILED
+        finally:
+            os._exit(status)
+
+    def reap(self) -> None:
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            self.say({"id": self.children.pop(pid), "status": status})
+
+    def say(self, message: Message) -> None:
+        with contextlib.suppress(OSError):  # the coordinator is gone: the next receive says so
+            control.send(self.sock, message)
+
+    def end(self) -> None:
+        """Kill all and reap what can be reaped: who hangs in a dead file system dies when that answers."""
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + LAST_WAIT
+        while self.children and time.monotonic() < end:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                self.children.pop(pid)
+            else:
+                time.sleep(0.0005)
+
+
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor of this process that is not in *keep*."""
+    low = 0
+    for fd in sorted(keep):
+        if low < fd:  # an empty range is taken for a full one by CPython 3.11
+            os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, 0x7FFFFFFF)
+
+
+def _serve(sock: socket.socket, roles: dict[str, Role]) -> None:
+    """The life of the server; never returns into what was the coordinator's program."""
+    gc.disable()
+    status = FAILED
+    try:
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        close_all_but({0, 1, 2, sock.fileno()})
+        server = _Server(sock, roles)
+        try:
+            from kavfs._native import process  # not in the coordinator: it has no use for it
+
+            process.name(b"kavfs-forks")
+            server.serve()
+            status = 0
+        except BaseException as error:
+            server.say({"id": SERVER, "failed": f"{type(error).__name__}: {error}"})
+        finally:
+            server.end()
+    finally:
+        os._exit(status)
+
+
+class ForkServer:
+    """The coordinator's end. Make it before starting threads; close() ends every process that came from it."""
+
+    def __init__(self, roles: dict[str, Role]) -> None:
+        self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sys.stdout.flush()  # what is buffered must not be in two processes
+        try:
+            self.pid = os.fork()
+        except OSError as error:
+            raise SystemFailure(f"cannot start a process: {error.strerror}") from None
+        if self.pid == 0:
+            _serve(theirs, roles)
+        theirs.close()
+
+    def fileno(self) -> int:
+        """Readable when there are news()."""
+        return self._sock.fileno()
+
+    def start(self, role: str, child: int, setup: Message, fds: list[int]) -> None:
+        """Make a process; it is called *child* (a number of the caller's) from now on."""
+        body = control.write_long(setup)
+        try:
+            self._send({"do": role, "id": child}, [body, *fds])
+        finally:
+            os.close(body)
+
+    def kill(self, child: int) -> None:
+        """SIGKILL; the news that it is gone follows. A child that is gone already is no error."""
+        self._send({"do": "kill", "id": child})
+
+    def set_image(self, parts: list[Part]) -> None:
+        """What workers made from now on map."""
+        for at in range(0, max(len(parts), 1), control.FDS_MAX):
+            some = parts[at : at + control.FDS_MAX]
+            rows = [[index, offset, length] for index, (_, offset, length) in enumerate(some)]
+            self._send({"do": "image", "parts": rows, "first": at == 0}, [part[0] for part in some])
+
+    def _send(self, message: Message, fds: list[int] | None = None) -> None:
+        try:
+            control.send(self._sock, message, fds or ())
+        except OSError as error:
+            self.news()  # raises with the server's own last words, if it had any
+            raise SystemFailure(f"the fork server is gone: {error.strerror}") from None
+
+    def news(self) -> list[Message]:
+        """What happened to children since the last call; SystemFailure when the server itself is gone."""
+        messages: list[Message] = []
+        poll = select.poll()
+        poll.register(self._sock, select.POLLIN)
+        while poll.poll(0):
+            received = control.receive(self._sock)
+            if received is None or received[0]["id"] == SERVER:
+                words = received[0]["failed"] if received else "killed"
+                raise SystemFailure(f"the fork server is gone: {words}")
+            messages.append(received[0])
+        return messages
+
+    def close(self) -> None:
+        """Kill all that is left and wait for it. May be called twice."""
+        if self._sock.fileno() < 0:
+            return
+        self._sock.close()
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, 0)

@@ -1,0 +1,119 @@
+"""Records: from the wire to the words of ``model``, and nothing else.
+
+The dispatcher has checked every length, range and name before a record comes here, so that decoding cannot fail.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from kavfs._native.dispatch import format_name
+from kavfs.model import (
+    REASON_WORDS,
+    Entry,
+    Member,
+    Reason,
+    Result,
+    Status,
+    Target,
+    Threat,
+)
+
+_ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH")  # kav_entry
+_RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ")  # kav_result
+_NOTE = struct.Struct("=IIQQIBBBB")  # kav_note
+
+NO_OFFSET = 2**64 - 1
+ENGINES = ("native", "clamav", "clamd", "yara")  # enum kav_engine
+
+F_SHA256 = 1 << 1
+F_CONTAINER = 1 << 2
+F_SUPPRESSED = 1 << 3
+
+FLAG_DIR = 1 << 1
+FLAG_ROOT = 1 << 2
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """What a walker met that is no file to scan."""
+
+    path: bytes
+    kind: Entry
+    error: int  # errno
+    dev: int
+    ino: int
+    root: bool
+
+
+def met(path: bytes, data: bytes) -> Met:
+    """From a kav_entry."""
+    dev, ino, *_, error, kind, flags, _ = _ENTRY.unpack(data)
+    return Met(path, Entry(kind), error, dev, ino, bool(flags & FLAG_ROOT))
+
+
+def result(path: bytes, data: bytes, text: bytes) -> Result:
+    """From a kav_result with its notes behind it; *text* says why when the coordinator gave the verdict."""
+    fields = _RESULT.unpack_from(data)
+    _, status, target, number, bits, flags, size, scanned, members, notes, _, _, sha256, *_ = fields
+    threats: list[Threat] = []
+    lines: list[Member] = []
+    for note in _notes(data, notes):
+        if isinstance(note, Threat):
+            threats.append(note)
+        else:
+            lines.append(note)
+    reasons = Reason(bits)
+    return Result(
+        path=path,
+        status=Status(status),
+        reasons=reasons,
+        threats=tuple(threats),
+        members=tuple(lines),
+        size=size,
+        scanned=scanned,
+        member_count=members,
+        target=Target(target),
+        format=format_name(number),
+        sha256=sha256 if flags & F_SHA256 else None,
+        engine=threats[0].engine if threats else "native",
+        error=error_text(Status(status), reasons, text.decode("utf-8", "backslashreplace")),
+        container=bool(flags & F_CONTAINER),
+        suppressed=bool(flags & F_SUPPRESSED),
+    )
+
+
+def unreadable(path: bytes, text: str) -> Result:
+    """The verdict on what could not be listed, opened or reached."""
+    return Result(path, Status.ERROR, Reason.UNREADABLE, error=text)
+
+
+def unreadable_entry(entry: Met) -> Result:
+    """The verdict on an entry of kind ERROR."""
+    return unreadable(entry.path, os.strerror(entry.error))
+
+
+def error_text(status: Status, reasons: Reason, text: str) -> str | None:
+    """What stands behind ERROR on a line of output."""
+    if status is not Status.ERROR:
+        return None
+    words = ", ".join(word for reason, word in REASON_WORDS.items() if reason in reasons)
+    return f"{words}: {text}" if text and words else text or words
+
+
+def _notes(data: bytes, count: int) -> Iterator[Threat | Member]:
+    at = _RESULT.size
+    for _ in range(count):
+        name_len, member_len, offset, size, bits, status, engine, container, _ = _NOTE.unpack_from(data, at)
+        at += _NOTE.size
+        name = data[at : at + name_len]
+        member = data[at + name_len : at + name_len + member_len]
+        at += (name_len + member_len + 7) & ~7
+        if name:
+            where = None if offset == NO_OFFSET else offset
+            yield Threat(name.decode("utf-8", "backslashreplace"), Status(status), ENGINES[engine], member, where)
+        else:
+            yield Member(member, Status(status), Reason(bits), size, bool(container))

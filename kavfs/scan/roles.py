@@ -1,0 +1,152 @@
+"""Roles: what a walker and a worker do once the fork server has made them.
+
+Each gives up what it does not need first. When it cannot go on it leaves one line in its slot, behind the part that the
+dispatcher reads, and an exit status; the coordinator shows both, and believes neither more than it must.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from typing import Any
+
+from kavfs.errors import DatabaseDamaged, KavfsError, SystemFailure
+from kavfs.limits import Limits
+from kavfs.model import Switch
+from kavfs.scan.control import Message, bytes_of
+from kavfs.scan.forkserver import ForkServer, Part, Role
+from kavfs.walk import descriptors
+
+SLOT_BYTES = 64
+LAST_WORDS = 128  # where they begin in the slot's page
+LAST_WORDS_MAX = 300
+
+
+def run_worker(setup: Message, fds: list[int], image: list[Part]) -> None:
+    """Become a worker: [socket, slot, spill]."""
+    socket_fd, slot_fd, spill_fd = fds
+
+    def work() -> None:
+        from kavfs._native import worker
+
+        enter(setup, image)
+        try:
+            with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
+                worker.run(socket_fd, slot, image, limits(setup), Switch(setup["switches"]), spill_fd)
+        except ValueError as error:
+            raise DatabaseDamaged(str(error)) from None
+
+    with_last_words(slot_fd, work)
+
+
+def enter(setup: Message, image: list[Part]) -> None:
+    """The worker's sandbox; the image is mapped after it, so its room is allowed for."""
+    from kavfs.scan import sandbox
+
+    user = setup["user"]
+    bounds = limits(setup)
+    sandbox.enter_worker(
+        sandbox.Bounds(
+            user=(user[0], user[1]) if user else None,
+            memory=bounds.memory + sum(length for _, _, length in image),
+            spill=bounds.spill,
+            parent=setup["parent"],
+        )
+    )
+
+
+def limits(setup: Message) -> Limits:
+    return Limits(**setup["limits"])
+
+
+def run_walker(setup: Message, fds: list[int], image: list[Part]) -> None:
+    """Become a walker: [socket, slot]."""
+    socket_fd, slot_fd = fds
+
+    def work() -> None:
+        from kavfs._native.walk import walk
+        from kavfs.scan import sandbox
+
+        limit = descriptors.raise_limit()
+        sandbox.enter_walker(setup["parent"])
+        with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
+            walk(socket_fd, _paths(setup["roots"]), slot=slot, **_walk_options(setup, limit))
+
+    with_last_words(slot_fd, work)
+
+
+def _walk_options(setup: Message, limit: int) -> dict[str, Any]:
+    threads = max(1, min(setup["threads"], (limit - descriptors.RESERVE) // descriptors.PER_THREAD))
+    return {
+        "exclude_masks": _paths(setup["exclude_masks"]),
+        "exclude_dirs": _paths(setup["exclude_dirs"]),
+        "mount_points": _paths(setup["mount_points"]),
+        "stores": [(dev, ino) for dev, ino in setup["stores"]],
+        "recurse": setup["recurse"],
+        "follow_symlinks": setup["follow_symlinks"],
+        "enter_pseudo": setup["enter_pseudo"],
+        "threads": threads,
+        "max_fds": descriptors.for_directories(limit, threads),
+    }
+
+
+def _paths(texts: list[str]) -> list[bytes]:
+    return [bytes_of(text) for text in texts]
+
+
+def with_last_words(slot_fd: int, work: Callable[[], None]) -> None:
+    """Run *work*; what stops it is left in the slot and in the exit status."""
+    try:
+        work()
+    except KavfsError as error:
+        _leave(slot_fd, str(error))
+        raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        _leave(slot_fd, error.strerror or str(error))
+        raise SystemExit(SystemFailure.exit_code) from None
+    except MemoryError:
+        _leave(slot_fd, "out of memory")
+        raise SystemExit(SystemFailure.exit_code) from None
+    except Exception as error:  # a defect of ours: its name is better than nothing
+        _leave(slot_fd, f"{type(error).__name__}: {error}")
+        raise
+
+
+def _leave(slot_fd: int, text: str) -> None:
+    os.pwrite(slot_fd, text.encode("utf-8", "backslashreplace")[:LAST_WORDS_MAX] + b"\0", LAST_WORDS)
+
+
+def last_words(slot_fd: int) -> str:
+    """What a child left, or "". It may have been taken over: the text is for showing only."""
+    data = os.pread(slot_fd, LAST_WORDS_MAX, LAST_WORDS).split(b"\0", 1)[0]
+    return data.decode("utf-8", "backslashreplace")
+
+
+def _prepare_worker() -> None:
+    """The worker's libraries, loaded once in the fork server instead of in each worker."""
+    from kavfs._native import worker
+    from kavfs.scan import sandbox
+
+    _ = worker, sandbox
+
+
+def _prepare_walker() -> None:
+    from kavfs._native import walk
+    from kavfs.scan import sandbox
+
+    _ = walk, sandbox
+
+
+def roles() -> dict[str, Role]:
+    """What the fork server of a real scan can make. The imports inside the functions keep all of it out of the
+    coordinator, which starts faster without them and has no use for parsers."""
+    return {
+        "walker": Role(run_walker, _prepare_walker),
+        "worker": Role(run_worker, _prepare_worker, takes_image=True),
+    }
+
+
+def start_server() -> ForkServer:
+    """The fork server of a real scan. Before threads, before anything costly: it begins to load libraries at once."""
+    return ForkServer(roles())

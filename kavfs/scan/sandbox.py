@@ -1,0 +1,87 @@
+"""Sandbox: everything a walker or worker gives up before it meets foreign bytes, in one place and in order.
+
+    worker    user and groups, all capabilities, resource limits, dumpability; no_new_privs. It has descriptors and no
+              need of paths, so that a filter for the file system and one for system calls belong here too
+    walker    all capabilities but those for reading any directory and for O_NOATIME; no_new_privs
+
+Whoever is not root has less to give up; what does not apply is left out, what fails is an error and ends the child.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from dataclasses import dataclass
+
+from kavfs._native import process
+
+CAP_DAC_READ_SEARCH = 2
+CAP_FOWNER = 3  # O_NOATIME on files of others
+
+SPARE_DESCRIPTORS = 64  # besides those of the batches that a worker may hold
+BATCH_FILES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Of one worker: whom it becomes, and how much it may take."""
+
+    user: tuple[int, int] | None  # (uid, gid); None = stay who you are
+    memory: int  # bytes of address space on top of what is mapped already
+    spill: int  # bytes of the spill file
+    parent: int  # pid of the fork server
+
+
+def enter_worker(bounds: Bounds) -> None:
+    """Give up what a worker does not need. Called with the image mapped or not: mapped bytes are counted in."""
+    process.name(b"kavfs-worker")
+    if bounds.user is not None and os.geteuid() == 0:
+        process.keep_capabilities(_SET_IDS)
+        process.become(*bounds.user)
+    process.keep_capabilities(0)
+    _set_limits(bounds)
+    _lock(bounds.parent)
+
+
+def enter_walker(parent: int) -> None:
+    """Give up what a walker does not need."""
+    process.name(b"kavfs-walker")
+    process.keep_capabilities(1 << CAP_DAC_READ_SEARCH | 1 << CAP_FOWNER)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _lock(parent)
+
+
+_SET_IDS = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID
+
+
+def _lock(parent: int) -> None:
+    process.no_new_privs()
+    process.hide()
+    process.follow(signal.SIGKILL, parent)
+
+
+def _set_limits(bounds: Bounds) -> None:
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NPROC, 0)
+    _lower(resource.RLIMIT_FSIZE, bounds.spill)
+    _lower(resource.RLIMIT_NOFILE, _descriptors_needed())
+    _lower(resource.RLIMIT_AS, _mapped() + bounds.memory)
+
+
+def _descriptors_needed() -> int:
+    highest = max(int(name) for name in os.listdir("/proc/self/fd"))
+    return highest + 2 * BATCH_FILES + SPARE_DESCRIPTORS
+
+
+def _mapped() -> int:
+    with open("/proc/self/statm", "rb") as file:
+        return int(file.read().split()[0]) * resource.getpagesize()
+
+
+def _lower(kind: int, value: int) -> None:
+    """Set a limit for good, never above what there is."""
+    _, hard = resource.getrlimit(kind)
+    if hard != resource.RLIM_INFINITY:
+        value = min(value, hard)
+    resource.setrlimit(kind, (value, value))

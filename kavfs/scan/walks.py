@@ -1,0 +1,99 @@
+"""Walks: what is to be walked, one file system for each walker, a few walkers at a time.
+
+The user's roots are grouped by the mount they lie on; what a walker meets of other mounts is queued here and walked
+after, each mount point once. Nothing here looks into a file system that may be dead: the mount table says where each
+begins, so that a dead one costs its walker and not the coordinator.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+
+from kavfs.model import Entry
+from kavfs.options import WalkOptions
+from kavfs.scan.control import Message, text_of
+from kavfs.scan.resources import allowed_cpus
+from kavfs.walk import mounts
+from kavfs.walk.plan import plan, resolve, shown_elsewhere
+
+AT_A_TIME = 4  # walkers; more would only make one disk seek more
+THREADS = 4  # of each, unless the options say otherwise
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """What one walker gets."""
+
+    roots: tuple[bytes, ...]
+    named: bool  # by the user: entered even when it is a pseudo file system
+
+
+@dataclass(slots=True)
+class Walks:
+    """The queue. ``options.roots`` is not looked at: roots come through add_named."""
+
+    options: WalkOptions
+    _queue: deque[Walk] = field(default_factory=deque)
+    _tops: set[bytes] = field(default_factory=set)  # real paths that are walked or will be
+    _table: mounts.MountTable | None = None
+
+    @property
+    def empty(self) -> bool:
+        return not self._queue
+
+    def add_named(self, roots: tuple[bytes, ...]) -> None:
+        """Queue what the user named."""
+        self._table = mounts.read()
+        options = WalkOptions(
+            roots=roots,
+            recurse=self.options.recurse,
+            exclude_masks=self.options.exclude_masks,
+            exclude_dirs=self.options.exclude_dirs,
+            stores=self.options.stores,
+        )
+        for group in plan(options, self._table, os.getcwdb()):
+            self._queue.append(Walk(group.roots, named=True))
+            self._tops.update(resolve(root, self._table) for root in group.roots)
+
+    def add_mount(self, path: bytes) -> Entry | None:
+        """Queue a mount that a walker met at *path*; else the kind of entry that it is to the user."""
+        if self.options.one_file_system or self._table is None:
+            return Entry.SUBMOUNT
+        real = resolve(path, self._table)
+        mount = self._table.at(real)
+        if mount is None:
+            return Entry.SUBMOUNT  # mounted since the scan began
+        if mount.pseudo:
+            return Entry.PSEUDO
+        if real in self._tops or shown_elsewhere(mount, self._table, self._tops):
+            return Entry.SEEN
+        self._tops.add(real)
+        self._queue.append(Walk((path,), named=False))
+        return None
+
+    def next(self, running: int) -> Walk | None:
+        """What to start now that *running* walkers are under way."""
+        return self._queue.popleft() if self._queue and running < AT_A_TIME else None
+
+    def setup(self, walk: Walk) -> Message:
+        """What run_walker takes."""
+        options = self.options
+        points = self._table.points if self._table else ()
+        return {
+            "roots": [text_of(root) for root in walk.roots],
+            "exclude_masks": [text_of(mask) for mask in options.exclude_masks],
+            "exclude_dirs": [text_of(folder) for folder in options.exclude_dirs],
+            "mount_points": [text_of(point) for point in points],
+            "stores": list(options.stores),
+            "recurse": options.recurse,
+            "follow_symlinks": options.follow_symlinks,
+            "enter_pseudo": walk.named,
+            "threads": options.threads or min(THREADS, allowed_cpus()),
+        }
+
+    def forget(self) -> None:
+        """The next roots belong to another scan."""
+        self._queue.clear()
+        self._tops.clear()
