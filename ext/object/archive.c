@@ -98,7 +98,8 @@ static int pass_failure(struct archive *a, kav_feed *feed, const reader *r, bool
 {
     uint32_t reasons = kav_decode_reasons(a, feed);
     if (reasons == KAV_R_DAMAGED && !any && r->weak) return KAV_OPEN_NOT_MINE;
-    if (reasons == KAV_R_DAMAGED && archive_read_has_encrypted_entries(a) > 0) reasons = KAV_R_ENCRYPTED;
+    /* Asked only after an entry: where libarchive 3.6 has chosen no format, the question itself crashes. */
+    if (reasons == KAV_R_DAMAGED && any && archive_read_has_encrypted_entries(a) > 0) reasons = KAV_R_ENCRYPTED;
     kav_unpack_flag(feed->unpack, reasons);
     return 0;
 }

@@ -1,4 +1,4 @@
-"""Damaged archives: bytes flipped, cut, doubled and joined from a seed. Nothing may crash, hang or break its own rules."""
+"""Damaged archives: bytes flipped, cut and doubled from a seed. Nothing may crash, hang or break its own rules."""
 
 from __future__ import annotations
 
