@@ -75,10 +75,10 @@ static bool admit(kav_lister *lister, kav_node *node, int fd)
 static int open_child(kav_lister *lister, kav_node *node)
 {
     kav_walker *walker = lister->walker;
-    int fd = kav_node_open(node, &walker->budget, &lister->chain);
+    int fd = kav_node_open(node, &walker->budget, &lister->trail);
     if (fd == -EMFILE || fd == -ENFILE) { /* our own batch may be what fills the table */
         kav_flush(lister);
-        fd = kav_node_open(node, &walker->budget, &lister->chain);
+        fd = kav_node_open(node, &walker->budget, &lister->trail);
     }
     kav_node_release(node->parent, &walker->budget);
     /* ESTALE is said of an ancestor: what stands below it now has not been walked, so it is no mere vanishing. */
@@ -178,7 +178,7 @@ void kav_list(kav_lister *lister, kav_node *node)
     }
     bool kept = kav_node_keep(node, fd, &walker->budget);
     list_all(lister, node, fd);
-    if (!kept) close(fd);
+    if (!kept) kav_trail_move(&lister->trail, node, fd);
     kav_node_release(node, &walker->budget);
     if (walker->outlet.sink->slot) __atomic_fetch_add(&walker->outlet.sink->slot->index, 1, __ATOMIC_RELAXED);
 }

@@ -123,10 +123,11 @@ static void send_file(kav_lister *lister, const kav_node *node, const kav_place 
     send(lister, &entry, place, fd);
 }
 
-/* Whether the table of descriptors is full; our own batch may be what fills it, so that is sent. */
-static bool made_room(kav_lister *lister, int fd)
+/* Whether to open once more, and patiently: our own batch may be what fills the table of descriptors, and it must not
+ * lie here while a lease is waited for; so it is sent. */
+static bool once_more(kav_lister *lister, int fd)
 {
-    if (fd != -EMFILE && fd != -ENFILE) return false;
+    if (fd != -EMFILE && fd != -ENFILE && fd != -EAGAIN) return false;
     kav_flush(lister);
     return true;
 }
@@ -140,8 +141,8 @@ void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const ka
         if (statx(dirfd, place->name, flags, KAV_STATX_MASK, &st) == 0) count_bytes(lister, &st);
         return;
     }
-    int fd = kav_open_file(dirfd, place->name, root);
-    if (made_room(lister, fd)) fd = kav_open_file(dirfd, place->name, root);
+    int fd = kav_open_file(dirfd, place->name, root, false);
+    if (once_more(lister, fd)) fd = kav_open_file(dirfd, place->name, root, true);
     send_file(lister, node, place, fd, root ? KAV_EF_ROOT | KAV_EF_DEDUP : 0);
 }
 
@@ -152,8 +153,8 @@ void kav_meet_looked(kav_lister *lister, const kav_node *node, const kav_place *
         if (kav_identify(looked, &st) == 0) count_bytes(lister, &st);
         return;
     }
-    int fd = kav_open_looked(looked);
-    if (made_room(lister, fd)) fd = kav_open_looked(looked);
+    int fd = kav_open_looked(looked, false);
+    if (once_more(lister, fd)) fd = kav_open_looked(looked, true);
     send_file(lister, node, place, fd, KAV_EF_DEDUP);
 }
 

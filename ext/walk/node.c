@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CHAIN_FIRST 64
+#define NODES_FIRST 64
 
 kav_node *kav_node_new(kav_node *parent, const char *name, size_t len, unsigned flags)
 {
@@ -76,16 +76,18 @@ static bool borrow(kav_node *node, kav_fd_budget *budget)
     return false;
 }
 
-static int chain_put(kav_chain *chain, size_t at, kav_node *node)
+/* ---- opening, and opening again --------------------------------------------------------------------------------- */
+
+static int put(kav_trail *trail, size_t at, kav_node *node)
 {
-    if (at == chain->room) {
-        size_t room = chain->room ? chain->room * 2 : CHAIN_FIRST;
-        kav_node **nodes = realloc(chain->nodes, room * sizeof *nodes);
+    if (at == trail->room) {
+        size_t room = trail->room ? trail->room * 2 : NODES_FIRST;
+        kav_node **nodes = realloc(trail->nodes, room * sizeof *nodes);
         if (!nodes) return -ENOMEM;
-        chain->nodes = nodes;
-        chain->room = room;
+        trail->nodes = nodes;
+        trail->room = room;
     }
-    chain->nodes[at] = node;
+    trail->nodes[at] = node;
     return 0;
 }
 
@@ -95,11 +97,10 @@ static int open_below(int dirfd, const kav_node *node)
     return kav_open_directory(dirfd, node->name);
 }
 
-/* Open once more what was opened before: it must be the same directory. */
-static int open_same(int dirfd, const kav_node *node)
+/* Close what is not the directory that *node* was when it was first opened. */
+static int same(int fd, const kav_node *node)
 {
     struct statx st;
-    int fd = open_below(dirfd, node);
     if (fd == -ENOENT || fd == -ENOTDIR || fd == -ELOOP || fd == -EXDEV) return -ESTALE;
     if (fd < 0) return fd;
     int error = kav_identify(fd, &st);
@@ -109,19 +110,35 @@ static int open_same(int dirfd, const kav_node *node)
     return error;
 }
 
-/* A descriptor of a node that has not kept its own; the caller closes it. */
-static int reopen(kav_node *node, kav_fd_budget *budget, kav_chain *chain)
+/* Up from where the thread is, if the node stands above; a depth-first walk comes back by few steps. -ENOENT if not. */
+static int climb(const kav_trail *trail, const kav_node *node)
+{
+    const kav_node *at = trail->at;
+    while (at && at->shown_len > node->shown_len && !(at->flags & KAV_NODE_LINK)) at = at->parent;
+    if (at != node) return -ENOENT;
+    int fd = trail->fd;
+    for (at = trail->at; fd >= 0 && at != node; at = at->parent) {
+        int next = same(kav_open_parent(fd), at->parent);
+        if (fd != trail->fd) close(fd);
+        fd = next;
+    }
+    return fd;
+}
+
+/* Down from the nearest ancestor that keeps a descriptor. */
+static int reopen(kav_node *node, kav_fd_budget *budget, kav_trail *trail)
 {
     size_t steps = 0;
     while (!borrow(node, budget)) { /* ends at the root, whose descriptor is always open */
-        int error = chain_put(chain, steps++, node);
+        int error = put(trail, steps++, node);
         if (error) return error;
         node = node->parent;
     }
     int from = atomic_load(&node->fd);
     int fd = from;
     while (fd >= 0 && steps > 0) {
-        int next = open_same(fd, chain->nodes[--steps]);
+        const kav_node *below = trail->nodes[--steps];
+        int next = same(open_below(fd, below), below);
         if (fd != from) close(fd);
         fd = next;
     }
@@ -134,17 +151,39 @@ static int reopen(kav_node *node, kav_fd_budget *budget, kav_chain *chain)
     return fd;
 }
 
-int kav_node_open(kav_node *node, kav_fd_budget *budget, kav_chain *chain)
+int kav_node_open(kav_node *node, kav_fd_budget *budget, kav_trail *trail)
 {
     kav_node *parent = node->parent;
     int from = atomic_load(&parent->fd);
     if (from >= 0) return open_below(from, node); /* our hold keeps it open */
-    from = reopen(parent, budget, chain);
+    if (trail->at == parent) return open_below(trail->fd, node);
+    from = climb(trail, parent);
+    if (from < 0) from = reopen(parent, budget, trail);
     if (from < 0) return from;
     int fd = open_below(from, node);
-    if (!kav_node_keep(parent, from, budget)) close(from);
+    if (!kav_node_keep(parent, from, budget)) kav_trail_move(trail, parent, from);
     return fd;
 }
+
+void kav_trail_move(kav_trail *trail, kav_node *node, int fd)
+{
+    kav_node *left = trail->at;
+    if (left) close(trail->fd);
+    atomic_fetch_add(&node->refs, 1);
+    trail->at = node;
+    trail->fd = fd;
+    kav_node_unref(left); /* last: it may have been the only one that kept its ancestors */
+}
+
+void kav_trail_free(kav_trail *trail)
+{
+    if (trail->at) close(trail->fd);
+    kav_node_unref(trail->at);
+    free(trail->nodes);
+    *trail = (kav_trail){0};
+}
+
+/* ---- paths ------------------------------------------------------------------------------------------------------ */
 
 /* Both paths are a fixed beginning and then the names from the base down, each with '/'. */
 static void names_from(const kav_node *base, const kav_node *node, char *out, size_t begin)

@@ -7,9 +7,9 @@
  *             a root has one more until it is freed, so that there is always an open ancestor
  *
  * When holds falls to 0 the descriptor is closed, and nobody can take a hold again. A node opened while more than
- * max_fds are kept does not keep its descriptor (fd stays -1); its children are reached again from the nearest ancestor
- * that has one, comparing (dev, ino) on each step. A kept descriptor is never taken away while there are holds, so
- * threads use it without a lock.
+ * max_fds are kept does not keep its descriptor (fd stays -1); it is reached again by ".." from the directory that the
+ * thread was in last, or from the nearest ancestor that has one, comparing (dev, ino) on each step. A kept descriptor
+ * is never taken away while there are holds, so threads use it without a lock.
  */
 #ifndef KAV_NODE_H
 #define KAV_NODE_H
@@ -41,11 +41,13 @@ typedef struct {
     unsigned most;
 } kav_fd_budget;
 
-/* The nodes between an open ancestor and a node; scratch of one thread. */
+/* One thread's way back to directories that keep no descriptor. All zero = empty. */
 typedef struct {
-    kav_node **nodes;
+    kav_node *at;     /* the last one it was in, or NULL; holds a reference */
+    int fd;           /* open on it */
+    kav_node **nodes; /* scratch: those between an open ancestor and a node */
     size_t room;
-} kav_chain;
+} kav_trail;
 
 /* A waiting node; takes a reference and a hold on its parent. NULL = no memory. *len* is at most KAV_PATH_MAX. */
 kav_node *kav_node_new(kav_node *parent, const char *name, size_t len, unsigned flags);
@@ -59,7 +61,11 @@ void kav_node_release(kav_node *node, kav_fd_budget *budget);
 /* Open a waiting node for listing, relative to its parent; the hold on the parent is still the caller's to release.
  * Returns the descriptor or -errno: -EXDEV = something is mounted there (it was not touched), -ESTALE = an ancestor
  * that had to be opened again is gone or another one. */
-int kav_node_open(kav_node *node, kav_fd_budget *budget, kav_chain *chain);
+int kav_node_open(kav_node *node, kav_fd_budget *budget, kav_trail *trail);
+
+/* Be in a directory; the descriptor is the trail's from now on. */
+void kav_trail_move(kav_trail *trail, kav_node *node, int fd);
+void kav_trail_free(kav_trail *trail);
 
 /* Leave the descriptor to the node if the budget allows. True = the node owns it; false = the caller still does. */
 bool kav_node_keep(kav_node *node, int fd, kav_fd_budget *budget);

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LEASE_TRIES    200 /* 2 s: a living server gives a lease back within milliseconds */
+#define LEASE_TRIES    200 /* a living server gives a lease back within milliseconds */
 #define LEASE_PAUSE_NS (10 * 1000 * 1000)
 #define RENAME_TRIES   16 /* with RESOLVE_IN_ROOT: a rename anywhere disturbs a way that has ".." */
 #define FD_LINK_SIZE   sizeof("/proc/self/fd/2147483647")
@@ -42,18 +42,23 @@ static int open_quietly(int dirfd, const char *name, int flags)
     return fd < 0 ? -errno : fd;
 }
 
+int kav_open_parent(int dirfd)
+{
+    return open_quietly(dirfd, "..", O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
 int kav_open_real(const char *path)
 {
     /* Not RESOLVE_NO_SYMLINKS: the identity, which the caller compares, says whether it is the place that was meant. */
     return open_quietly(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | O_NOFOLLOW);
 }
 
-int kav_open_file(int dirfd, const char *name, bool follow)
+int kav_open_file(int dirfd, const char *name, bool follow, bool patient)
 {
     int flags = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW);
     struct timespec pause = {0, LEASE_PAUSE_NS};
     int fd = open_quietly(dirfd, name, flags);
-    for (int i = 0; fd == -EAGAIN && i < LEASE_TRIES; i++) {
+    for (int i = 0; patient && fd == -EAGAIN && i < LEASE_TRIES; i++) {
         nanosleep(&pause, NULL);
         fd = open_quietly(dirfd, name, flags);
     }
@@ -65,11 +70,11 @@ static void fd_link(char *out, int fd)
     snprintf(out, FD_LINK_SIZE, "/proc/self/fd/%d", fd);
 }
 
-int kav_open_looked(int fd)
+int kav_open_looked(int fd, bool patient)
 {
     char link[FD_LINK_SIZE];
     fd_link(link, fd);
-    return kav_open_file(AT_FDCWD, link, true);
+    return kav_open_file(AT_FDCWD, link, true, patient);
 }
 
 int kav_look(int dirfd, const char *path, bool in_root)

@@ -12,15 +12,19 @@
 /* A directory for listing; -EXDEV when something is mounted there (it was not touched). */
 int kav_open_directory(int dirfd, const char *name);
 
+/* The one above an open one. */
+int kav_open_parent(int dirfd);
+
 /* The same for one that a link led to, by its real path, on which no link may stand (-ELOOP). */
 int kav_open_real(const char *path);
 
 /* What should be a regular file: opened so that a FIFO or device put in its place neither blocks nor becomes our
- * terminal. A write lease on it (Samba's oplocks) is waited for. *follow*: the name may be a link. */
-int kav_open_file(int dirfd, const char *name, bool follow);
+ * terminal. *follow*: the name may be a link. -EAGAIN = somebody has a write lease on it (Samba's oplocks) and has been
+ * asked to give it back; *patient*: that is waited for, two seconds. */
+int kav_open_file(int dirfd, const char *name, bool follow, bool patient);
 
 /* The same for what has been looked at, by its descriptor. Needs /proc. */
-int kav_open_looked(int fd);
+int kav_open_looked(int fd, bool patient);
 
 /* Look at what a path leads to without opening it (O_PATH); -EXDEV when the way leaves the mount. *in_root*: dirfd is
  * taken for "/". */

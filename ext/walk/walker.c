@@ -87,6 +87,7 @@ static void *run(void *argument)
         kav_list(lister, node);
         done(lister->walker, node);
     }
+    kav_trail_free(&lister->trail);
     if (kav_walker_over(lister->walker)) kav_batch_clear(&lister->batch);
     else if (lister->batch.count > 0) kav_flush(lister);
     return NULL;
@@ -127,7 +128,6 @@ static int run_all(kav_walker *walker)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     run(&listers[0]);
     for (unsigned i = 1; i < started; i++) pthread_join(ids[i], NULL);
-    for (unsigned i = 0; i < threads; i++) free(listers[i].chain.nodes);
     free(listers);
     return walker->failure;
 }

@@ -30,7 +30,7 @@ typedef struct {
 typedef struct {
     kav_walker *walker;
     kav_batch batch;
-    kav_chain chain;
+    kav_trail trail;
     uint64_t dir_id;             /* of the directory in hand; goes up with each */
     size_t shown_len, real_len;  /* with final '/' */
     kav_paths_below mounts;      /* mount points directly in it */

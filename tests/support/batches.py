@@ -162,9 +162,11 @@ class Collected:
         return entry
 
 
-def collect(walk: Callable[[int], None], read: bool = False) -> Collected:
+def collect(
+    walk: Callable[[int], None], read: bool = False, look: Callable[[Batch], None] = lambda batch: None
+) -> Collected:
     """Run *walk*, a function of the socket to send to, in a thread, and take what it sends; its exception is raised
-    here. *read*: read every file through its descriptor."""
+    here. *read*: read every file through its descriptor; *look* is called with every batch."""
     reader, writer = pair()
     raised: list[BaseException] = []
 
@@ -182,6 +184,7 @@ def collect(walk: Callable[[int], None], read: bool = False) -> Collected:
     try:
         with reader:
             for batch in batches(reader):
+                look(batch)
                 _take(collected, batch, read)
     finally:
         thread.join()

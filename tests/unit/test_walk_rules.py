@@ -163,5 +163,5 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, options: dict[str, objec
 
 @pytest.mark.parametrize("root", [b"", b"a\0b", b"x" * 65536])
 def test_a_root_that_cannot_be_a_path_is_refused(root: bytes) -> None:
-    with pytest.raises(ValueError, match="root|NUL"):
+    with pytest.raises(ValueError, match=r"root|NUL"):
         listed(root)
