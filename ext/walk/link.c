@@ -35,7 +35,7 @@ static int look_from_mount(const char *mount, size_t mount_len, const char *path
 {
     char top[PATH_MAX];
     if (mount_len + 2 > sizeof top || strlen(path) >= PATH_MAX) return -ENAMETOOLONG;
-    if (strncmp(path, mount, mount_len) != 0 || path[mount_len] != '/') return -EXDEV;
+    if (strncmp(path, mount, mount_len) != 0 || (path[mount_len] && path[mount_len] != '/')) return -EXDEV;
     memcpy(top, mount, mount_len);
     strcpy(top + mount_len, "/");
     path += mount_len + strspn(path + mount_len, "/");
