@@ -64,7 +64,7 @@ class _Subject(NamedTuple):
     reasons: Reason
     threats: Sequence[Threat]
     error: str | None = None
-    heading: bool = False  # a container inside: its members have spoken for it
+    heading: bool = False  # a container inside, before its members
 
 
 def _verdict(subject: _Subject, show: Show) -> Iterator[Line]:
@@ -97,25 +97,33 @@ def _with_reasons(subject: _Subject) -> bytes:
 
 
 def _members(result: Result) -> Iterator[_Subject]:
-    """The members in the order in which they were scanned; threats of members that are not listed come last."""
+    """The members in the order in which they were scanned, each container inside before what it holds; threats of
+    members that are not listed come last."""
     threats: dict[bytes, list[Threat]] = {}
     for threat in result.threats:
         if threat.member:
             threats.setdefault(threat.member, []).append(threat)
-    below = _reasons_below(result.members)
+    nesting = _Nesting(result.members)
     named: set[bytes] = set()
     for member in result.members:
-        own = threats.get(member.path, []) if member.path not in named else []
-        if not member.path or (member.path in named and not own and member.status not in (Status.CLEAN, Status.ERROR)):
+        path = member.path
+        yield from (_heading(above) for above in nesting.enter(path))
+        own = threats.get(path, []) if path not in named else []
+        if not path or (path in named and not own and member.status not in (Status.CLEAN, Status.ERROR)):
             continue  # the object itself, or a second member of the same name, for which the first has spoken
-        named.add(member.path)
-        inside = below.get(member.path)
-        heading = inside is not None and not own and not member.reasons & ~inside
-        status = member.status if own or inside is None else status_of_reasons(member.reasons)
-        yield _Subject(member.path, status, member.reasons, own, heading=heading)
+        named.add(path)
+        inside = nesting.below.get(path)
+        if inside is None or own:
+            yield _Subject(path, member.status, member.reasons, own)
+        elif member.reasons & ~inside:
+            yield _Subject(path, status_of_reasons(member.reasons), member.reasons, ())
     for path, rest in threats.items():
         if path not in named:
             yield _Subject(path, rest[0].status, _NONE, rest)
+
+
+def _heading(path: bytes) -> _Subject:
+    return _Subject(path, Status.CLEAN, _NONE, (), heading=True)
 
 
 def _has_own_trouble(result: Result) -> bool:
@@ -136,26 +144,39 @@ def _container_itself(result: Result) -> _Subject:
     return _Subject(b"", status, result.reasons, threats, result.error)
 
 
-def _reasons_below(members: Sequence[Member]) -> dict[bytes, Reason]:
-    """For each container that has members: the reasons of everything below it, in one pass over the sorted paths."""
-    found: dict[bytes, Reason] = {}
-    open_ones: list[Member] = []
-    for member in sorted((m for m in members if m.path), key=lambda m: m.path + b"/"):
-        while open_ones and not member.path.startswith(open_ones[-1].path + b"/"):
-            _close(open_ones, found)
-        if open_ones:
-            found[open_ones[-1].path] = found.get(open_ones[-1].path, _NONE) | member.reasons
-        if member.container:
-            open_ones.append(member)
-    while open_ones:
-        _close(open_ones, found)
-    return found
+class _Nesting:
+    """Which containers inside hold which members, from one pass over the sorted paths."""
 
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.below: dict[bytes, Reason] = {}  # reasons of everything in a container that holds something
+        self._above: dict[bytes, bytes] = {}  # the container a member is in
+        self._entered: set[bytes] = set()
+        self._open: list[bytes] = []
+        for member in sorted((m for m in members if m.path), key=lambda m: m.path + b"/"):
+            while self._open and not member.path.startswith(self._open[-1] + b"/"):
+                self._close()
+            if self._open:
+                self._above[member.path] = self._open[-1]
+                self.below[self._open[-1]] = self.below.get(self._open[-1], _NONE) | member.reasons
+            if member.container:
+                self._open.append(member.path)
+        while self._open:
+            self._close()
 
-def _close(open_ones: list[Member], found: dict[bytes, Reason]) -> None:
-    path = open_ones.pop().path
-    if open_ones and path in found:
-        found[open_ones[-1].path] = found.get(open_ones[-1].path, _NONE) | found[path]
+    def enter(self, path: bytes) -> list[bytes]:
+        """The containers around *path* that have not been entered yet, the outermost first."""
+        entered: list[bytes] = []
+        above = self._above.get(path)
+        while above is not None and above not in self._entered:
+            self._entered.add(above)
+            entered.append(above)
+            above = self._above.get(above)
+        return entered[::-1]
+
+    def _close(self) -> None:
+        path = self._open.pop()
+        if self._open and path in self.below:
+            self.below[self._open[-1]] = self.below.get(self._open[-1], _NONE) | self.below[path]
 
 
 def _gravest_letter(lines: list[Line]) -> str:

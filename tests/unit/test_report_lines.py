@@ -128,7 +128,24 @@ def test_a_container_inside_leaves_the_verdict_to_its_members(inner_first: bool)
     members = (inner, leaf) if inner_first else (leaf, inner)
     result = Result(b"/m.zip", Status.INFECTED, threats=(threat(b"i.tgz/eicar.com"),), members=members, container=True)
     assert text(result, ok=False) == ["/m.zip", "/m.zip/i.tgz/eicar.com INFECTED EICAR-Test-File"]
-    assert "/m.zip/i.tgz" in text(result)
+    assert text(result) == ["/m.zip", "/m.zip/i.tgz", "/m.zip/i.tgz/eicar.com INFECTED EICAR-Test-File"]
+
+
+def test_containers_in_containers_are_each_named_once_before_what_they_hold() -> None:
+    paths = (b"a/1", b"a/2", b"a", b"b/c/1", b"b/c", b"b/2", b"b", b"e")
+    members = tuple(member(path, container=path in (b"a", b"b", b"b/c", b"e")) for path in paths)
+    result = Result(b"/m", Status.CLEAN, members=members, container=True)
+    assert [line.removeprefix("/m").removeprefix("/") for line in text(result)] == [
+        "",
+        "a",
+        "a/1 OK",
+        "a/2 OK",
+        "b",
+        "b/c",
+        "b/c/1 OK",
+        "b/2 OK",
+        "e OK",
+    ]
 
 
 def test_damage_of_a_container_inside_is_told_of_it() -> None:
