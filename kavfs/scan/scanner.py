@@ -1,0 +1,200 @@
+"""Scanner: the library's way in. Processes start with it and stay until it is closed.
+
+    with Scanner() as scanner:
+        print(scanner.scan_path("/etc/hostname").status.name)
+        for result in scanner.scan(["/srv/data"]):
+            ...
+
+One thread at a time. Make it before starting threads of your own: its processes come from a fork.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections import deque
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+
+from kavfs.limits import Limits
+from kavfs.model import Result, Switch
+from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
+from kavfs.ports import Image
+from kavfs.scan import records
+from kavfs.scan.crew import Crew
+from kavfs.scan.forkserver import ForkServer
+from kavfs.scan.roles import start_server
+from kavfs.signatures.image import open_image
+from kavfs.signatures.sources import default_databases, default_state
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+MEMORY_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
+NOTES_KEPT = 100
+
+
+class Scanner:
+    """Scans files, trees and bytes with one set of signatures.
+
+    *db* is a folder of databases, a database or an image; None means the usual places. *state* is where compiled
+    signatures are kept. Raises DatabaseMissing, DatabaseDamaged or SystemFailure; what goes wrong with one file is a
+    Result with status ERROR, never an exception.
+    """
+
+    def __init__(
+        self,
+        db: Path | None = None,
+        state: Path | None = None,
+        jobs: int = 0,
+        limits: Limits | None = None,
+        all_match: bool = False,
+    ) -> None:
+        self.notes: deque[str] = deque(maxlen=NOTES_KEPT)  # lost processes and the like, newest last
+        switches = EVERYTHING | (Switch.ALL_MATCH if all_match else Switch(0))
+        self._options = ScanOptions(WalkOptions(()), limits or Limits(), switches, jobs=jobs)
+        self._crew: Crew | None = None
+        self._image: Image | None = None
+        self._busy = False
+        server = self._start_server()
+        try:
+            self._image = self._open_image(db, state)
+            self._crew = self._make_crew(server)
+        except BaseException:
+            server.close()
+            self.close()
+            raise
+
+    def _start_server(self) -> ForkServer:
+        return start_server()
+
+    def _open_image(self, db: Path | None, state: Path | None) -> Image:
+        databases = default_databases() if db is None else (os.fsencode(db),)
+        return open_image(databases, default_state() if state is None else os.fsencode(state))
+
+    def _make_crew(self, server: ForkServer) -> Crew:
+        assert self._image is not None
+        return Crew(self._image, self._options, want_clean=True, server=server)
+
+    # ---- scanning ---------------------------------------------------------------------------------------------------
+
+    def scan_path(self, path: Path) -> Result:
+        """The verdict on one file. A link is followed. What is no regular file, or cannot be read, is ERROR."""
+        name = os.fsencode(path)
+        try:
+            fd = open_regular(name)
+        except OSError as error:
+            return records.unreadable(name, error.strerror or str(error))
+        return self._scan_fd(fd, name)
+
+    def scan_bytes(self, data: bytes | bytearray | memoryview, name: bytes = b"bytes") -> Result:
+        """The verdict on *data*; *name* is its path in the result."""
+        return self._scan_fd(memory_file(data), name)
+
+    def scan(self, paths: Iterable[Path]) -> Iterator[Result]:
+        """Verdicts on all files at and below *paths*, clean ones too, as they fall. What is no file (a FIFO, a link) is
+        left out. An iteration that is given up ends its processes; the next call starts others."""
+        roots = tuple(os.fsencode(path) for path in paths)
+        crew = self._take()
+        try:
+            if roots:
+                crew.walk(roots)
+                yield from self._results(crew)
+            crew.forget()
+            self._busy = False
+        finally:
+            self._give_up_unless_idle()
+
+    def _scan_fd(self, fd: int, name: bytes) -> Result:
+        try:
+            crew = self._take()
+            crew.submit(fd, name)
+        except BaseException:
+            os.close(fd)
+            raise
+        try:
+            (result,) = self._results(crew)
+            self._busy = False
+            return result
+        finally:
+            self._give_up_unless_idle()
+
+    def _results(self, crew: Crew) -> Iterator[Result]:
+        while not crew.done:
+            for happening in crew.step():
+                if isinstance(happening, Result):
+                    yield happening
+                elif isinstance(happening, str):
+                    self.notes.append(happening)
+
+    def _take(self) -> Crew:
+        if self._image is None:
+            raise ValueError("the scanner is closed")
+        if self._busy:
+            raise RuntimeError("the scanner is in use: finish or close the iteration over scan() first")
+        if self._crew is None:
+            self._crew = self._make_crew(self._start_server())
+        self._busy = True
+        return self._crew
+
+    def _give_up_unless_idle(self) -> None:
+        """After an exception, or an iteration that was not finished, nobody wants what is still on its way."""
+        if self._busy and self._crew is not None:
+            self._crew.close()
+            self._crew = None
+        self._busy = False
+
+    # ---- the end ----------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """End all processes. May be called twice."""
+        if self._crew is not None:
+            self._crew.close()
+            self._crew = None
+        if self._image is not None:
+            self._image.close()
+            self._image = None
+
+    def __enter__(self) -> Scanner:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_regular(path: bytes) -> int:
+    """Open a regular file for reading, without waiting for anything else that may be there."""
+    if stat.S_ISREG(os.stat(path).st_mode):  # opening a device can do things already
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+    raise OSError(0, "not a regular file")
+
+
+def memory_file(data: bytes | bytearray | memoryview) -> int:
+    """*data* as a file in memory that nobody can change any more."""
+    fd = os.memfd_create("kavfs-bytes", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, MEMORY_SEALS)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def scan_path(path: Path) -> Result:
+    """One file with the usual signatures. For more than one, a Scanner starts its processes only once."""
+    with Scanner(jobs=1) as scanner:
+        return scanner.scan_path(path)
+
+
+def scan_bytes(data: bytes | bytearray | memoryview, name: bytes = b"bytes") -> Result:
+    """Bytes with the usual signatures. For more than one piece, a Scanner starts its processes only once."""
+    with Scanner(jobs=1) as scanner:
+        return scanner.scan_bytes(data, name)
