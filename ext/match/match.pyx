@@ -31,11 +31,16 @@ cdef extern from "format.h" nogil:
         KAV_FORMAT_VERSION, KAV_NONE
         KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP
         KAV_PF_OFFICIAL
-        KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT
+        KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
     ctypedef struct kav_part_header:
         uint32_t kind, flags
+        uint64_t checksum
+        uint8_t source[32]
     ctypedef struct kav_ignored:
         uint32_t text, length
+    ctypedef struct kav_member:
+        uint64_t checksum
+        uint8_t source[32]
     ctypedef struct kav_signature:
         uint32_t name, name_len, line
 
@@ -413,6 +418,21 @@ def part_database(part):
     return PyBytes_FromStringAndSize(name, kav_part_count(held.data(), KAV_TAB_DATABASE, 1))
 
 
+def part_identity(part):
+    cdef Held held = Held(part)
+    header = kav_part_of(held.data())
+    return header.source[:32], header.checksum
+
+
+def group_members(part):
+    cdef Held held = Held(part)
+    if kav_part_of(held.data()).kind != KAV_P_GROUP:
+        raise ValueError("not a group")
+    members = <const kav_member *>kav_part_data(held.data(), KAV_TAB_MEMBERS)
+    count = kav_part_count(held.data(), KAV_TAB_MEMBERS, sizeof(kav_member))
+    return [(members[i].source[:32], members[i].checksum) for i in range(count)]
+
+
 def literal_count(part):
     return (<Held>Held(part)).body().literal_count
 
@@ -438,6 +458,15 @@ def part_names(part):
             raise ImageDamaged("hash table damaged")
         while kav_hashset_at(&set, i, &hit):
             yield hit.name[:hit.name_len].decode("utf-8", "surrogateescape") + mark
+            i += 1
+    elif header.kind == KAV_P_IGNORE:
+        ignored = <const kav_ignored *>kav_part_data(held.data(), KAV_TAB_IGNORED)
+        text = <const char *>kav_part_data(held.data(), KAV_TAB_IGNORED_TEXT)
+        length = kav_part_count(held.data(), KAV_TAB_IGNORED_TEXT, 1)
+        while i < kav_part_count(held.data(), KAV_TAB_IGNORED, sizeof(kav_ignored)):
+            if ignored[i].text > length or ignored[i].length > length - ignored[i].text:
+                raise ImageDamaged("name outside")
+            yield text[ignored[i].text:ignored[i].text + ignored[i].length].decode("utf-8", "surrogateescape")
             i += 1
 
 

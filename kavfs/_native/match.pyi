@@ -1,7 +1,7 @@
 """Building the parts of an image, and scanning with them (ext/match/segment.h, group.h and layer.h state the
 contracts). A part is a value: bytes to be stored and mapped later. Functions that take a part take any buffer."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import NamedTuple
 
 from _typeshed import ReadableBuffer as Buffer
@@ -87,8 +87,14 @@ def part_kind(part: Buffer) -> str:
 def part_database(part: Buffer) -> bytes:
     """The name of the database file; empty for groups and ignore lists."""
 
-def part_names(part: Buffer) -> Iterator[str]:
-    """Names of the signatures as they are printed, in the order of their lines."""
+def part_identity(part: Buffer) -> tuple[bytes, int]:
+    """(digest that the part was made with, checksum): equal for the same part only."""
+
+def group_members(part: Buffer) -> list[tuple[bytes, int]]:
+    """The identities of the segments that a group was built over."""
+
+def part_names(part: Buffer) -> Generator[str, None, None]:
+    """Names of the signatures as they are printed, in the order of their lines; the names in an ignore list."""
 
 def literal_count(part: Buffer) -> int:
     """Literals of a body segment: what it costs in a group."""

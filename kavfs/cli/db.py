@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import fnmatch
 import mmap
 import os
@@ -15,8 +16,9 @@ from kavfs.errors import UsageError
 from kavfs.ports import ImagePart
 from kavfs.report.names import shown_path, shown_text
 from kavfs.signatures.catalog import Entry
+from kavfs.signatures.ignore import MARK
 from kavfs.signatures.image import Image, compile_image, compile_image_file, open_image
-from kavfs.signatures.kinds import READ
+from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.segment import tally_from_json
 from kavfs.signatures.sources import default_databases, default_state
 
@@ -143,9 +145,14 @@ def _age(seconds: float) -> str:
 def _list(args: argparse.Namespace) -> None:
     wanted = _filter(args.pattern)
     with _open(args) as image:
-        for entry, part in segments(image):
+        parts = dict(zip((part.key for part in image.catalog.parts), image.parts, strict=True))
+        kinds = {entry.key: entry.kind for entry in image.entries if entry.taken}
+        ignored = {name for key, kind in kinds.items() if READ[kind] is Form.IGNORE for name in _names(parts[key])}
+        for entry in image.databases:
             if args.kind in (None, entry.kind, READ[entry.kind].value):
-                _write_names(part, wanted)
+                for name in _names(parts[entry.key]):
+                    if wanted(name) and name.removesuffix(MARK.decode()) not in ignored:
+                        _write(shown_text(name))
 
 
 def _filter(pattern: str) -> Callable[[str], bool]:
@@ -156,19 +163,12 @@ def _filter(pattern: str) -> Callable[[str], bool]:
     return lambda name: low in name.lower()
 
 
-def segments(image: Image) -> Iterator[tuple[Entry, ImagePart]]:
-    """Each segment that detects something, with the first file that it stands for."""
-    parts = dict(zip((part.key for part in image.catalog.parts), image.parts, strict=True))
-    for entry in image.entries:
-        if entry.signatures and (part := parts.pop(entry.key, None)):
-            yield entry, part
-
-
-def _write_names(part: ImagePart, wanted: Callable[[str], bool]) -> None:
+def _names(part: ImagePart) -> Iterator[str]:
+    # The generator is closed before the mapping that it reads, also when the reader of our output has gone.
     with mmap.mmap(part.fd, part.length, access=mmap.ACCESS_READ, offset=part.offset) as data:
-        for name in match.part_names(data):
-            if wanted(name):
-                sys.stdout.write(f"{shown_text(name)}\n")
+        names = match.part_names(data)
+        with contextlib.closing(names):
+            yield from names
 
 
 def _write(text: str) -> None:

@@ -14,7 +14,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 
-from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError, SystemFailure
 from kavfs.ports import ImagePart
 from kavfs.signatures import imagefile
 from kavfs.signatures.catalog import Catalog, Entry, stamp
@@ -54,6 +54,15 @@ class Image:
     def entries(self) -> tuple[Entry, ...]:
         """The database files, in the order in which their matches win."""
         return self._catalog.entries
+
+    @property
+    def databases(self) -> tuple[Entry, ...]:
+        """What a match's database index means: the files whose segments detect something, each segment once."""
+        first: dict[str, Entry] = {}
+        for entry in self.entries:
+            if entry.signatures:
+                first.setdefault(entry.key, entry)
+        return tuple(first.values())
 
     @property
     def catalog(self) -> Catalog:
@@ -189,13 +198,16 @@ def _renew(store: Store, name: str, sources: Sequence[Source], *, distrust: bool
                 store.write("images", f"{name}.json", catalog.to_bytes())
             parts = _open_parts(store, catalog)
         if catalog != old:
-            store.sweep()
+            with contextlib.suppress(StateFailure):  # what cannot be removed now is removed next time
+                store.sweep()
+    except MemoryError as why:
+        raise SystemFailure(f"not enough memory to compile signatures ({why})") from None
     except StateFailure as why:
         if not why.closed:
             raise
         return _use_as_it_is(store, name, sources, why)
     if parts is None:
-        raise StateFailure("compiled signatures were removed while they were opened", None)
+        raise SystemFailure("compiled signatures were removed from the state folder while in use")
     return Image(catalog, parts, store.side)
 
 

@@ -12,10 +12,9 @@ import hashlib
 import mmap
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 from kavfs._native import match
-from kavfs.errors import DatabaseDamaged, DatabaseMissing
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure
 from kavfs.signatures.catalog import Catalog, Entry, stamp, unique
 from kavfs.signatures.segment import compile_segment, segment_key, tally_from_json, tally_to_json
 from kavfs.signatures.sources import Source, read_source
@@ -35,8 +34,7 @@ def renew(sources: Sequence[Source], store: Store, old: Catalog | None) -> Catal
     if not any(entry.signatures for entry in entries):
         raise _nothing(entries)
     segments = unique(entry.key for entry in entries)
-    literals = {entry.key: entry.literals for entry in entries}
-    groups = _build_groups(plan_groups([(key, literals[key]) for key in segments]), store)
+    groups = _build_groups(_plan(entries), store)
     parts = [store.part("segments", key) for key in segments] + [store.part("groups", key) for key in groups]
     return Catalog(stamp(), entries, tuple(parts))
 
@@ -51,7 +49,9 @@ def still_valid(catalog: Catalog, sources: Sequence[Source], store: Store) -> bo
     for entry, source in zip(catalog.entries, sources, strict=True):
         if segment_key(source, read_source(source.path)[0]) != entry.side:
             return False
-    return all(_is_whole(store, part.kind, part.key) for part in catalog.parts)
+    return all(_segment_is_whole(store, part.key) for part in catalog.parts if part.kind == "segments") and all(
+        _group_is_whole(store, _group_key(members), members) for members in _plan(catalog.entries)
+    )
 
 
 def plan_groups(segments: Sequence[tuple[str, int]]) -> list[list[str]]:
@@ -71,6 +71,11 @@ def plan_groups(segments: Sequence[tuple[str, int]]) -> list[list[str]]:
     return [*plan, small] if small else plan
 
 
+def _plan(entries: Sequence[Entry]) -> list[list[str]]:
+    literals = {entry.key: entry.literals for entry in entries}
+    return plan_groups([(key, literals[key]) for key in unique(entry.key for entry in entries)])
+
+
 # -- segments --------------------------------------------------------------------------------------------------------
 
 
@@ -82,7 +87,7 @@ def _entry(source: Source, known: Entry | None, store: Store) -> Entry:
     key = segment_key(source, text)
     side = store.side(key)
     tally_and_literals = tally_from_json(side) if side else None
-    if tally_and_literals is None or (tally_and_literals[0].taken and not _is_whole(store, "segments", key)):
+    if tally_and_literals is None or (tally_and_literals[0].taken and not _segment_is_whole(store, key)):
         segment = compile_segment(source, text, key)
         tally_and_literals = segment.tally, segment.literals
         if segment.data:
@@ -104,12 +109,21 @@ def _entry(source: Source, known: Entry | None, store: Store) -> Entry:
 
 
 def _segment_is_there(store: Store, entry: Entry) -> bool:
-    return store.side(entry.side) is not None and (not entry.key or _is_whole(store, "segments", entry.key))
+    return store.side(entry.side) is not None and (not entry.key or _segment_is_whole(store, entry.key))
 
 
-def _is_whole(store: Store, kind: str, key: str) -> bool:
-    with _mapped(store, kind, key) as data:
-        return data is not None and match.part_is_whole(data)
+def _segment_is_whole(store: Store, key: str) -> bool:
+    return _identity(store, key) is not None
+
+
+def _identity(store: Store, key: str) -> tuple[bytes, int] | None:
+    """What groups know a segment by; None when it is not there, damaged, or another one under this name."""
+    with _mapped(store, "segments", key) as data:
+        if data is None or not match.part_is_whole(data):
+            return None
+        identity = match.part_identity(data)
+        is_ignore = match.part_kind(data) == "ignore"  # names no digest: its key alone tells what it is
+        return identity if is_ignore or identity[0] == bytes.fromhex(key) else None
 
 
 # -- groups ----------------------------------------------------------------------------------------------------------
@@ -119,20 +133,30 @@ def _group_key(members: Sequence[str]) -> str:
     return hashlib.sha256(f"kavfs group {stamp()} {' '.join(members)}".encode()).hexdigest()
 
 
+def _group_is_whole(store: Store, key: str, members: Sequence[str]) -> bool:
+    """Whether the group is there, whole, and over just the segments that are there now."""
+    with _mapped(store, "groups", key) as data:
+        if data is None or not match.part_is_whole(data) or match.part_kind(data) != "group":
+            return False
+        return match.group_members(data) == [_identity(store, member) for member in members]
+
+
 def _build_groups(plan: Sequence[Sequence[str]], store: Store) -> list[str]:
-    """Build the groups that are missing, two at a time: the library compiles without the interpreter's lock."""
-
-    def build(members: Sequence[str]) -> str:
+    """The keys of all groups, those built that are missing. The library compiles with several threads of its own."""
+    keys: list[str] = []
+    for members in plan:
         key = _group_key(members)
-        if _is_whole(store, "groups", key):
-            return key
+        keys.append(key)
+        if _group_is_whole(store, key, members):
+            continue
         with contextlib.ExitStack() as stack:
-            parts = [stack.enter_context(_mapped(store, "segments", member)) for member in members]
-            store.write("groups", f"{key}.bin", match.build_group(parts))
-        return key
-
-    with ThreadPoolExecutor(max_workers=min(len(os.sched_getaffinity(0)), len(plan) or 1)) as pool:
-        return list(pool.map(build, plan))
+            mapped = [stack.enter_context(_mapped(store, "segments", member)) for member in members]
+            parts = [data for data in mapped if data is not None]
+            if len(parts) < len(mapped):
+                raise SystemFailure("compiled signatures were removed from the state folder while in use")
+            group = match.build_group(parts, threads=len(os.sched_getaffinity(0)))
+        store.write("groups", f"{key}.bin", group)
+    return keys
 
 
 @contextlib.contextmanager

@@ -66,6 +66,9 @@ HASH_REASONS = {
 }
 
 
+UNLISTED = "malformed, or for another engine level: more than are kept one by one"
+
+
 def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, *, exception: bool) -> Segment:
     """Hash databases are read in C: real ones have millions of lines."""
     built = match.build_hash_segment(
@@ -74,6 +77,8 @@ def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, *, exce
     tally.taken, tally.comments = built.accepted, built.comments
     for line, why in built.rejects:
         tally.reject(line, HASH_REASONS[why])
+    if built.reject_count > len(built.rejects):
+        tally.reasons[UNLISTED] = built.reject_count - len(built.rejects)
     return Segment(built.data if built.accepted else b"", tally)
 
 

@@ -105,10 +105,10 @@ class Store:
 
     def sweep(self) -> None:
         """Remove what no catalog names. Does nothing while any process renews an image here."""
-        with self._lock("lock", fcntl.LOCK_EX, wait=False) as alone:
+        with self._explained(), self._lock("lock", fcntl.LOCK_EX, wait=False) as alone:
             if not alone:
                 return
-            used = {"lock"}
+            used: set[str] = set()
             for name in os.listdir(self.path("images")):
                 image, _, ending = os.fsdecode(name).rpartition(".")
                 catalog = self.catalog(image) if ending == "json" else None
