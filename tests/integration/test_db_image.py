@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
 import pytest
 
 from kavfs._native import match
-from kavfs.errors import DatabaseDamaged, DatabaseMissing
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure
 from kavfs.signatures import image as image_module
-from kavfs.signatures import renew, sources
+from kavfs.signatures import imagefile, renew, sources
 from kavfs.signatures.image import compile_image, compile_image_file, open_image
 from kavfs.signatures.sources import STARTER, Identity, default_databases, default_state
 from tests.support.databases import bodies, body, compiled, logical, write
@@ -271,6 +272,23 @@ def test_an_image_file_for_another_library_or_cpu_is_refused(folder, tmp_path, m
         open_image([output], tmp_path / "unused")
 
 
+def test_an_image_file_that_cannot_be_written_leaves_the_old_one(folder, tmp_path, monkeypatch):
+    with pytest.raises(SystemFailure, match="No such file or directory"):
+        compile_image_file([folder], tmp_path / "nowhere" / "all.image")
+    output = tmp_path / "all.image"
+    compile_image_file([folder], output).close()
+    old = output.read_bytes()
+
+    def no_room(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(imagefile, "write_all", no_room)
+    with pytest.raises(SystemFailure, match=r"all\.image cannot be written: No space left"):
+        compile_image_file([folder], output)
+    assert output.read_bytes() == old
+    assert sorted(os.listdir(tmp_path)) == ["all.image", "db"]
+
+
 # -- refusals --------------------------------------------------------------------------------------------------------
 
 
@@ -314,12 +332,11 @@ def test_usual_places(monkeypatch, tmp_path):
     assert default_state() == b"/x/kavfs"
 
 
-@pytest.mark.parametrize("count", [500])
-def test_a_changed_file_of_500_lines_is_ready_within_two_seconds(tmp_path, state, count):
-    folder = write(tmp_path / "db", large_ndb=bodies("Large", 3000), small_ndb=bodies("Small", count))
+def test_a_changed_file_of_500_lines_is_compiled_within_two_seconds(tmp_path, state):
+    folder = write(tmp_path / "db", large_ndb=bodies("Large", 3000), small_ndb=bodies("Small", 500))
     compile_image([folder], state).close()
-    (folder / "small.ndb").write_text(bodies("Other", count))
-    start = time.monotonic()
+    (folder / "small.ndb").write_text(bodies("Other", 500))
+    start = time.process_time()  # of all threads: what it costs, however busy the machine is
     with open_image([folder], state) as image:
-        assert time.monotonic() - start < 2
-        assert image.signature_count == 3000 + count
+        assert time.process_time() - start < 2
+        assert image.signature_count == 3500

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from kavfs._native.match import PatternError
+from kavfs._native.match import PatternError, SegmentBuilder, part_is_whole
 from kavfs.signatures.ignore import read_ign2
 from kavfs.signatures.kinds import LATER, READ, kind_of
 from kavfs.signatures.ldb import read_ldb
@@ -259,3 +261,24 @@ def test_kinds_that_are_known_and_not_read_yet(ending):
 @pytest.mark.parametrize("name", [b"README", b"freshclam.dat", b"ndb", b"a.ndb.bak", b"a.\xff", b""])
 def test_other_files_are_no_databases(name):
     assert kind_of(name) is None
+
+
+# -- anything at all -------------------------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    b"Name Engine:51-255 Target:1 0&1 0 * EOF-5 6162 61??62{3-4}6364 (61|62)6364 \0 \xff { [ !( :: /a/ # ${ -1 x".split(
+        b" "
+    )
+)
+LINES = st.lists(st.tuples(WORDS, st.sampled_from([b":", b";", b",", b"\n", b"\r\n", b""])).map(b"".join), max_size=40)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.one_of(LINES.map(b"".join), st.binary(max_size=300)), st.sampled_from([read_ndb, read_ldb]))
+def test_whatever_stands_in_a_file_every_line_is_accounted_for(text, reader):
+    builder, tally = SegmentBuilder(b"x.ndb", bytes(32), False), Tally()
+    reader(text, builder, tally)
+    lines = text.split(b"\n")
+    assert tally.taken + tally.comments + sum(tally.reasons.values()) == len(lines) - (lines[-1] == b"")
+    assert builder.signature_count == tally.taken
+    assert part_is_whole(builder.finish())
