@@ -18,7 +18,7 @@ from typing import Any
 CHECKOUT = Path(__file__).resolve().parents[2]
 STARTER = CHECKOUT / "kavfs" / "signatures" / "starter"
 EICAR = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
-EICAR_NAME = "EICAR-Test-File.UNOFFICIAL"  # as the starter signatures call it
+EICAR_NAME = "EICAR-Test-File"  # as the starter signatures call it
 
 Record = dict[str, Any]
 Word = str | bytes | os.PathLike[str]
