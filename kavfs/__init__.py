@@ -18,8 +18,8 @@ Trees come as an iterator of results, clean ones too, in the order in which verd
     >>> found
     []
 
-Partial coverage is never CLEAN: ``result.reasons`` says what was not looked at. Everything raised is a KavfsError; trouble
-with one file is a Result with status ERROR and a text in ``result.error``.
+Partial coverage is never CLEAN: ``result.reasons`` says what was not looked at. Everything raised is a KavfsError;
+trouble with one file is a Result with status ERROR and a text in ``result.error``.
 """
 
 from __future__ import annotations

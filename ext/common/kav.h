@@ -148,7 +148,8 @@ typedef struct {
 
 /* ---- wire: worker -> coordinator ------------------------------------------------------------------------------ */
 
-/* One message holds one kav_result_header and then its records; the last message of a batch has KAV_RF_LAST. */
+/* One message holds one kav_result_header and then its records; the last message of a batch has KAV_RF_LAST. The first
+ * message of a worker says that it is ready: KAV_READY_BATCH, no records, KAV_RF_LAST. It gets no work before. */
 typedef struct {
     uint32_t magic; /* KAV_RESULT_MAGIC */
     uint32_t count; /* kav_result records in this message, 0 .. KAV_BATCH_FILES */
@@ -157,7 +158,8 @@ typedef struct {
     uint32_t payload_len; /* bytes after the records */
 } kav_result_header;
 
-#define KAV_RF_LAST 1u
+#define KAV_RF_LAST     1u
+#define KAV_READY_BATCH 0u /* no piece of work has this number */
 
 enum kav_result_flag {
     KAV_F_MORE = 1u << 0,       /* only members and threats so far; another record for this index follows */

@@ -87,9 +87,6 @@ int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_l
  */
 int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bool outside);
 
-/* The process of a walker is gone or must not be listened to any more. No such walker: nothing happens. */
-void kav_dispatch_drop_walker(kav_dispatch *d, uint32_t id);
-
 /* Forget which inodes were scanned: the next scan is another one. Only when nothing is outstanding (-EBUSY). */
 int kav_dispatch_forget(kav_dispatch *d);
 

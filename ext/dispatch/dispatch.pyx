@@ -45,7 +45,6 @@ cdef extern from "dispatch.h" nogil:
     int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
     int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
     int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bint outside)
-    void kav_dispatch_drop_walker(kav_dispatch *d, uint32_t id)
     int kav_dispatch_forget(kav_dispatch *d)
     void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
     void kav_dispatch_set_want_clean(kav_dispatch *d, bint want_clean)
@@ -142,10 +141,7 @@ cdef class Dispatcher:
         check(kav_dispatch_submit(self.alive(), fd, <const char *>path, <size_t>len(path), tag))
 
     def retire(self, uint32_t id, bytes text, bint outside):
-        check(kav_dispatch_retire(self.alive(), id, <const char *>text, <size_t>len(text), outside))
-
-    def drop_walker(self, uint32_t id):
-        kav_dispatch_drop_walker(self.alive(), id)
+        return check(kav_dispatch_retire(self.alive(), id, <const char *>text, <size_t>len(text), outside)) == 1
 
     def forget(self):
         check(kav_dispatch_forget(self.alive()))

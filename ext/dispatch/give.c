@@ -53,7 +53,7 @@ uint32_t kav_give_demand(const kav_dispatch *d)
 /* A second piece waits at a worker so that it never idles; not behind a long one, where it would only be stuck. */
 static bool can_take(const kav_worker *worker, bool only_idle)
 {
-    if (worker->socket < 0 || worker->refuses) return false;
+    if (worker->socket < 0 || !worker->ready || worker->refuses) return false;
     if (!worker->load) return true;
     return !only_idle && worker->load < KAV_DISPATCH_LOAD && worker->bytes < KAV_BATCH_BYTES;
 }

@@ -125,15 +125,6 @@ int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_f
     return 0;
 }
 
-void kav_dispatch_drop_walker(kav_dispatch *d, uint32_t id)
-{
-    for (uint32_t i = 0; i < d->walker_count; i++) {
-        if (d->walkers[i].id != id) continue;
-        kav_dispatch_close_walker(d, &d->walkers[i]);
-        return;
-    }
-}
-
 int kav_dispatch_forget(kav_dispatch *d)
 {
     if (d->outstanding) return -EBUSY;

@@ -32,6 +32,7 @@ typedef struct {
     kav_work *works; /* oldest first */
     uint32_t load;   /* works */
     uint64_t bytes;  /* of the files in them */
+    bool ready;      /* has said so; before that it has met no foreign byte */
     bool refuses;    /* the last send found no room; asked again at the next round */
     uint64_t seen_batch;
     uint32_t seen_index;

@@ -174,6 +174,13 @@ static int take_record(kav_dispatch *d, kav_work *work, const kav_result *record
     return kav_settle(d, item, &last, notes);
 }
 
+static const char *check_greeting(kav_dispatch *d, const received *got)
+{
+    const kav_result_header *header = (const kav_result_header *)d->message;
+    if (got->wrong || got->flags & MSG_CTRUNC || kav_wire_results(d->message, (size_t)got->len)) return "did not greet";
+    return header->batch == KAV_READY_BATCH && !header->count ? NULL : "did not greet";
+}
+
 /* 0 = more may be there; 1 = nothing more now; -ENOMEM */
 static int take_message(kav_dispatch *d, kav_worker *worker)
 {
@@ -182,6 +189,14 @@ static int take_message(kav_dispatch *d, kav_worker *worker)
     if (got.len == -EAGAIN) return 1;
     if (got.len <= 0) {
         int failed = kav_watch_lose(d, worker, "closed its socket");
+        return failed ? failed : 1;
+    }
+    if (!worker->ready) {
+        const char *wrong = check_greeting(d, &got);
+        worker->ready = !wrong;
+        worker->in_hand_ms = 0;
+        if (!wrong) return 0;
+        int failed = kav_watch_lose(d, worker, wrong);
         return failed ? failed : 1;
     }
     kav_work *work = NULL;

@@ -64,7 +64,7 @@ static uint64_t hard_budget_ms(const kav_dispatch *d, const kav_item *item, uint
 
 static int watch_worker(kav_dispatch *d, kav_worker *worker, uint64_t passed_ms)
 {
-    if (worker->socket < 0 || !worker->works) return 0;
+    if (worker->socket < 0 || (worker->ready && !worker->works)) return 0;
     kav_item *item = kav_watch_in_hand(worker);
     if (item && !item->started) {
         item->started = true;
@@ -73,7 +73,7 @@ static int watch_worker(kav_dispatch *d, kav_worker *worker, uint64_t passed_ms)
     }
     worker->in_hand_ms += passed_ms;
     if (worker->in_hand_ms <= hard_budget_ms(d, item, LOAD(worker->slot->bytes))) return 0;
-    return kav_watch_lose(d, worker, item ? "time limit" : "did not answer");
+    return kav_watch_lose(d, worker, item ? "time limit" : worker->ready ? "did not answer" : "did not start");
 }
 
 static int watch_walker(kav_dispatch *d, kav_walker *walker, uint64_t passed_ms)
@@ -137,6 +137,7 @@ int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t t
         worker->socket = -1;
         d->live_workers--;
     }
+    bool ready = worker->ready;
     kav_item *blamed = guilty(worker, outside);
     uint8_t blame = outside ? BLAME_FOREIGN : BLAME_OWN;
     int failed = 0;
@@ -157,5 +158,5 @@ int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t t
         if (now) failed = now;
     }
     remove_worker(d, worker);
-    return failed;
+    return failed ? failed : ready;
 }

@@ -34,7 +34,7 @@ int kav_process_become(uid_t uid, gid_t gid)
     return 0;
 }
 
-static int cut_bounding_set(uint64_t mask)
+int kav_process_bound(uint64_t mask)
 {
     for (int capability = 0; capability <= LAST_CAPABILITY; capability++) {
         if (mask & (1ull << capability)) continue;
@@ -47,8 +47,6 @@ static int cut_bounding_set(uint64_t mask)
 
 int kav_process_keep(uint64_t mask)
 {
-    int failed = cut_bounding_set(mask);
-    if (failed) return failed;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) return -errno;
 
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};

@@ -19,8 +19,11 @@ int kav_process_follow(int signal, pid_t parent);
 /* Become uid and gid with no other groups, for good. Root only (-EPERM). */
 int kav_process_become(uid_t uid, gid_t gid);
 
-/* Keep the capabilities in the mask (bit n = capability n) of those one has, in all sets; 0 = none at all. The bounding
- * set can only be cut with CAP_SETPCAP; without it execve() is where no_new_privs stands in. */
+/* Cut the bounding set down to the capabilities in the mask (bit n = capability n): no execve() gives others any more.
+ * Takes CAP_SETPCAP, so do it before giving that up; without it nothing happens and no_new_privs stands in. */
+int kav_process_bound(uint64_t mask);
+
+/* Keep, of those one has, the capabilities in the mask; 0 = none at all. No set but the bounding set is left out. */
 int kav_process_keep(uint64_t mask);
 
 /* Never gain privileges again, by no execve() of anything. */

@@ -9,6 +9,7 @@ cdef extern from "process.h" nogil:
     int kav_process_name(const char *name)
     int kav_process_follow(int signal, pid_t parent)
     int kav_process_become(uid_t uid, gid_t gid)
+    int kav_process_bound(uint64_t mask)
     int kav_process_keep(uint64_t mask)
     int kav_process_no_new_privs()
     int kav_process_hide()
@@ -33,6 +34,11 @@ def follow(int signal, pid_t parent):
 def become(uid_t uid, gid_t gid):
     """Change user and group for good and leave all other groups."""
     check(kav_process_become(uid, gid))
+
+
+def bound_capabilities(uint64_t mask):
+    """Let no execve() give capabilities that are not in *mask* (bit n = capability n). Before they are given up."""
+    check(kav_process_bound(mask))
 
 
 def keep_capabilities(uint64_t mask):

@@ -50,6 +50,7 @@ class Death:
     why: str
     well: bool = False  # it had done its work
     outside: bool = False  # SIGKILL, and not by us
+    unborn: bool = False  # the system refused to make it
     exit_code: int | None = None
 
 
@@ -132,7 +133,7 @@ class Children:
 
     def _death(self, child: Child, message: Message) -> Death:
         if "failed" in message:
-            return Death(child, message["failed"], outside=True)
+            return Death(child, message["failed"], unborn=True)
         status = message["status"]
         if os.WIFEXITED(status):
             code = os.WEXITSTATUS(status)

@@ -33,7 +33,7 @@ from kavfs.scan.walks import Walks
 Happening = Result | Skip | str
 
 TICK = 0.1  # seconds that a step takes at most
-DEATHS_IN_A_ROW = 8  # of workers, without one verdict between them: it is not the objects
+FAILED_STARTS = 3  # of workers in a row that end a scan
 BATCH_FILES = 64
 DESCRIPTORS_BESIDES = 48  # ours, besides those of objects and children
 DESCRIPTORS_PER_CHILD = 3
@@ -58,8 +58,7 @@ class Crew:
         self._walks = Walks(options.walk)
         self._flags = 0
         self._deaths = 0
-        self._deaths_in_a_row = 0
-        self._verdicts = 0  # at the last death
+        self._failed_starts = 0  # of workers, one after the other
         self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
         self._mounts: dict[Entry, int] = {}  # what mounts that were not walked count as
 
@@ -143,21 +142,20 @@ class Crew:
             if not death.well:
                 yield from self._unreachable(child.roots, death.why)
             return
-        self._dispatcher.retire(child.number, death.why.encode("utf-8", "backslashreplace"), death.outside)
+        ready = self._dispatcher.retire(child.number, death.why.encode("utf-8", "backslashreplace"), death.outside)
         self._flags &= ~dispatch.DONE
-        self._deaths += 1
-        yield f"a scanning process was lost and is replaced: {death.why}"
-        self._check_deaths(death)
-
-    def _check_deaths(self, death: Death) -> None:
-        verdicts = self._dispatcher.totals()[0]
-        self._deaths_in_a_row = self._deaths_in_a_row + 1 if verdicts == self._verdicts else 1
-        self._verdicts = verdicts
-        if self._deaths_in_a_row < DEATHS_IN_A_ROW:
+        if death.unborn and self._dispatcher.workers:
+            self.jobs = self._dispatcher.workers
+            self._dispatcher.set_workers(self.jobs)
+            yield f"the scan goes on with {self.jobs} scanning processes, another cannot be made: {death.why}"
             return
-        if death.exit_code == DatabaseDamaged.exit_code:
+        self._deaths += 1
+        self._failed_starts = 0 if ready else self._failed_starts + 1
+        if not ready and death.exit_code == DatabaseDamaged.exit_code:
             raise DatabaseDamaged(death.why)
-        raise SystemFailure(f"scanning processes do not live long enough to scan anything: {death.why}")
+        if self._failed_starts == FAILED_STARTS:
+            raise SystemFailure(f"scanning processes cannot be started: {death.why}")
+        yield f"a scanning process was lost and is replaced: {death.why}"
 
     # ---- counts and the end -----------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +19,7 @@ from kavfs.scan.control import Message, bytes_of
 from kavfs.scan.forkserver import ForkServer, Part, Role
 from kavfs.walk import descriptors
 
+RESULT_MAGIC, READY_BATCH, LAST = 0x5345524B, 0, 1  # ext/common/kav.h
 SLOT_BYTES = 64
 LAST_WORDS = 128  # where they begin in the slot's page
 LAST_WORDS_MAX = 300
@@ -32,12 +34,19 @@ def run_worker(setup: Message, fds: list[int], image: list[Part]) -> None:
 
         enter(setup, image)
         try:
-            with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
-                worker.run(socket_fd, slot, image, limits(setup), Switch(setup["switches"]), spill_fd)
+            scanner = worker.ObjectScanner(image, limits(setup), Switch(setup["switches"]), spill_fd)
         except ValueError as error:
             raise DatabaseDamaged(str(error)) from None
+        with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
+            greet(socket_fd)
+            scanner.serve(socket_fd, slot)
 
     with_last_words(slot_fd, work)
+
+
+def greet(socket_fd: int) -> None:
+    """Tell the dispatcher that this worker is ready. What went wrong before cannot be the fault of an object."""
+    os.write(socket_fd, struct.pack("=IIQII", RESULT_MAGIC, 0, READY_BATCH, LAST, 0))
 
 
 def enter(setup: Message, image: list[Part]) -> None:

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 from kavfs._native import process
 
-CAP_DAC_READ_SEARCH = 2
-CAP_FOWNER = 3  # O_NOATIME on files of others
+WALKER_CAPABILITIES = 1 << 2 | 1 << 3  # CAP_DAC_READ_SEARCH; CAP_FOWNER for O_NOATIME on files of others
 
 SPARE_DESCRIPTORS = 64  # besides those of the batches that a worker may hold
 BATCH_FILES = 64
@@ -36,8 +35,8 @@ class Bounds:
 def enter_worker(bounds: Bounds) -> None:
     """Give up what a worker does not need. Called with the image mapped or not: mapped bytes are counted in."""
     process.name(b"kavfs-worker")
+    process.bound_capabilities(0)
     if bounds.user is not None and os.geteuid() == 0:
-        process.keep_capabilities(_SET_IDS)
         process.become(*bounds.user)
     process.keep_capabilities(0)
     _set_limits(bounds)
@@ -47,12 +46,10 @@ def enter_worker(bounds: Bounds) -> None:
 def enter_walker(parent: int) -> None:
     """Give up what a walker does not need."""
     process.name(b"kavfs-walker")
-    process.keep_capabilities(1 << CAP_DAC_READ_SEARCH | 1 << CAP_FOWNER)
+    process.bound_capabilities(WALKER_CAPABILITIES)
+    process.keep_capabilities(WALKER_CAPABILITIES)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lock(parent)
-
-
-_SET_IDS = 1 << 6 | 1 << 7  # CAP_SETGID, CAP_SETUID
 
 
 def _lock(parent: int) -> None:

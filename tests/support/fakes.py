@@ -80,6 +80,7 @@ class Notebook:
 
 
 Deed = Callable[["Peer"], object]
+Run = Callable[[Message, list[int], list[Part]], None]
 
 # ---- the worker ------------------------------------------------------------------------------------------------------
 
@@ -230,12 +231,13 @@ def run_fake_worker(setup: Message, fds: list[int], image: list[Part]) -> None:
     socket_fd, slot_fd, _ = fds
     roles.enter(setup, image)
     with socket.socket(fileno=socket_fd) as sock, mmap.mmap(slot_fd, 64) as slot:
+        roles.greet(socket_fd)
         serve(sock, slot)
 
 
-def fake_server(worker: Callable[[Message, list[int], list[Part]], None] = run_fake_worker) -> ForkServer:
-    """A fork server with real walkers and fake workers."""
-    return ForkServer({"walker": roles.roles()["walker"], "worker": Role(worker, takes_image=True)})
+def fake_server(worker: Run = run_fake_worker, walker: Run = roles.run_walker) -> ForkServer:
+    """A fork server with real walkers and fake workers, unless told otherwise."""
+    return ForkServer({"walker": Role(walker), "worker": Role(worker, takes_image=True)})
 
 
 # ---- a scan ----------------------------------------------------------------------------------------------------------
