@@ -28,7 +28,7 @@ class Worker:
         self.slot = mmap.mmap(-1, SLOT.size)
         self.error: OSError | None = None
         self._scanner = scanner(limits, switches)
-        self._thread = threading.Thread(target=self._serve)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
     def _serve(self) -> None:
