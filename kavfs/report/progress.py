@@ -65,6 +65,7 @@ class Progress:
 
     def _width(self) -> int:
         try:
-            return max(os.get_terminal_size(self._output.fd).columns - 1, 1)
+            columns = os.get_terminal_size(self._output.fd).columns
+            return columns - 1 if columns > 1 else 79  # some terminals do not know
         except OSError:
             return 79
