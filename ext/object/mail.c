@@ -177,6 +177,7 @@ static void take_message(mail *m, GMimeMessagePart *part, const place *at)
     GMimeStream *out = kav_mail_stream_new(&m->io);
     g_mime_object_write_to_stream((GMimeObject *)message, NULL, out);
     g_object_unref(out);
+    m->io.full = false;
     end(m, 0);
 }
 

@@ -21,7 +21,7 @@ static ssize_t stream_read(GMimeStream *stream, char *buf, size_t len)
 {
     kav_mail_io *io = ((mail_stream *)stream)->io;
     uint64_t at = (uint64_t)stream->position, end = stream_end(stream);
-    if (io->stop || at >= end) return 0;
+    if (io->stop || io->full || at >= end) return 0;
     if (kav_unpack_tick(io->unpack)) {
         io->stop = true;
         return 0;
@@ -33,6 +33,7 @@ static ssize_t stream_read(GMimeStream *stream, char *buf, size_t len)
         io->stop = true;
         return -1;
     }
+    if (n == 0) stream->bound_end = stream->position; /* the file has shrunk; GMime reads on until eos says so */
     stream->position += n;
     return n;
 }
@@ -40,7 +41,8 @@ static ssize_t stream_read(GMimeStream *stream, char *buf, size_t len)
 static ssize_t stream_write(GMimeStream *stream, const char *buf, size_t len)
 {
     kav_mail_io *io = ((mail_stream *)stream)->io;
-    return kav_unpack_data(io->unpack, buf, len) ? -1 : (ssize_t)len;
+    if (!io->full && kav_unpack_data(io->unpack, buf, len)) io->full = true;
+    return (ssize_t)len; /* GMime 3.2 leaks a filter when a write fails */
 }
 
 static int stream_nothing(GMimeStream *stream)
@@ -51,7 +53,8 @@ static int stream_nothing(GMimeStream *stream)
 
 static gboolean stream_eos(GMimeStream *stream)
 {
-    return ((mail_stream *)stream)->io->stop || (uint64_t)stream->position >= stream_end(stream);
+    const kav_mail_io *io = ((mail_stream *)stream)->io;
+    return io->stop || io->full || (uint64_t)stream->position >= stream_end(stream);
 }
 
 static int stream_reset(GMimeStream *stream)

@@ -10,7 +10,8 @@
 typedef struct {
     const kav_source *source; /* read from */
     kav_unpack *unpack;       /* written to: the member that is open */
-    bool stop;                /* time is up or the source cannot be read: every read ends from here on */
+    bool full; /* the open member takes no more: writes are swallowed and reads end, until it is cleared */
+    bool stop; /* time is up or the source cannot be read: every read ends from here on */
 } kav_mail_io;
 
 void kav_mail_stream_register(void); /* again is harmless */

@@ -1,6 +1,6 @@
 /* Prints the members that the mail openers hand over; for tests/unit/test_mail_openers.py.
  *
- *     mail_members mail|mbox FILE [stop-after-members]
+ *     mail_members mail|mbox FILE [stop-after-members [bytes-that-have-gone]]
  *
  * For each member "NAME SIZE REASONS" and then its bytes; at the end "= REASONS-OF-THE-CONTAINER". This file takes the
  * sink's place, so that the openers are tested without matcher and budget. Memory is given back at the end, so that a
@@ -75,7 +75,8 @@ int main(int argc, char **argv)
     kav_unpack u = {.most = argc > 3 ? atol(argv[3]) : -1};
     int fd = argc > 2 ? open(argv[2], O_RDONLY) : -1;
     if (fd < 0 || fstat(fd, &st) != 0) return 2;
-    kav_source source = {.fd = fd, .size = (uint64_t)st.st_size};
+    uint64_t gone = argc > 4 ? strtoull(argv[4], NULL, 10) : 0; /* as if the file had shrunk since it was opened */
+    kav_source source = {.fd = fd, .size = (uint64_t)st.st_size + gone};
     kav_type type = {KAV_FMT_MAIL, KAV_T_MAIL};
     kav_mail_init();
     int code = strcmp(argv[1], "mbox") == 0 ? kav_open_mbox(&source, type, &u) : kav_open_mail(&source, type, &u);

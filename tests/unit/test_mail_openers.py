@@ -74,11 +74,11 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def opened(program: Path, tmp_path: Path) -> Opener:
-    def run(data: bytes, kind: str = "mail", most: int = -1) -> Opened:
+    def run(data: bytes, kind: str = "mail", most: int = -1, gone: int = 0) -> Opened:
         path = tmp_path / "message"
         path.write_bytes(data)
         done = subprocess.run(
-            [program, kind, path, str(most)],
+            [program, kind, path, str(most), str(gone)],
             capture_output=True,
             timeout=60,
             env={**os.environ, "G_SLICE": "always-malloc"},
@@ -395,3 +395,14 @@ def test_separators_are_found_across_every_edge(opened: Opener) -> None:
     messages = [b"Subject: x\n\n" + (b"abcdefg\n" * (n // 8 + 1))[:n] + b"\n\n" for n in sizes]
     got = opened(b"".join(from_line + m for m in messages), "mbox")
     assert [m.data for m in got.members] == messages
+
+
+def test_a_file_that_shrinks_meanwhile_comes_to_an_end(opened: Opener) -> None:
+    outer = EmailMessage()
+    outer["From"] = "b@example.com"
+    outer.set_content("see below\n")
+    outer.add_attachment(attachment())
+    whole = outer.as_bytes()
+    for length in (len(whole), len(whole) // 2, 300, 40, 0):
+        opened(whole[:length], gone=100_000)
+        opened(whole[:length], "mbox", gone=100_000)
