@@ -211,27 +211,33 @@ static int flags_now(const kav_dispatch *d)
     return flags;
 }
 
-int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
+/* Wait for up to wait_ms, then read, send and watch once. kav_step_flag bits that end the step, or -errno. */
+static int one_round(kav_dispatch *d, int wake_fd, int wait_ms)
 {
     poll_set set;
-    uint64_t end = clock_ms() + timeout_ms;
+    if (fill(d, &set, wake_fd) && wait_ms > AGAIN_MS) wait_ms = AGAIN_MS;
+    int ready = poll(set.fds, 1 + set.workers + set.walkers, wait_ms);
+    if (ready < 0) return errno == EINTR ? KAV_STEP_SIGNAL : -errno;
+    int failed = ready > 0 ? read_ready(d, &set) : 0;
+    for (uint32_t i = 0; i < d->worker_count; i++) d->workers[i].refuses = false;
+    if (!failed) failed = kav_give(d);
+    if (!failed) failed = watch(d);
+    if (failed) return failed;
+    return flags_now(d) | (set.fds[0].revents ? KAV_STEP_WAKE : 0);
+}
+
+int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
+{
+    uint64_t now = clock_ms(), end = now + timeout_ms;
     int failed = kav_give(d);
     if (failed) return failed;
-    for (;;) {
-        int flags = flags_now(d);
-        uint64_t now = clock_ms();
-        if (flags || now >= end) return flags;
-        int wait = (int)(end - now < ROUND_MS ? end - now : ROUND_MS);
-        if (fill(d, &set, wake_fd) && wait > AGAIN_MS) wait = AGAIN_MS;
-        int ready = poll(set.fds, 1 + set.workers + set.walkers, wait);
-        if (ready < 0) return errno == EINTR ? KAV_STEP_SIGNAL : -errno;
-        if (ready > 0) failed = read_ready(d, &set);
-        for (uint32_t i = 0; i < d->worker_count; i++) d->workers[i].refuses = false;
-        if (!failed) failed = kav_give(d);
-        if (!failed) failed = watch(d);
-        if (failed) return failed;
-        if (set.fds[0].revents) return flags_now(d) | KAV_STEP_WAKE;
+    int flags = flags_now(d);
+    while (!flags) {
+        flags = one_round(d, wake_fd, (int)(end - now < ROUND_MS ? end - now : ROUND_MS));
+        now = clock_ms();
+        if (now >= end) break;
     }
+    return flags;
 }
 
 /* ---- what Python asks ---------------------------------------------------------------------------------------------

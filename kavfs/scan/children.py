@@ -67,6 +67,10 @@ class Children:
     def count(self, role: str) -> int:
         return sum(child.role == role for child in self.living.values())
 
+    def workers(self) -> int:
+        """Those that can be given work, or will be."""
+        return sum(child.role == "worker" and not child.why for child in self.living.values())
+
     def start_worker(self) -> None:
         spill = open_spill(self.options.spill_dir)
         try:

@@ -88,7 +88,7 @@ class Crew:
     def step(self, seconds: float = TICK) -> list[Happening]:
         """Go on for a while; returns sooner when there is something to tell."""
         self._start_walkers()
-        if self._flags & dispatch.WANT and self._children.count("worker") < self.jobs:
+        if self._flags & dispatch.WANT and self._children.workers() < self.jobs:
             self._children.start_worker()
         self._flags = self._dispatcher.step(self._server.fileno(), int(seconds * 1000))
         happenings = list(self._events())
