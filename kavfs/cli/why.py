@@ -15,6 +15,7 @@ from kavfs.model import OUTCOMES, Result, Skip, Status, Switch, Threat, Totals
 from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
 from kavfs.report.lines import words_of
 from kavfs.report.names import shown_name, shown_path, shown_text
+from kavfs.report.summary import counted
 from kavfs.scan.job import Job
 from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.sources import read_source
@@ -77,7 +78,7 @@ def explain(result: Result, databases: Sequence[tuple[bytes, str]]) -> Iterator[
     """The lines that say why *result* is what it is; *databases* are the files and kinds to look names up in."""
     yield f"{_text(shown_path(result.path))}: {OUTCOMES[result.status].word}"
     yield f"  format {result.format}, target {result.target.name.lower()}, {result.size:,} bytes" + (
-        f", {result.member_count:,} members" if result.member_count else ""
+        f", {counted(result.member_count, 'member')}" if result.member_count else ""
     )
     if not result.threats:
         yield "  nothing matches"
