@@ -106,7 +106,9 @@ static bool check_literals(const kav_body *b)
 {
     for (uint32_t i = 0; i < b->literal_count; i++) {
         const kav_literal *l = &b->literals[i];
-        if (l->length == 0 || l->length > KAV_LITERAL_MAX || !inside(l->posting, l->posting_count, b->posting_count))
+        bool fast = l->length > 0 && l->length <= KAV_LITERAL_MAX && l->text_length == 0;
+        bool weak = l->length == 0 && l->text_length > 0 && inside(l->text, l->text_length, b->data_length);
+        if (!(l->flags & KAV_LF_WEAK ? weak : fast) || !inside(l->posting, l->posting_count, b->posting_count))
             return false;
     }
     for (uint32_t i = 0; i < b->posting_count; i++) {

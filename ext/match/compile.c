@@ -7,7 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define ESCAPED (4 * KAV_LITERAL_MAX + 1) /* \xhh for each byte */
 #define SAMPLES 512
 
 /* Arrays for the compiler: one row per literal. */
@@ -15,7 +14,7 @@ typedef struct {
     const char **texts;
     unsigned *flags, *ids;
     size_t *lengths;
-    char *escaped; /* weak: the texts */
+    char *terminated; /* weak: the texts, each with a NUL */
 } rows;
 
 static void free_rows(rows *r)
@@ -24,25 +23,28 @@ static void free_rows(rows *r)
     free(r->flags);
     free(r->ids);
     free(r->lengths);
-    free(r->escaped);
+    free(r->terminated);
 }
 
 static bool make_rows(const kav_compile *job, rows *r)
 {
-    size_t n = job->count;
+    size_t n = job->count, bytes = 0;
+    for (size_t i = 0; i < n; i++) bytes += job->literals[job->wanted[i]].text_length + 1;
     *r = (rows){calloc(n, sizeof *r->texts), calloc(n, sizeof *r->flags), calloc(n, sizeof *r->ids),
-                calloc(n, sizeof *r->lengths), job->weak ? calloc(n, ESCAPED) : NULL};
-    if (!r->texts || !r->flags || !r->ids || !r->lengths || (job->weak && !r->escaped)) return false;
+                calloc(n, sizeof *r->lengths), calloc(bytes, 1)};
+    if (!r->texts || !r->flags || !r->ids || !r->lengths || !r->terminated) return false;
+    char *text = r->terminated;
     for (size_t i = 0; i < n; i++) {
         const kav_literal *l = &job->literals[job->wanted[i]];
         r->flags[i] = l->flags & KAV_LF_NOCASE ? HS_FLAG_CASELESS : 0;
         r->ids[i] = job->wanted[i];
         r->lengths[i] = l->length;
-        r->texts[i] = (const char *)l->bytes;
-        if (!job->weak) continue;
-        char *text = r->escaped + i * ESCAPED;
-        for (uint32_t k = 0; k < l->length; k++) snprintf(text + 4 * k, 5, "\\x%02x", l->bytes[k]);
-        r->texts[i] = text;
+        r->texts[i] = job->weak ? text : (const char *)l->bytes;
+        if (job->weak) {
+            r->flags[i] |= HS_FLAG_DOTALL;
+            memcpy(text, job->texts + l->text, l->text_length);
+            text += l->text_length + 1;
+        }
     }
     return true;
 }
@@ -81,20 +83,52 @@ static int count_match(unsigned id, unsigned long long from, unsigned long long 
     return 0;
 }
 
+static uint8_t hex_at(const uint8_t *text)
+{
+    char digits[3] = {(char)text[2], (char)text[3], 0}; /* behind "\x" */
+    return (uint8_t)strtoul(digits, NULL, 16);
+}
+
+/* Bytes that an expression of literal.c matches: of each place the first that is allowed. */
+static uint32_t example(const uint8_t *text, uint32_t length, uint8_t *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i + 1 <= length && n < KAV_OVERLAP; n++) {
+        if (text[i] == '.') {
+            out[n] = '~';
+            i++;
+        } else if (text[i] == '[' && length - i > 5) {
+            out[n] = hex_at(text + i + 1);
+            while (i < length && text[i] != ']') i++;
+            i++;
+        } else if (length - i >= 4) {
+            out[n] = hex_at(text + i);
+            i += 4;
+        } else {
+            break;
+        }
+    }
+    return n;
+}
+
 static tally scan_samples(const hs_database_t *db, const kav_compile *job)
 {
     tally t = {0};
-    char text[SAMPLES * (KAV_LITERAL_MAX + 1)];
+    uint8_t text[SAMPLES * (KAV_OVERLAP + 1)];
     hs_scratch_t *scratch = NULL;
     uint32_t length = 0, step = job->count / SAMPLES + 1;
     for (uint32_t i = 0; i < job->count; i += step) {
         const kav_literal *l = &job->literals[job->wanted[i]];
-        memcpy(text + length, l->bytes, l->length);
-        length += l->length;
+        if (job->weak) {
+            length += example(job->texts + l->text, l->text_length, text + length);
+        } else {
+            memcpy(text + length, l->bytes, l->length);
+            length += l->length;
+        }
         text[length++] = '\n';
     }
     if (hs_alloc_scratch(db, &scratch) != HS_SUCCESS) return t;
-    if (hs_scan(db, text, length, 0, scratch, count_match, &t) != HS_SUCCESS) t.count = 0;
+    if (hs_scan(db, (const char *)text, length, 0, scratch, count_match, &t) != HS_SUCCESS) t.count = 0;
     hs_free_scratch(scratch);
     return t;
 }

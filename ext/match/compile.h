@@ -13,7 +13,8 @@ typedef struct {
     const uint32_t *wanted;      /* indices of those that go into this database */
     uint32_t count;
     uint16_t targets;
-    bool weak; /* literals that the call for pure literals does not take, or of fewer than 4 bytes */
+    bool weak;            /* expressions instead of literals */
+    const uint8_t *texts; /* weak: what literals' text fields point into */
     /* out */
     uint8_t *bytes; /* malloc'ed */
     size_t length;

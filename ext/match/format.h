@@ -185,13 +185,17 @@ enum kav_edge_kind { KAV_EDGE_NONE = 0, KAV_EDGE_BOUNDARY = 1, KAV_EDGE_LINE = 2
 enum kav_edge_flag { KAV_EG_WIDE = 1, KAV_EG_NOT_RIGHT = 2 };
 
 #define KAV_LITERAL_MAX 8
+#define KAV_CONTEXT     16                                  /* places before and behind a weak window ... */
+#define KAV_OVERLAP     (2 * KAV_CONTEXT + KAV_LITERAL_MAX) /* ... so nothing that is looked for is longer */
 
 typedef struct {
-    uint8_t bytes[KAV_LITERAL_MAX];
-    uint8_t length;
-    uint8_t flags; /* enum kav_literal_flag */
+    uint8_t bytes[KAV_LITERAL_MAX]; /* fast: the literal */
+    uint32_t text, text_length;     /* weak: a regular expression, in DATA */
+    uint8_t length;                 /* of bytes */
+    uint8_t flags;                  /* enum kav_literal_flag */
     uint16_t targets;
     uint32_t posting, posting_count;
+    uint32_t reserved;
 } kav_literal;
 
 enum kav_literal_flag { KAV_LF_NOCASE = 1u << 0, KAV_LF_WEAK = 1u << 1 };

@@ -12,6 +12,7 @@
 /* What is collected from the bodies, and the databases to make of it. */
 typedef struct {
     kav_buffer literals; /* kav_literal, each once; posting = posting_count so far while merging */
+    kav_buffer texts;    /* of weak ones */
     kav_buffer pairs;    /* kav_pair: literal, posting */
     kav_intern index;
     kav_compile jobs[2 * KAV_TARGETS];
@@ -27,24 +28,38 @@ typedef struct {
 
 static bool same_literal(const void *context, uint32_t index, const void *key)
 {
-    const kav_buffer *literals = context;
-    const kav_literal *a = KAV_ITEM(*literals, const kav_literal, index), *b = key;
-    return a->length == b->length && a->flags == b->flags && !memcmp(a->bytes, b->bytes, sizeof a->bytes);
+    const builder *b = context;
+    const kav_literal *x = KAV_ITEM(b->literals, const kav_literal, index), *y = key;
+    return x->length == y->length && x->flags == y->flags && !memcmp(x->bytes, y->bytes, sizeof x->bytes) &&
+           x->text_length == y->text_length &&
+           !memcmp(b->texts.data + x->text, b->texts.data + y->text, x->text_length);
+}
+
+/* The literal's index among the merged ones. */
+static uint32_t intern_literal(builder *b, const kav_body *body, const kav_literal *l)
+{
+    kav_literal key = {.length = l->length, .flags = l->flags, .text_length = l->text_length};
+    memcpy(key.bytes, l->bytes, sizeof key.bytes);
+    key.text = (uint32_t)kav_buffer_add(&b->texts, body->data + l->text, l->text_length);
+    if (!kav_buffer_ok(&b->texts)) return KAV_NONE;
+    uint64_t hash = l->text_length ? kav_intern_hash(b->texts.data + key.text, key.text_length)
+                                   : kav_intern_hash(key.bytes, sizeof key.bytes);
+    uint32_t index = kav_intern_find(&b->index, hash, same_literal, b, &key);
+    if (index != KAV_NONE) {
+        b->texts.length = key.text;
+        return index;
+    }
+    index = KAV_COUNT(b->literals, kav_literal);
+    kav_buffer_add(&b->literals, &key, sizeof key);
+    return kav_buffer_ok(&b->literals) && kav_intern_add(&b->index, hash, index) ? index : KAV_NONE;
 }
 
 static void merge_literal(builder *b, const kav_body *body, uint32_t member, const kav_literal *l)
 {
-    kav_literal key = {.length = l->length, .flags = l->flags};
-    memcpy(key.bytes, l->bytes, sizeof key.bytes);
-    uint64_t hash = kav_intern_hash(&key, sizeof key);
-    uint32_t index = kav_intern_find(&b->index, hash, same_literal, &b->literals, &key);
+    uint32_t index = intern_literal(b, body, l);
     if (index == KAV_NONE) {
-        index = KAV_COUNT(b->literals, kav_literal);
-        kav_buffer_add(&b->literals, &key, sizeof key);
-        if (!kav_buffer_ok(&b->literals) || !kav_intern_add(&b->index, hash, index)) {
-            b->literals.failed = true;
-            return;
-        }
+        b->literals.failed = true;
+        return;
     }
     kav_literal *merged = KAV_ITEM(b->literals, kav_literal, index);
     merged->targets |= l->targets;
@@ -76,8 +91,12 @@ static bool plan_jobs(builder *b)
                 if (right && (literals[i].targets & takes)) wanted[n++] = i;
             }
             b->wanted[b->job_count] = wanted;
-            b->jobs[b->job_count++] =
-                (kav_compile){.literals = literals, .wanted = wanted, .count = n, .targets = serves, .weak = weak};
+            b->jobs[b->job_count++] = (kav_compile){.literals = literals,
+                                                    .wanted = wanted,
+                                                    .count = n,
+                                                    .targets = serves,
+                                                    .weak = weak,
+                                                    .texts = b->texts.data};
         }
     }
     return true;
@@ -184,6 +203,7 @@ bool kav_group_build(const kav_body *bodies, uint32_t count, int threads, kav_bu
     }
     if (b) {
         kav_buffer_free(&b->literals);
+        kav_buffer_free(&b->texts);
         kav_buffer_free(&b->pairs);
         kav_intern_free(&b->index);
     }

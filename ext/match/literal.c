@@ -1,5 +1,6 @@
 #include "pattern.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* How rare each byte value is, in eighths of a bit, measured over programs, libraries, scripts, HTML and UTF-16 text.
@@ -15,11 +16,10 @@ static const uint8_t RARITY[256] = {
     84, 83, 84, 83, 84, 79, 83, 80, 83, 84, 84, 83, 84, 80, 82, 83, 82, 84, 83, 82, 80, 79, 83, 81, 84, 82, 83, 82, 82,
     65, 71, 82, 79, 80, 81, 81, 78, 80, 83, 82, 82, 83, 83, 78, 81, 78, 82, 80, 81, 79, 79, 74, 49};
 
-#define REPEATED      6  /* a byte like the one before: runs are common */
-#define PER_LITERAL   4  /* what each further literal of a window costs */
-#define STRONG_SCORE  96 /* 12 bits; below that a literal would stop the fast database at every turn */
-#define STRONG_LENGTH 4
-#define WEAK_LENGTH   2
+#define REPEATED     6 /* a byte like the one before: runs are common */
+#define PER_LITERAL  4 /* what each further literal of a window costs */
+#define STRONG_SCORE 112
+#define LEAST_LENGTH 2
 
 /* The byte values that one position of the piece can have. */
 typedef struct {
@@ -34,8 +34,8 @@ static void allow(kav_values *v, uint8_t value, uint8_t mask)
     }
 }
 
-/* Byte k of a choice of strings of one length: what any of them has there. More than the choice itself allows, which
- * costs only a few useless checks. */
+/* Byte k of a choice: what any of its strings has there. More than the choice itself allows, which costs only a few
+ * useless checks. */
 static void allow_choice(const kav_parse *p, const kav_atom *a, uint32_t k, kav_values *v)
 {
     const uint8_t *data = p->tables->data.data + a->data;
@@ -52,7 +52,8 @@ static void allow_choice(const kav_parse *p, const kav_atom *a, uint32_t k, kav_
 static kav_values values_at(const kav_parse *p, const kav_atom *a, uint32_t k)
 {
     kav_values v = {0};
-    if (a->kind == KAV_EL_SET) memcpy(v.bits, p->tables->data.data + a->data, sizeof v.bits);
+    if (a->kind == KAV_EL_LINE || (a->flags & KAV_EL_NOT)) allow(&v, 0, 0);
+    else if (a->kind == KAV_EL_SET) memcpy(v.bits, p->tables->data.data + a->data, sizeof v.bits);
     else if (a->kind == KAV_EL_CHOICE) allow_choice(p, a, k, &v);
     else if (a->nocase) allow(&v, a->value, 0xff);
     else allow(&v, a->value, a->mask);
@@ -69,8 +70,7 @@ static bool weigh(const kav_parse *p, const kav_atom *a, uint32_t k, uint32_t *w
         *bits = lower < upper ? lower : upper;
         return true;
     }
-    if (a->kind == KAV_EL_LINE || (a->kind == KAV_EL_MASK && a->mask == 0)) return false;
-    if (a->kind == KAV_EL_CHOICE && ((a->flags & KAV_EL_NOT) || a->least != a->most)) return false;
+    if (a->kind == KAV_EL_LINE || (a->flags & KAV_EL_NOT) || (a->kind == KAV_EL_MASK && a->mask == 0)) return false;
     kav_values v = values_at(p, a, k);
     if (v.width == 0 || v.width > KAV_EXPANSIONS) return false;
     uint32_t least = 255, log = 0;
@@ -101,7 +101,7 @@ static void try_from(const kav_parse *p, uint32_t first, kav_best *best)
     bool nul_first = may_begin_with_nul(p, &p->atoms[first]);
     for (uint32_t i = first; i < p->atom_count && length < KAV_LITERAL_MAX; i++) {
         const kav_atom *a = &p->atoms[i], *before = i > first ? a - 1 : NULL;
-        for (uint32_t k = 0; k < a->most && length < KAV_LITERAL_MAX; k++) {
+        for (uint32_t k = 0; k < a->least && length < KAV_LITERAL_MAX; k++) {
             uint32_t width, bits;
             if (!weigh(p, a, k, &width, &bits) || product * width > KAV_EXPANSIONS) return;
             product *= width;
@@ -109,13 +109,14 @@ static void try_from(const kav_parse *p, uint32_t first, kav_best *best)
                             before->mask == 0xff && a->value == before->value;
             score += repeated ? REPEATED : bits;
             length++;
-            if (length < WEAK_LENGTH) continue;
+            if (length < LEAST_LENGTH) continue;
             uint32_t cost = (product - 1) * PER_LITERAL, net = score > cost ? score - cost : 0;
             /* The call for pure literals takes one that begins with NUL for an empty string. */
-            bool strong = length >= STRONG_LENGTH && net >= STRONG_SCORE && !nul_first;
+            bool strong = net >= STRONG_SCORE && !nul_first;
             bool better = !best->found || strong > best->strong || (strong == best->strong && net > best->score);
             if (better) *best = (kav_best){first, length, net, strong, true};
         }
+        if (a->least != a->most) return; /* a choice of several lengths: only its beginning has a place */
     }
 }
 
@@ -125,7 +126,7 @@ static void expand(const kav_parse *p, kav_window *w)
     kav_values values[KAV_LITERAL_MAX];
     uint32_t n = 0;
     for (uint32_t i = w->atom; n < w->length; i++) {
-        for (uint32_t k = 0; k < p->atoms[i].most && n < w->length; k++) values[n++] = values_at(p, &p->atoms[i], k);
+        for (uint32_t k = 0; k < p->atoms[i].least && n < w->length; k++) values[n++] = values_at(p, &p->atoms[i], k);
     }
     uint8_t at[KAV_LITERAL_MAX];
     uint32_t product = 1;
@@ -147,6 +148,58 @@ static void expand(const kav_parse *p, kav_window *w)
     }
 }
 
+/* One place as an expression: a byte, anything, or a class. Classes list what is in them, never what is not: with
+ * letters in either case the latter would leave out too much. */
+static void write_place(kav_buffer *out, const kav_values *v)
+{
+    char text[16];
+    if (v->width == 256) {
+        kav_buffer_add(out, ".", 1);
+        return;
+    }
+    if (v->width > 1) kav_buffer_add(out, "[", 1);
+    for (int b = 0, end; b < 256; b = end + 1) {
+        end = b;
+        if (!(v->bits[b >> 3] >> (b & 7) & 1)) continue;
+        while (end < 255 && (v->bits[(end + 1) >> 3] >> ((end + 1) & 7) & 1)) end++;
+        int n = end > b ? snprintf(text, sizeof text, "\\x%02x-\\x%02x", b, end)
+                        : snprintf(text, sizeof text, "\\x%02x", b);
+        kav_buffer_add(out, text, (size_t)n);
+    }
+    if (v->width > 1) kav_buffer_add(out, "]", 1);
+}
+
+/* A weak window as a regular expression, with the places around it that have a fixed distance: Vectorscan then reports
+ * little that is not a match. Moves the window's beginning and sets its length. */
+static void write_context(const kav_parse *p, kav_window *w)
+{
+    kav_buffer *data = &p->tables->data;
+    uint32_t first = w->atom, before = 0, places = 0, known_end = 0, limit = 0;
+    size_t known = 0;
+    while (first > 0 && p->atoms[first - 1].least == p->atoms[first - 1].most &&
+           before + p->atoms[first - 1].most <= KAV_CONTEXT)
+        before += p->atoms[--first].most;
+    while (p->atoms[first].kind == KAV_EL_MASK && p->atoms[first].mask == 0) first++, before--;
+    limit = before + w->length + KAV_CONTEXT;
+    w->text = (uint32_t)data->length;
+    for (uint32_t i = first; i < p->atom_count && places < limit; i++) {
+        const kav_atom *a = &p->atoms[i];
+        for (uint32_t k = 0; k < a->least && places < limit; k++) {
+            kav_values v = values_at(p, a, k);
+            write_place(data, &v);
+            places++;
+            if (v.width == 256) continue;
+            known = data->length; /* what is anything at the end is cut off again */
+            known_end = places;
+        }
+        if (a->least != a->most) break;
+    }
+    data->length = known;
+    w->text_length = (uint32_t)(known - w->text);
+    w->atom = first;
+    w->length = (uint16_t)known_end;
+}
+
 bool kav_window_choose(const kav_parse *p, kav_window *out)
 {
     kav_best best = {0};
@@ -158,46 +211,70 @@ bool kav_window_choose(const kav_parse *p, kav_window *out)
         try_from(p, i, &best);
     }
     /* ClamAV takes no piece without two known bytes side by side; so neither do we, and best is always set. */
-    if (longest < WEAK_LENGTH || !best.found) return false;
+    if (longest < LEAST_LENGTH || !best.found) return false;
     memset(out, 0, sizeof *out);
-    out->length = (uint8_t)best.length;
+    out->length = (uint16_t)best.length;
     out->flags = p->nocase ? KAV_LF_NOCASE : 0;
     out->strong = best.strong;
     out->atom = best.atom;
     out->score = best.score;
-    expand(p, out);
-    return true;
+    if (best.strong) expand(p, out);
+    else write_context(p, out);
+    return kav_buffer_ok(&p->tables->data);
 }
 
 static bool same_literal(const void *context, uint32_t index, const void *key)
 {
-    const kav_buffer *literals = context;
-    const kav_literal *a = KAV_ITEM(*literals, const kav_literal, index), *b = key;
-    return a->length == b->length && a->flags == b->flags && !memcmp(a->bytes, b->bytes, sizeof a->bytes);
+    const kav_tables *t = context;
+    const kav_literal *a = KAV_ITEM(t->literals, const kav_literal, index), *b = key;
+    return a->length == b->length && a->flags == b->flags && !memcmp(a->bytes, b->bytes, sizeof a->bytes) &&
+           a->text_length == b->text_length && !memcmp(t->data.data + a->text, t->data.data + b->text, a->text_length);
 }
 
-void kav_window_post(kav_parse *p, const kav_window *w, uint32_t piece, uint8_t flags)
+/* The literal's index, new or known. */
+static uint32_t intern_literal(kav_parse *p, const kav_literal *literal)
 {
-    kav_buffer *literals = &p->tables->literals;
+    kav_tables *t = p->tables;
+    uint64_t hash = literal->text_length ? kav_intern_hash(t->data.data + literal->text, literal->text_length)
+                                         : kav_intern_hash(literal->bytes, sizeof literal->bytes);
+    uint32_t index = kav_intern_find(p->literals, hash, same_literal, t, literal);
+    if (index != KAV_NONE) return index;
+    index = KAV_COUNT(t->literals, kav_literal);
+    kav_buffer_add(&t->literals, literal, sizeof *literal);
+    if (!kav_buffer_ok(&t->literals) || !kav_intern_add(p->literals, hash, index)) t->literals.failed = true;
+    return index;
+}
+
+static void post(kav_parse *p, const kav_literal *literal, uint32_t piece)
+{
+    kav_build_posting posting = {intern_literal(p, literal), piece};
+    kav_buffer_add(&p->tables->postings, &posting, sizeof posting);
+}
+
+void kav_window_post(kav_parse *p, const kav_window *w, uint32_t piece, bool weak)
+{
+    kav_buffer *data = &p->tables->data;
+    kav_literal literal = {.flags = (uint8_t)(w->flags | (weak ? KAV_LF_WEAK : 0))};
+    if (!w->strong) {
+        literal.text = w->text;
+        literal.text_length = w->text_length;
+        post(p, &literal, piece);
+        return;
+    }
     for (uint32_t i = 0; i < w->count; i++) {
-        kav_literal literal = {.length = w->length, .flags = (uint8_t)(w->flags | flags)};
-        memcpy(literal.bytes, w->bytes[i], w->length);
-        if (w->flags & KAV_LF_NOCASE) { /* without letters the flag only costs */
-            bool letters = false;
-            for (uint32_t k = 0; k < w->length; k++) letters |= w->bytes[i][k] >= 'a' && w->bytes[i][k] <= 'z';
-            if (!letters) literal.flags &= (uint8_t)~KAV_LF_NOCASE;
-        }
-        uint64_t hash = kav_intern_hash(&literal, sizeof literal);
-        uint32_t index = kav_intern_find(p->literals, hash, same_literal, literals, &literal);
-        if (index == KAV_NONE) {
-            index = KAV_COUNT(*literals, kav_literal);
-            kav_buffer_add(literals, &literal, sizeof literal);
-            if (!kav_buffer_ok(literals) || !kav_intern_add(p->literals, hash, index)) {
-                literals->failed = true; /* finish reports it */
-                return;
+        if (weak) { /* the weak database takes expressions only */
+            literal.text = (uint32_t)data->length;
+            for (uint32_t k = 0; k < w->length; k++) {
+                kav_values v = {.width = 1};
+                v.bits[w->bytes[i][k] >> 3] = (uint8_t)(1 << (w->bytes[i][k] & 7));
+                write_place(data, &v);
             }
+            literal.text_length = (uint32_t)(data->length - literal.text);
+            if (data->failed) return;
+        } else {
+            literal.length = (uint8_t)w->length;
+            memcpy(literal.bytes, w->bytes[i], w->length);
         }
-        kav_build_posting posting = {index, piece};
-        kav_buffer_add(&p->tables->postings, &posting, sizeof posting);
+        post(p, &literal, piece);
     }
 }

@@ -153,11 +153,11 @@ static void post_chain(kav_parse *p, const kav_chain *chain, uint32_t base)
     uint32_t gate = KAV_NONE;
     for (uint32_t i = 0; i < chain->piece_count; i++) {
         const kav_window *w = &windows[chain->piece - base + i];
-        kav_window_post(p, w, chain->piece + i, weak ? KAV_LF_WEAK : 0);
+        kav_window_post(p, w, chain->piece + i, weak);
         if (w->strong && (gate == KAV_NONE || w->score > windows[chain->piece - base + gate].score)) gate = i;
     }
     if (p->pattern.flags & KAV_PA_GATED)
-        kav_window_post(p, &windows[chain->piece - base + gate], (chain->piece + gate) | KAV_POSTING_GATE, 0);
+        kav_window_post(p, &windows[chain->piece - base + gate], (chain->piece + gate) | KAV_POSTING_GATE, false);
 }
 
 /* Decide how the pattern is found, once all its windows are known. */

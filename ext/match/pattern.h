@@ -25,14 +25,16 @@ typedef struct {
 
 #define KAV_EXPANSIONS 16 /* most literals for one piece */
 
-/* The literals by which a piece is found: one of them ends where the piece is to be looked at. */
+/* The literals or the expression by which a piece is found: where one ends, the piece is looked at. */
 typedef struct {
-    uint8_t bytes[KAV_EXPANSIONS][KAV_LITERAL_MAX];
+    uint8_t bytes[KAV_EXPANSIONS][KAV_LITERAL_MAX]; /* strong: count literals of this length */
     uint32_t count;
-    uint8_t length, flags; /* KAV_LF_NOCASE */
-    bool strong;           /* 4 bytes or more and fit for the fast database */
-    uint32_t atom;         /* the window's first atom; it begins there */
-    uint32_t score;        /* in eighths of a bit: how rare */
+    uint32_t text, text_length; /* weak: a regular expression, in DATA */
+    uint32_t atom;              /* the window's first atom; it begins there */
+    uint32_t score;             /* how rare, in eighths of a bit */
+    uint16_t length;            /* bytes */
+    uint8_t flags;              /* KAV_LF_NOCASE */
+    bool strong;                /* rare enough for the fast database, and no NUL first */
 } kav_window;
 
 typedef struct {
@@ -62,6 +64,6 @@ bool kav_piece_parse(kav_parse *parse, kav_text text, kav_piece *piece);
 bool kav_window_choose(const kav_parse *parse, kav_window *out);
 
 /* literal.c: add the window's literals and post the piece under them. */
-void kav_window_post(kav_parse *parse, const kav_window *window, uint32_t piece, uint8_t flags);
+void kav_window_post(kav_parse *parse, const kav_window *window, uint32_t piece, bool weak);
 
 #endif

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OVERLAP (KAV_LITERAL_MAX - 1)
-
 /* One window of one pass. */
 typedef struct {
     kav_session *s;
@@ -13,7 +11,7 @@ typedef struct {
     kav_view view;
     uint64_t from;    /* where Vectorscan's data begins in the layer */
     uint64_t done;    /* literals that end here or before were seen in the window before */
-    uint64_t horizon; /* no find of this or a later window begins before */
+    uint64_t later;   /* no find that is yet to come begins before */
     uint64_t flushed; /* finds up to here are put in order already */
     uint16_t targets; /* bits of patterns that count in this layer */
     bool weak;
@@ -91,16 +89,20 @@ static void follow(kav_window_scan *w, const kav_find *f)
     }
     kav_range next = {f->end + piece[1].gap_min, UINT64_MAX, origin, KAV_NONE};
     if (piece[1].gap_max != KAV_UNBOUNDED) next.high = f->end + piece[1].gap_max;
-    if (!kav_tracks_allow(&s->tracks, b->tracks + chain->track + piece->index, next, w->horizon))
+    uint64_t horizon = f->start < w->later ? f->start : w->later;
+    if (!kav_tracks_allow(&s->tracks, b->tracks + chain->track + piece->index, next, horizon))
         w->reasons |= KAV_R_MATCH;
 }
 
-/* Vectorscan promises no order between literals, and a piece may begin before the literal by which it is found. A piece
+/* Literals up to literal_end are done: follow what was found, in order of starts.
+ *
+ * Vectorscan promises no order between literals, and a piece may begin before the literal by which it is found. A piece
  * begins before the one that follows it in a chain, so sorting a window's finds by start is enough: the literal of an
  * earlier piece never ends in a later window. */
-static void put_in_order(kav_window_scan *w)
+static void put_in_order(kav_window_scan *w, uint64_t literal_end)
 {
     kav_session *s = w->s;
+    w->later = literal_end > s->image->back ? literal_end - s->image->back : 0;
     if (s->find_count > 1) qsort(s->finds, s->find_count, sizeof *s->finds, compare_finds);
     for (uint32_t i = 0; i < s->find_count; i++) follow(w, &s->finds[i]);
     s->find_count = 0;
@@ -120,8 +122,8 @@ static void add_finds(kav_window_scan *w, uint32_t body, uint32_t piece, uint64_
         if (p->index == 0 && !placed(s, pattern, starts->at[i])) continue;
         for (uint32_t k = 0; k < (last ? 1 : ends->count); k++) {
             if (s->find_count == KAV_FINDS) {
-                put_in_order(w);
                 w->flushed = literal_end - 1;
+                put_in_order(w, w->flushed);
             }
             s->finds[s->find_count++] = (kav_find){starts->at[i], ends->at[k], body, piece};
         }
@@ -185,10 +187,9 @@ static int on_literal(unsigned id, unsigned long long from, unsigned long long t
 static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t end)
 {
     const kav_reader *r = &s->reader;
-    uint64_t overlap = pos - r->base < OVERLAP ? pos - r->base : OVERLAP;
+    uint64_t overlap = pos - r->base < KAV_OVERLAP ? pos - r->base : KAV_OVERLAP;
     kav_window_scan w = {.s = s, .from = pos - overlap, .done = pos, .weak = weak};
     w.view = (kav_view){r->data, r->base, r->end, r->size == s->layer_size || r->shrunk ? r->size : UINT64_MAX};
-    w.horizon = pos > s->image->back ? pos - s->image->back : 0;
     w.targets = (uint16_t)(1u << KAV_T_ANY | 1u << s->target);
     for (uint32_t i = 0; i < s->image->group_count; i++) {
         const kav_group *g = &s->image->groups[i].group;
@@ -199,7 +200,7 @@ static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t en
         const char *data = (const char *)r->data + (w.from - r->base);
         hs_error_t error = hs_scan(db, data, (unsigned)(end - w.from), 0, s->scratch, on_literal, &w);
         if (error != HS_SUCCESS) w.reasons |= KAV_R_MATCH;
-        put_in_order(&w);
+        put_in_order(&w, end);
     }
     return w.reasons;
 }
@@ -224,7 +225,7 @@ static uint32_t digest_hole(kav_session *s, uint64_t length, const kav_layer_opt
  * only NULs, as far from any other byte as any match reaches (totals.c says why that is enough). */
 static uint64_t skip_hole(kav_session *s, uint64_t pos, uint64_t *look_until)
 {
-    uint64_t reach = s->image->zeros + s->image->back + s->image->ahead + OVERLAP;
+    uint64_t reach = s->image->zeros + s->image->back + s->image->ahead + KAV_OVERLAP;
     uint64_t hole = kav_reader_hole(&s->reader, pos);
     if (hole - pos <= 2 * reach + s->window) return pos;
     *look_until = pos + reach;
@@ -245,7 +246,7 @@ uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *optio
         }
         uint64_t end = pos + s->window;
         if (resume && end > look_until) end = look_until;
-        uint64_t back = s->image->back > OVERLAP ? s->image->back : OVERLAP;
+        uint64_t back = s->image->back > KAV_OVERLAP ? s->image->back : KAV_OVERLAP;
         kav_reader_need(r, pos > back ? pos - back : 0, end + s->image->ahead);
         if (end > r->size) end = r->size > pos ? r->size : pos; /* it may have shrunk */
         if (pos < end) reasons |= scan_window(s, weak, pos, end);

@@ -138,6 +138,7 @@ const char *kav_segment_signature(kav_segment *s, const kav_segment_signature_in
     if (why) return why;
     kav_signature signature = {in->min_size, in->max_size, 0, (uint32_t)in->name.length, in->line, 0, 0, 0, 0, 0};
     signature.target = (uint8_t)in->target;
+    if (in->max_size == 0) signature.max_size = UINT64_MAX;
     signature.code = KAV_COUNT(s->code, kav_code);
     uint32_t highest = 0;
     kav_text text = in->expression.text ? in->expression : (kav_text){"0", 1};

@@ -26,8 +26,8 @@ typedef struct {
     uint32_t target;
     const uint32_t *patterns; /* by subsignature number */
     uint32_t pattern_count;
-    kav_text expression; /* .text NULL: the one pattern, once */
-    uint64_t min_size, max_size;
+    kav_text expression;         /* .text NULL: the one pattern, once */
+    uint64_t min_size, max_size; /* bytes of the layer; max_size 0: any */
 } kav_segment_signature_in;
 
 /* NULL, or why the signature cannot be taken. */

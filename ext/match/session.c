@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Literals that end in the first bytes of a window begin in the one before. */
-#define OVERLAP (KAV_LITERAL_MAX - 1)
-
 static bool add_scratch(hs_scratch_t **scratch, const hs_database_t *db)
 {
     return !db || hs_alloc_scratch(db, scratch) == HS_SUCCESS;
@@ -30,7 +27,7 @@ kav_session *kav_session_new_window(const kav_image *image, uint32_t window)
     s->window = window ? window : KAV_WINDOW;
     size_t patterns = image->pattern_count + 1u, signatures = image->signature_count + 1u;
     size_t ahead = s->window > KAV_TYPE_HEAD ? s->window : KAV_TYPE_HEAD;
-    s->reader.capacity = ahead + image->back + image->ahead + 2 * OVERLAP;
+    s->reader.capacity = ahead + image->back + image->ahead + 2 * KAV_OVERLAP;
     s->reader.buffer = malloc(s->reader.capacity);
     s->patterns = calloc(patterns, sizeof *s->patterns);
     s->touched_patterns = malloc(patterns * sizeof *s->touched_patterns);
