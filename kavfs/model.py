@@ -1,7 +1,7 @@
 """Words of the project as values: statuses, reasons, targets, threats, results.
 
-Everything here is frozen and imports nothing of ours. The numbers are those of ext/common/kav.h; tests/unit/test_words.py
-compares the two.
+Everything here is frozen and imports nothing of ours. The numbers are those of ext/common/kav.h;
+tests/unit/test_words.py compares the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Status(enum.IntEnum):
 
 
 class Reason(enum.IntFlag):
-    """Why coverage is partial. ``Reason(0)`` is complete coverage."""
+    """Why coverage is partial. ``COMPLETE`` (no bit) is complete coverage."""
 
     DEPTH = 1 << 0
     MEMBERS = 1 << 1
@@ -157,6 +157,9 @@ def status_of_name(name: str) -> Status:
     return Status.INFECTED
 
 
+COMPLETE = Reason(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Threat:
     """One signature that matched, and where."""
@@ -185,7 +188,7 @@ class Result:
 
     path: bytes
     status: Status
-    reasons: Reason = Reason(0)
+    reasons: Reason = COMPLETE
     threats: tuple[Threat, ...] = ()
     members: tuple[Member, ...] = ()
     size: int = 0  # bytes

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field
 from kavfs.limits import Limits
 from kavfs.model import Switch
 
-EVERYTHING = (
-    Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
-)
+EVERYTHING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,8 @@ from kavfs.ports import ImagePart
 from kavfs.report.names import shown_path, shown_text
 from kavfs.signatures.catalog import Entry
 from kavfs.signatures.ignore import MARK
-from kavfs.signatures.image import Image, compile_image, compile_image_file, open_image
+from kavfs.signatures.image import Image, compile_image, open_image
+from kavfs.signatures.imagewriter import compile_image_file
 from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.segment import tally_from_json
 from kavfs.signatures.sources import default_databases, default_state

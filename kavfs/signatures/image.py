@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError, SystemFailure
@@ -108,15 +107,6 @@ def open_image(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bo
 def compile_image(paths: Sequence[str | bytes], state: str | bytes) -> Image:
     """open_image, but every part is checked, and what another process compiles is waited for."""
     return _open(paths, state, distrust=True, wait=True)
-
-
-def compile_image_file(paths: Sequence[str | bytes], output: str | bytes) -> Image:
-    """Compile the databases on *paths* into one image file, and open that. Nothing is kept elsewhere."""
-    target = os.path.abspath(os.fsencode(output))
-    with tempfile.TemporaryDirectory(prefix="kavfs-") as state, compile_image(paths, state) as image:
-        sides = {entry.side: side for entry in image.entries if (side := image.side(entry))}
-        imagefile.write_image(target, image.catalog, image.parts, sides)
-    return _open_file([target])
 
 
 def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, wait: bool) -> Image:

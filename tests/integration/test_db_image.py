@@ -12,7 +12,8 @@ from kavfs._native import match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure
 from kavfs.signatures import image as image_module
 from kavfs.signatures import imagefile, renew, sources
-from kavfs.signatures.image import compile_image, compile_image_file, open_image
+from kavfs.signatures.image import compile_image, open_image
+from kavfs.signatures.imagewriter import compile_image_file
 from kavfs.signatures.sources import STARTER, Identity, default_databases, default_state
 from tests.support.databases import bodies, body, compiled, logical, write
 
@@ -282,7 +283,7 @@ def test_an_image_file_that_cannot_be_written_leaves_the_old_one(folder, tmp_pat
     def no_room(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(imagefile, "write_all", no_room)
+    monkeypatch.setattr(imagewriter, "write_all", no_room)
     with pytest.raises(SystemFailure, match=r"all\.image cannot be written: No space left"):
         compile_image_file([folder], output)
     assert output.read_bytes() == old
