@@ -11,7 +11,7 @@ import pytest
 from kavfs._native import match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure
 from kavfs.signatures import image as image_module
-from kavfs.signatures import imagefile, renew, sources
+from kavfs.signatures import imagewriter, renew, sources
 from kavfs.signatures.image import compile_image, open_image
 from kavfs.signatures.imagewriter import compile_image_file
 from kavfs.signatures.sources import STARTER, Identity, default_databases, default_state
