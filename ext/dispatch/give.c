@@ -149,7 +149,7 @@ static int give_to(kav_dispatch *d, kav_worker *worker)
     for (uint32_t i = work->count; i-- > 0;) kav_give_front(d, work->items[i]);
     free(work);
     if (is_shortage(failed)) { /* of socket buffer, or of descriptors in flight: there is room when others were read */
-        worker->refuses = true;
+        worker->refuses = d->refused = true;
         return 0;
     }
     return kav_watch_lose(d, worker, "closed its socket");

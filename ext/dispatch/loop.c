@@ -144,10 +144,11 @@ void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean)
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
+/* When too many descriptors are on their way for us to send, reading is what makes them fewer. */
 static bool may_read_walkers(const kav_dispatch *d)
 {
-    return d->pending < KAV_BATCH_FILES && d->pending_bytes < KAV_BATCH_BYTES &&
-           d->fds_held + KAV_BATCH_FILES <= d->options.fd_budget;
+    if (d->fds_held + KAV_BATCH_FILES > d->options.fd_budget) return false;
+    return d->refused || (d->pending < KAV_BATCH_FILES && d->pending_bytes < KAV_BATCH_BYTES);
 }
 
 typedef struct {
@@ -155,13 +156,11 @@ typedef struct {
     uint32_t workers, walkers; /* how many of them are in fds, behind the wake descriptor */
 } poll_set;
 
-static bool fill(kav_dispatch *d, poll_set *set, int wake_fd)
+static void fill(kav_dispatch *d, poll_set *set, int wake_fd)
 {
-    bool refused = false;
     struct pollfd *at = set->fds;
     *at++ = (struct pollfd){.fd = wake_fd, .events = POLLIN};
     for (uint32_t i = 0; i < d->worker_count; i++) {
-        refused |= d->workers[i].refuses;
         *at++ = (struct pollfd){.fd = d->workers[i].socket, .events = POLLIN};
     }
     bool listen = may_read_walkers(d);
@@ -171,7 +170,6 @@ static bool fill(kav_dispatch *d, poll_set *set, int wake_fd)
     }
     set->workers = d->worker_count;
     set->walkers = d->walker_count;
-    return refused;
 }
 
 static int read_ready(kav_dispatch *d, const poll_set *set)
@@ -215,11 +213,13 @@ static int flags_now(const kav_dispatch *d)
 static int one_round(kav_dispatch *d, int wake_fd, int wait_ms)
 {
     poll_set set;
-    if (fill(d, &set, wake_fd) && wait_ms > AGAIN_MS) wait_ms = AGAIN_MS;
+    fill(d, &set, wake_fd);
+    if (d->refused && wait_ms > AGAIN_MS) wait_ms = AGAIN_MS;
     int ready = poll(set.fds, 1 + set.workers + set.walkers, wait_ms);
     if (ready < 0) return errno == EINTR ? KAV_STEP_SIGNAL : -errno;
     int failed = ready > 0 ? read_ready(d, &set) : 0;
     for (uint32_t i = 0; i < d->worker_count; i++) d->workers[i].refuses = false;
+    d->refused = false;
     if (!failed) failed = kav_give(d);
     if (!failed) failed = watch(d);
     if (failed) return failed;

@@ -60,6 +60,7 @@ struct kav_dispatch {
     uint64_t outstanding;         /* items without a verdict, aliases too */
     uint64_t walked, directories; /* what the slots of closed walkers said */
     uint32_t fds_held;
+    bool refused; /* a send found no room since the last round */
     uint64_t next_work;
     uint64_t now_ms;
     kav_seen seen;

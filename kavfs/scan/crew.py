@@ -37,6 +37,7 @@ FAILED_STARTS = 3  # of workers in a row that end a scan
 BATCH_FILES = 64
 DESCRIPTORS_BESIDES = 48  # ours, besides those of objects and children
 DESCRIPTORS_PER_CHILD = 3
+IN_FLIGHT = 8192  # descriptors inside sockets, which the kernel holds against the same limit unless we are root
 
 
 class Crew:
@@ -225,8 +226,8 @@ def descriptor_budget(jobs: int) -> int:
     besides = used + DESCRIPTORS_BESIDES + DESCRIPTORS_PER_CHILD * (jobs + 8)
     wanted = besides + BATCH_FILES * (3 * jobs + 1)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted + IN_FLIGHT:
+        soft = wanted + IN_FLIGHT if hard == resource.RLIM_INFINITY else min(wanted + IN_FLIGHT, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     room = wanted - besides if soft == resource.RLIM_INFINITY else min(wanted, soft) - besides
     if room < BATCH_FILES:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +21,7 @@ from kavfs.scan.forkserver import ForkServer, Part, Role
 from kavfs.walk import descriptors
 
 RESULT_MAGIC, READY_BATCH, LAST = 0x5345524B, 0, 1  # ext/common/kav.h
+AMPLE_DESCRIPTORS = 32768
 SLOT_BYTES = 64
 LAST_WORDS = 128  # where they begin in the slot's page
 LAST_WORDS_MAX = 300
@@ -77,12 +79,23 @@ def run_walker(setup: Message, fds: list[int], image: list[Part]) -> None:
         from kavfs._native.walk import walk
         from kavfs.scan import sandbox
 
-        limit = descriptors.raise_limit()
+        limit = leave_room_in_flight(descriptors.raise_limit())
         sandbox.enter_walker(setup["parent"])
         with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
             walk(socket_fd, _paths(setup["roots"]), slot=slot, **_walk_options(setup, limit))
 
     with_last_words(slot_fd, work)
+
+
+def leave_room_in_flight(limit: int) -> int:
+    """Half of a low limit for this walker: the kernel counts descriptors inside sockets for all processes of a user
+    together and compares them with the sender's own limit, and the coordinator must be able to send when we no longer
+    can."""
+    if limit >= AMPLE_DESCRIPTORS:
+        return limit
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit // 2, hard))
+    return limit // 2
 
 
 def _walk_options(setup: Message, limit: int) -> dict[str, Any]:
