@@ -106,7 +106,7 @@ static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type
                        kav_outcome *outcome)
 {
     const opening *o = opening_of(type, source);
-    if (o == NULL || (outcome->reasons & (KAV_R_TIME | KAV_R_UNREADABLE))) return;
+    if (o == NULL) return;
     if (!(s->limits.switches & o->switches)) {
         s->flags |= KAV_F_UNOPENED;
         return;
@@ -153,6 +153,8 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t d
     outcome->status = note_hits(s, found, depth, outcome->reasons);
     found->hits = NULL; /* the session's; gone with the first member */
     found->hit_count = 0;
-    open_layer(s, source, found->type, depth, outcome);
+    /* Of a file over its limit only the beginning is looked at, and that is no container any more. */
+    if (!(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE)))
+        open_layer(s, source, found->type, depth, outcome);
     outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
 }

@@ -125,8 +125,12 @@ void kav_object_scan(kav_object_scanner *scanner, int fd, const kav_object_sinks
     scan_source(scanner, &source, result);
     if (outside != (locale_t)0) uselocale(outside);
 
-    if (fstat(fd, &after) == 0 && same_identity(&before, &after)) result->flags |= KAV_F_STABLE;
-    else result->reasons |= KAV_R_CHANGED;
+    if (fstat(fd, &after) == 0 && same_identity(&before, &after)) {
+        result->flags |= KAV_F_STABLE;
+    } else {
+        result->reasons |= KAV_R_CHANGED;
+        result->flags &= ~(uint32_t)KAV_F_SHA256; /* of bytes that may never have stood there together */
+    }
     result->status = kav_graver(result->status, kav_status_of_reasons(result->reasons));
     result->flags |= scanner->flags;
     result->scanned = scanner->budget.scanned;

@@ -92,6 +92,12 @@ def test_a_file_over_its_limit_is_scanned_up_to_it() -> None:
     assert scan(bytes(1000), scanner(Limits(max_file_size=1000))).clean
 
 
+def test_a_container_over_the_limit_of_files_stays_closed() -> None:
+    data = make_zip({"a": EICAR, "b": os.urandom(2000)})
+    verdict = scan(data, scanner(Limits(max_file_size=1000)))
+    assert (verdict.status, verdict.reasons, verdict.members) == (Status.ERROR, Reason.SIZE, 0)
+
+
 def zeros_gz(size: int) -> bytes:
     out = io.BytesIO()
     with gzip.GzipFile(fileobj=out, mode="wb", compresslevel=9) as packed:
@@ -148,9 +154,9 @@ def test_an_archive_that_contains_itself_ends() -> None:
 
 
 def test_time_runs_out_while_unpacking() -> None:
-    data = bz2.compress(bytes(40 * MIB) + os.urandom(8 * MIB))  # a second and more of work
+    data = bz2.compress(os.urandom(4 * MIB))  # half a second of work and more
     begun = time.monotonic()
-    verdict = scan(data, scanner(Limits(time_base=0.05, time_rate=1 * GIB)))
+    verdict = scan(data, scanner(Limits(time_base=0.02, time_rate=1 * GIB)))
     assert Reason.TIME in verdict.reasons
     assert verdict.status is Status.ERROR
     assert time.monotonic() - begun < 10
@@ -170,11 +176,11 @@ def test_without_a_spill_file_members_over_the_arena_say_so() -> None:
 
 def test_large_members_in_large_members_share_the_spill_file() -> None:
     with spill_file() as spill:
-        noise = os.urandom(MIB) * 36
+        noise = os.urandom(MIB) * 34
         inner = make_tar({"first": noise, "eicar": EICAR, "last": noise})
-        data = gzip.compress(make_tar({"in.tar": inner, "after": noise + EICAR}), 1)
+        data = make_tar({"in.tar": inner, "after": noise + EICAR})
         verdict = scan(data, scanner(spill_fd=spill))
-        assert {b"#1/in.tar/eicar", b"#1/after"} <= set(verdict.infected)
+        assert {b"in.tar/eicar", b"after"} <= set(verdict.infected)
         assert not verdict.reasons
         assert verdict.scanned >= 6 * len(noise)
 
