@@ -48,7 +48,7 @@ def test_every_allocation_is_checked_and_freed(path: Path) -> None:
     lines = path.read_text("utf-8").splitlines()
     calls = re.compile(r"\b(malloc|calloc|realloc)\(")
     made = [i for i, line in enumerate(lines) if calls.search(line) and "cimport" not in line]
-    unchecked = [i + 1 for i in made if not re.search(r"NULL|if not ", "\n".join(lines[i : i + 3]))]
+    unchecked = [i + 1 for i in made if not re.search(r"NULL|if not ", "\n".join(lines[i : i + 5]))]
     assert unchecked == []
     assert not made or "free(" in "\n".join(lines)
 
