@@ -148,7 +148,7 @@ print(fake_scan(sys.argv[1], jobs=2).totals.statuses)
 """
 
 
-@pytest.mark.parametrize("limit", ["220", "600", "1024"])
+@pytest.mark.parametrize("limit", ["220", "1024"])
 @pytest.mark.parametrize("user", ["self", "nobody"])
 def test_few_descriptors_slow_a_scan_and_lose_nothing(tmp_path, limit, user):
     """For root the kernel does not limit descriptors inside sockets, for others it does."""
@@ -156,10 +156,10 @@ def test_few_descriptors_slow_a_scan_and_lose_nothing(tmp_path, limit, user):
         pytest.skip("only root can become nobody; this is covered by the other case")
     for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         folder.chmod(0o755)
-    grow(tmp_path, 6000)
+    grow(tmp_path, 3000)
     words = [sys.executable, "-c", LOW, tmp_path, limit, user]
     run = subprocess.run(words, capture_output=True, text=True, timeout=60)
-    assert run.stdout.strip() == str({Status.CLEAN: 5333, Status.INFECTED: 667}), run.stderr
+    assert run.stdout.strip() == str({Status.CLEAN: 2666, Status.INFECTED: 334}), run.stderr
 
 
 def test_too_few_descriptors_are_refused_with_one_line(monkeypatch):
