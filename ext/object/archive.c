@@ -11,33 +11,38 @@
 
 typedef int (*support)(struct archive *);
 
+enum {
+    STREAM = 1, /* a filter over one stream; read through libarchive's raw format */
+    SOLID = 2,  /* passing over an entry means unpacking it */
+    WEAK = 4    /* detected from so little that "not this format after all" is no damage */
+};
+
 typedef struct {
     uint16_t format;
+    uint16_t traits;
     support first, second;
-    bool stream; /* a filter over one stream; read through libarchive's raw format */
-    bool weak;   /* detected from so little that "not this format after all" is no damage */
 } reader;
 
 static const reader READERS[] = {
-    {KAV_FMT_TAR, archive_read_support_format_tar, NULL, false, false},
-    {KAV_FMT_CPIO, archive_read_support_format_cpio, NULL, false, false},
-    {KAV_FMT_AR, archive_read_support_format_ar, NULL, false, false},
-    {KAV_FMT_7Z, archive_read_support_format_7zip, NULL, false, false},
-    {KAV_FMT_RAR, archive_read_support_format_rar, archive_read_support_format_rar5, false, false},
-    {KAV_FMT_CAB, archive_read_support_format_cab, NULL, false, false},
-    {KAV_FMT_LHA, archive_read_support_format_lha, NULL, false, true},
-    {KAV_FMT_ISO, archive_read_support_format_iso9660, NULL, false, false},
-    {KAV_FMT_XAR, archive_read_support_format_xar, NULL, false, false},
-    {KAV_FMT_RPM, archive_read_support_filter_rpm, NULL, true, false},
-    {KAV_FMT_BZIP2, archive_read_support_filter_bzip2, NULL, true, false},
-    {KAV_FMT_XZ, archive_read_support_filter_xz, NULL, true, false},
-    {KAV_FMT_LZMA, archive_read_support_filter_lzma, NULL, true, true},
-    {KAV_FMT_ZSTD, archive_read_support_filter_zstd, NULL, true, false},
-    {KAV_FMT_LZ4, archive_read_support_filter_lz4, NULL, true, false},
-    {KAV_FMT_COMPRESS, archive_read_support_filter_compress, NULL, true, true},
-    {KAV_FMT_UU, archive_read_support_filter_uu, NULL, true, true},
-    {KAV_FMT_LZIP, archive_read_support_filter_lzip, NULL, true, false},
-    {KAV_FMT_LZOP, archive_read_support_filter_lzop, NULL, true, false},
+    {KAV_FMT_TAR, 0, archive_read_support_format_tar, NULL},
+    {KAV_FMT_CPIO, 0, archive_read_support_format_cpio, NULL},
+    {KAV_FMT_AR, 0, archive_read_support_format_ar, NULL},
+    {KAV_FMT_7Z, SOLID, archive_read_support_format_7zip, NULL},
+    {KAV_FMT_RAR, SOLID, archive_read_support_format_rar, archive_read_support_format_rar5},
+    {KAV_FMT_CAB, SOLID, archive_read_support_format_cab, NULL},
+    {KAV_FMT_LHA, WEAK, archive_read_support_format_lha, NULL},
+    {KAV_FMT_ISO, 0, archive_read_support_format_iso9660, NULL},
+    {KAV_FMT_XAR, 0, archive_read_support_format_xar, NULL},
+    {KAV_FMT_RPM, STREAM, archive_read_support_filter_rpm, NULL},
+    {KAV_FMT_BZIP2, STREAM, archive_read_support_filter_bzip2, NULL},
+    {KAV_FMT_XZ, STREAM, archive_read_support_filter_xz, NULL},
+    {KAV_FMT_LZMA, STREAM | WEAK, archive_read_support_filter_lzma, NULL},
+    {KAV_FMT_ZSTD, STREAM, archive_read_support_filter_zstd, NULL},
+    {KAV_FMT_LZ4, STREAM, archive_read_support_filter_lz4, NULL},
+    {KAV_FMT_COMPRESS, STREAM | WEAK, archive_read_support_filter_compress, NULL},
+    {KAV_FMT_UU, STREAM | WEAK, archive_read_support_filter_uu, NULL},
+    {KAV_FMT_LZIP, STREAM, archive_read_support_filter_lzip, NULL},
+    {KAV_FMT_LZOP, STREAM, archive_read_support_filter_lzop, NULL},
 };
 
 static const reader *reader_of(uint16_t format)
@@ -52,8 +57,9 @@ static uint32_t enable(struct archive *a, const reader *r)
 {
     int code = r->first(a);
     if (code == ARCHIVE_OK && r->second != NULL) code = r->second(a);
-    if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_raw(a);
-    if (code == ARCHIVE_OK && r->stream) code = archive_read_support_format_empty(a); /* what `xz </dev/null` makes */
+    if (code == ARCHIVE_OK && (r->traits & STREAM)) code = archive_read_support_format_raw(a);
+    if (code == ARCHIVE_OK && (r->traits & STREAM))
+        code = archive_read_support_format_empty(a); /* what `xz </dev/null` makes */
     return code == ARCHIVE_OK ? 0 : code == ARCHIVE_WARN ? KAV_R_METHOD : KAV_R_MEMORY;
 }
 
@@ -74,13 +80,24 @@ static bool is_bare(struct archive_entry *entry)
     return archive_entry_hardlink(entry) != NULL || (type != AE_IFREG && type != 0);
 }
 
+/* Unpack what nobody wants any more of an entry, because what follows needs it. libarchive would do this by itself, but
+ * without ever looking at the clock. */
+static void pass_over(struct archive *a, kav_feed *feed)
+{
+    const void *bytes;
+    size_t len;
+    la_int64_t offset;
+    while (archive_read_data_block(a, &bytes, &len, &offset) == ARCHIVE_OK)
+        if (kav_unpack_tick(feed->unpack) != 0) return;
+}
+
 /* One entry whose header was read with this code. False: stop. */
-static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed *feed, int code, bool stream)
+static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed *feed, int code, const reader *r)
 {
     uint32_t reasons = 0;
     bool ended = false;
     uint64_t size = archive_entry_size_is_set(entry) ? (uint64_t)archive_entry_size(entry) : UINT64_MAX;
-    const char *name = name_of(a, entry, stream);
+    const char *name = name_of(a, entry, r->traits & STREAM);
 
     if (code == ARCHIVE_WARN && !kav_decode_is_naming(a)) reasons |= kav_decode_reasons(a, feed);
     if (kav_unpack_begin(feed->unpack, name, strlen(name), size, is_bare(entry) ? KAV_M_FOLDER : 0) != 0) return false;
@@ -90,14 +107,16 @@ static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed 
     /* What comes out of an encrypted entry is noise even where libarchive hands it on without a word. */
     if (encrypted && (trouble != 0 || size != 0))
         trouble = (trouble & ~(uint32_t)(KAV_R_DAMAGED | KAV_R_METHOD)) | KAV_R_ENCRYPTED;
-    return kav_unpack_end(feed->unpack, reasons | trouble) == 0 && !ended;
+    if (kav_unpack_end(feed->unpack, reasons | trouble) != 0 || ended) return false;
+    if ((r->traits & SOLID) && trouble == 0) pass_over(a, feed);
+    return true;
 }
 
 /* libarchive gave up before the first entry, or between two. Returns what the opener returns. */
 static int pass_failure(struct archive *a, kav_feed *feed, const reader *r, bool any)
 {
     uint32_t reasons = kav_decode_reasons(a, feed);
-    if (reasons == KAV_R_DAMAGED && !any && r->weak) return KAV_OPEN_NOT_MINE;
+    if (reasons == KAV_R_DAMAGED && !any && (r->traits & WEAK)) return KAV_OPEN_NOT_MINE;
     /* Asked only after an entry: where libarchive 3.6 has chosen no format, the question itself crashes. */
     if (reasons == KAV_R_DAMAGED && any && archive_read_has_encrypted_entries(a) > 0) reasons = KAV_R_ENCRYPTED;
     kav_unpack_flag(feed->unpack, reasons);
@@ -112,12 +131,12 @@ static int pass_entries(struct archive *a, kav_feed *feed, const reader *r)
     for (;;) {
         int code = archive_read_next_header(a, &entry);
         /* Without its filter the raw reader would hand back the very bytes it was given. */
-        if (r->stream && !any && archive_filter_count(a) < 2) return pass_failure(a, feed, r, false);
+        if ((r->traits & STREAM) && !any && archive_filter_count(a) < 2) return pass_failure(a, feed, r, false);
         if (code == ARCHIVE_EOF) return 0;
         if (code == ARCHIVE_OK || code == ARCHIVE_WARN) {
             any = true;
             failures = 0;
-            if (!pass_entry(a, entry, feed, code, r->stream)) return 0;
+            if (!pass_entry(a, entry, feed, code, r)) return 0;
             continue;
         }
         int rc = pass_failure(a, feed, r, any);

@@ -262,3 +262,12 @@ def test_the_soft_limits_of_this_process_are_untouched() -> None:
     with tempfile.TemporaryFile() as file:
         scan_fd(file.fileno())
     assert (resource.getrlimit(resource.RLIMIT_AS), resource.getrlimit(resource.RLIMIT_FSIZE)) == before
+
+
+def test_time_runs_out_while_a_solid_archive_is_passed_over() -> None:
+    """What lies behind an over-long member can only be reached by unpacking it: the clock runs meanwhile."""
+    data = with_tool({"a": bytes(200 * MIB), "z": NEAR_MISS}, "7z", "a", "-mx1", "-ms=on", "OUT.7z", "FILES")
+    limits = Limits(max_member_size=MIB, time_base=0.02, time_rate=1 * GIB)
+    verdict = scan(data, scanner(limits))
+    assert verdict.reasons == Reason.SIZE | Reason.TIME
+    assert verdict.status is Status.ERROR
