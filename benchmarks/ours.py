@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -55,7 +56,16 @@ class Kavfs:
 
     def command(self, target: Path) -> list[str]:
         words = ["--db", str(self.signatures), "--state", str(self.state), "--no-cache", "--jobs", str(self.threads)]
-        return [*program("kavscanner"), *words, *(["-q"] if self.quiet else ["-q", "--json", "/dev/null"]), str(target)]
+        return [*program("kavscanner"), "-q", *words, *([] if self.quiet else ["--json", os.devnull]), str(target)]
+
+    def account(self, corpus: Corpus) -> str:
+        """What an untimed run says it has done, so that nobody measures a scan that scanned nothing."""
+        command = [*self.command(corpus.folder), "--json", "-"]
+        told = subprocess.run(command, check=False, capture_output=True, env=ENVIRONMENT).stdout.splitlines()
+        summary = json.loads(told[-1])
+        statuses = ", ".join(f"{name} {count:,}" for name, count in summary["statuses"].items() if count)
+        reasons = ", ".join(f"{name} {count:,}" for name, count in summary["reasons"].items()) or "none"
+        return f"{summary['files']:,} files and {summary['members']:,} members: {statuses}; partial coverage: {reasons}"
 
     def scan(self, corpus: Corpus) -> Measured:
         started = time.perf_counter()

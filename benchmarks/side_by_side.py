@@ -27,7 +27,8 @@ from benchmarks.corpus import Corpus
 from benchmarks.ours import Kavfs
 from benchmarks.peers import Clamd, Floor, Measured
 
-NAMES = ("floor", "kavfs", "kavfs -q", "clamd")
+OURS = ("kavscanner -q", "kavscanner --json")
+NAMES = ("floor", *OURS, "clamd")
 FLOOR_FACTOR, FLOOR_EXTRA = 2.5, 0.2  # cold: at most this many times the floor, and this many seconds more
 
 
@@ -68,10 +69,9 @@ def runners(only: list[str], cache: Path, folder: Path, threads: int) -> Iterato
         ready: dict[str, Runner] = {}
         if "floor" in only:
             ready["floor"] = stack.enter_context(Floor(cache, folder, threads))
-        if "kavfs" in only:
-            ready["kavfs"] = stack.enter_context(Kavfs(folder, threads, quiet=False))
-        if "kavfs -q" in only:
-            ready["kavfs -q"] = stack.enter_context(Kavfs(folder, threads, quiet=True))
+        for name in OURS:
+            if name in only:
+                ready[name] = stack.enter_context(Kavfs(folder, threads, quiet="-q" in name))
         if "clamd" in only:
             ready["clamd"] = stack.enter_context(Clamd(folder, threads))
         yield ready
@@ -92,23 +92,24 @@ def verdict(value: float, limit: float, at_most: bool) -> str:
     return "met" if (value <= limit if at_most else value >= limit) else "NOT MET"
 
 
-def row(place: Corpus, count: tuple[int, int], times: Times, clamd_factor: int) -> str:
-    """One line of the table: seconds and both ratios with what is required of them."""
+def rows(place: Corpus, count: tuple[int, int], times: Times, clamd_factor: int) -> list[str]:
+    """Lines of the table, one for each of ours: seconds and both ratios with what is required of them."""
     medians = {name: statistics.median(times[place.name, name]) for name in NAMES if (place.name, name) in times}
-    cells = [place.name, f"{count[0]:,}", f"{count[1] / 1e6:,.0f}"]
-    cells += [f"{medians[name]:.3f}" if name in medians else "-" for name in NAMES]
-    ours, floor, clamd = medians.get("kavfs"), medians.get("floor"), medians.get("clamd")
-    if ours and floor:
-        limit = FLOOR_FACTOR * floor + FLOOR_EXTRA
-        cells.append(f"{ours / floor:.2f} (at most {limit:.3f} s: {verdict(ours, limit, at_most=True)})")
-    else:
-        cells.append("-")
-    if ours and clamd:
-        factor = clamd / ours
-        cells.append(f"{factor:.1f} (at least {clamd_factor}: {verdict(factor, clamd_factor, at_most=False)})")
-    else:
-        cells.append("-")
-    return "| " + " | ".join(cells) + " |"
+    floor, clamd = medians.get("floor"), medians.get("clamd")
+    lines = []
+    for name in OURS:
+        ours = medians.get(name)
+        cells = [place.name, f"{count[0]:,}", f"{count[1] / 1e6:,.0f}", name]
+        cells += [f"{value:.3f}" if value else "-" for value in (ours, floor, clamd)]
+        cells += ["-", "-"]
+        if ours and floor:
+            limit = FLOOR_FACTOR * floor + FLOOR_EXTRA
+            cells[-2] = f"{ours / floor:.2f} (at most {limit:.3f} s: {verdict(ours, limit, at_most=True)})"
+        if ours and clamd:
+            factor = clamd / ours
+            cells[-1] = f"{factor:.1f} (at least {clamd_factor}: {verdict(factor, clamd_factor, at_most=False)})"
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
 
 
 def arguments(words: list[str] | None) -> argparse.Namespace:
@@ -145,16 +146,18 @@ def main(words: list[str] | None = None) -> int:
         print(f"Corpus {place.name}: {place.about}.")
     with runners(only, cache, base.folder, options.threads) as ready:
         times = measure(ready, places, options.rounds)
-        print(
-            "\n| corpus | files | MB | "
-            + " | ".join(f"{name} s" for name in NAMES)
-            + " | kavfs / floor | clamd / kavfs |"
-        )
-        print("|---|--:|--:|" + "--:|" * len(NAMES) + "---|---|")
+        floor = ready.get("floor")
+        if isinstance(floor, Floor):
+            print(f"Floor: {floor.literals:,} literals; {floor.without:,} patterns have none of 4 bytes.")
+        print("\n| corpus | files | MB | kavfs | s | floor s | clamd s | times floor | times faster than clamd |")
+        print("|---|--:|--:|---|--:|--:|--:|---|---|")
         for place, clamd_factor in zip(places, (25, 60), strict=True):
-            print(row(place, counts[place.name], times, clamd_factor))
-        ours = ready.get("kavfs")
+            print("\n".join(rows(place, counts[place.name], times, clamd_factor)))
+        ours = next((ready[name] for name in OURS if name in ready), None)
         if isinstance(ours, Kavfs):
+            print()
+            for place in places:
+                print(f"kavfs says of {place.name}: {ours.account(place)}.")
             print()
             print(singles.table(ours, places, shutil.which("clamscan")))
     return 0
