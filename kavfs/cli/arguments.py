@@ -111,7 +111,7 @@ def _long(word: bytes, rest: list[bytes]) -> Given:
         if equals:
             raise UsageError(f"option {option.word} takes no argument")
         return Given(option, option.word)
-    return Given(option, option.word, value if equals else _next(rest, option, option.word))
+    return Given(option, option.word, _next([value] if equals else rest, option, option.word))
 
 
 def _letters(word: bytes, rest: list[bytes]) -> list[Given]:

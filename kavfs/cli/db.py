@@ -1,4 +1,4 @@
-"""``kavfs db``: compile signatures, say what was taken from which file, list what can be detected."""
+"""kavfs db: compile signatures, say what was taken from which file, list what can be detected."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import contextlib
 import fnmatch
 import mmap
 import os
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 from kavfs._native import match
+from kavfs.cli.program import answer
 from kavfs.errors import UsageError
 from kavfs.ports import ImagePart
 from kavfs.report.names import shown_path, shown_text
+from kavfs.report.summary import counted
 from kavfs.signatures.catalog import Entry
 from kavfs.signatures.ignore import MARK
 from kavfs.signatures.image import Image, compile_image, open_image
@@ -22,6 +23,8 @@ from kavfs.signatures.imagewriter import compile_image_file
 from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.segment import tally_from_json
 from kavfs.signatures.sources import default_databases, default_state
+
+Lines = Generator[str, None, None]
 
 KINDS = sorted({kind for kind, form in READ.items() if form.detects} | {f.value for f in READ.values() if f.detects})
 
@@ -49,12 +52,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out one ``kavfs db`` command; the return value is the exit code."""
-    commands: dict[str, Callable[[argparse.Namespace], None]] = {"compile": _compile, "info": _info, "list": _list}
-    try:
-        commands[args.db_command](args)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `| head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    commands: dict[str, Callable[[argparse.Namespace], Lines]]
+    commands = {"compile": _compile, "info": _info, "list": _list}
+    output = answer()
+    # Closed at once, before the mappings that lines are read from, also when the reader of our output has gone.
+    with contextlib.closing(commands[args.db_command](args)) as lines, contextlib.suppress(BrokenPipeError):
+        for line in lines:
+            output.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        output.flush()
     return 0
 
 
@@ -76,7 +81,7 @@ def _open(args: argparse.Namespace) -> Image:
 # -- compile ---------------------------------------------------------------------------------------------------------
 
 
-def _compile(args: argparse.Namespace) -> None:
+def _compile(args: argparse.Namespace) -> Lines:
     start = time.monotonic()
     if args.output:
         if os.path.isdir(args.output):
@@ -85,53 +90,54 @@ def _compile(args: argparse.Namespace) -> None:
     else:
         image = compile_image(args.paths, args.state or default_state())
     with image:
-        _write(f"{_summary(image)}, ready after {time.monotonic() - start:.1f} s")
+        yield f"{_summary(image)}, ready after {time.monotonic() - start:.1f} s"
         for note in image.notes:
-            _write(f"note: {shown_text(note)}")
+            yield f"note: {shown_text(note)}"
 
 
 def _summary(image: Image) -> str:
     files = sum(1 for entry in image.entries if entry.taken)
     rest = sum(count for entry in image.entries for _, count in entry.reasons)
-    return f"{image.signature_count} signatures from {files} files, {rest} lines not taken"
+    taken = f"{counted(image.signature_count, 'signature')} from {counted(files, 'file')}"
+    return f"{taken}, {counted(rest, 'line')} not taken"
 
 
 # -- info ------------------------------------------------------------------------------------------------------------
 
 
-def _info(args: argparse.Namespace) -> None:
+def _info(args: argparse.Namespace) -> Lines:
     with _open(args) as image:
-        _write(f"{_summary(image)}; the newest file is {_age(image.newest)}")
+        yield f"{_summary(image)}; the newest file is {_age(image.newest)}"
         if image.demonstration:
-            _write("only the starter signatures: a demonstration, not protection")
-        _write(f"generation {image.generation.hex()}")
+            yield "only the starter signatures: a demonstration, not protection"
+        yield f"generation {image.generation.hex()}"
         for entry in image.entries:
-            _describe(entry)
+            yield from _description(entry)
             if args.rejected:
-                _list_rejected(image, entry)
+                yield from _rejected(image, entry)
 
 
-def _describe(entry: Entry) -> None:
-    what = "signatures" if entry.signatures or not entry.taken else "exceptions"
-    _write("")
-    _write_path(entry.path)
-    _write(f"    .{entry.kind}, {_age(entry.identity.mtime_ns / 1e9)}: {entry.taken} {what}")
+def _description(entry: Entry) -> Iterator[str]:
+    what = "signature" if entry.signatures or not entry.taken else "exception"
+    yield ""
+    yield _path(entry)
+    yield f"    .{entry.kind}, {_age(entry.identity.mtime_ns / 1e9)}: {counted(entry.taken, what)}"
     for reason, count in entry.reasons:
-        _write(f"    {count} not taken: {shown_text(reason)}")
+        yield f"    {count} not taken: {shown_text(reason)}"
 
 
-def _list_rejected(image: Image, entry: Entry) -> None:
+def _rejected(image: Image, entry: Entry) -> Iterator[str]:
     side = image.side(entry)
     found = tally_from_json(side) if side else None
     if found is None:
-        _write("    the list of its lines is lost; `kavfs db compile` makes it again")
+        yield "    the list of its lines is lost; `kavfs db compile` makes it again"
         return
-    listed = found[0].listed
+    path, listed = _path(entry), found[0].listed
     for row, reason in listed:
-        _write_path(entry.path, f":{row}: {shown_text(reason)}" if row else f": {shown_text(reason)}")
+        yield f"{path}:{row}: {shown_text(reason)}" if row else f"{path}: {shown_text(reason)}"
     more = sum(count for _, count in entry.reasons) - len(listed)
     if more > 0:
-        _write(f"    and {more} more")
+        yield f"    and {more} more"
 
 
 def _age(seconds: float) -> str:
@@ -143,7 +149,7 @@ def _age(seconds: float) -> str:
 # -- list ------------------------------------------------------------------------------------------------------------
 
 
-def _list(args: argparse.Namespace) -> None:
+def _list(args: argparse.Namespace) -> Lines:
     wanted = _filter(args.pattern)
     with _open(args) as image:
         parts = dict(zip((part.key for part in image.catalog.parts), image.parts, strict=True))
@@ -153,7 +159,7 @@ def _list(args: argparse.Namespace) -> None:
             if args.kind in (None, entry.kind, READ[entry.kind].value):
                 for name in _names(parts[entry.key]):
                     if wanted(name) and name.removesuffix(MARK.decode()) not in ignored:
-                        _write(shown_text(name))
+                        yield shown_text(name)
 
 
 def _filter(pattern: str) -> Callable[[str], bool]:
@@ -172,9 +178,5 @@ def _names(part: ImagePart) -> Iterator[str]:
             yield from names
 
 
-def _write(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-
-
-def _write_path(path: bytes, behind: str = "") -> None:
-    sys.stdout.write(f"{shown_path(path).decode('utf-8', 'replace')}{behind}\n")
+def _path(entry: Entry) -> str:
+    return shown_path(entry.path).decode("utf-8", "replace")

@@ -10,6 +10,7 @@ the standard library is used, because this runs before anything else is known to
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import os
 import sys
@@ -57,7 +58,7 @@ def write_tree(folder: bytes) -> int:
             make(path)
             made += 1
         except OSError as error:
-            if error.errno is not None and name == _ODD_NAME:  # some file systems take only UTF-8
+            if error.errno in (errno.EILSEQ, errno.EINVAL) and name == _ODD_NAME:  # some file systems take only UTF-8
                 say("kavfs demo", f"left out a name that is not UTF-8: {error.strerror}")
                 continue
             raise SystemFailure(f"cannot write {os.fsdecode(path)}: {error.strerror}") from None

@@ -47,7 +47,7 @@ def kavfs(words: Sequence[bytes]) -> int:
         return 0
     if command in ("-h", "--help"):
         command = "help"
-    if command == "help" and rest and os.fsdecode(rest[0]) in COMMANDS:
+    if command == "help" and rest:
         command, rest = os.fsdecode(rest[0]), [b"--help"]
     if command not in COMMANDS:
         raise UsageError(f"unknown command {command}{_nearest(command)}")

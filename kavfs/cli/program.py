@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from kavfs.errors import KavfsError, SystemFailure
 from kavfs.report.names import shown_text
+
+if TYPE_CHECKING:
+    from kavfs.report.output import Output
 
 FAILED = SystemFailure.exit_code
 
@@ -53,6 +57,20 @@ def _open_standard_streams() -> None:
 
 def put(text: str) -> None:
     """Text of our own (help, version, answers) on standard output."""
-    data = memoryview(text.encode("utf-8", "backslashreplace"))
-    while data:
-        data = data[os.write(1, data) :]
+    output = answer()
+    output.write(text.encode("utf-8", "backslashreplace"))
+    output.flush()
+
+
+def answer() -> Output:
+    """Standard output for text of our own, to be flushed. Raises SystemFailure when it cannot be written, and
+    BrokenPipeError when nobody reads it."""
+    from kavfs.report.output import Output  # a scan makes its outputs later, while its processes start
+
+    return Output(1, "standard output", _unwritten, owned=False)
+
+
+def _unwritten(output: Output, error: OSError) -> None:
+    if isinstance(error, BrokenPipeError):
+        raise error
+    raise SystemFailure(f"cannot write {output.name}: {error.strerror}") from None

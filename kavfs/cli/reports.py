@@ -148,7 +148,8 @@ class Reports:
     def _open_terminal(self) -> None:
         if self._request.quiet:
             return
-        if self._request.settings.display_progress and os.isatty(2):
+        crowded = self._request.json == b"-" and os.isatty(1)  # records would be written into the line of progress
+        if self._request.settings.display_progress and os.isatty(2) and not crowded:
             from kavfs.report.progress import Progress  # nothing of it without a terminal
 
             self.progress = Progress(Output(2, "standard error", self._no_progress, owned=False))

@@ -1,4 +1,4 @@
-"""``kavfs why FILE``: which signatures match a file, from which database, in which layer, at which offset."""
+"""kavfs why: which signatures match a file, from which database, in which layer, at which offset."""
 
 from __future__ import annotations
 

@@ -132,7 +132,8 @@ def _has_own_trouble(result: Result) -> bool:
     for member in result.members:
         if member.path:
             told |= member.reasons
-    return bool(result.reasons & ~told or result.error or any(not threat.member for threat in result.threats))
+    unsaid = result.error and result.error != ", ".join(words_of(result.reasons))  # more than the reasons' words
+    return bool(result.reasons & ~told or unsaid or any(not threat.member for threat in result.threats))
 
 
 def _container_itself(result: Result) -> _Subject:

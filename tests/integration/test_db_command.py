@@ -32,7 +32,7 @@ def folder(tmp_path):
 
 
 @pytest.fixture
-def kavfs(tmp_path, capsys):
+def kavfs(tmp_path, capfd):
     """Run ``kavfs db ...`` with a state folder of its own; the lines that it writes."""
 
     def run(*words, state=True):
@@ -40,7 +40,7 @@ def kavfs(tmp_path, capsys):
         db.add_parser(parser.add_subparsers())
         more = ["--state", str(tmp_path / "state")] if state else []
         assert db.run(parser.parse_args(["db", *map(str, words), *more])) == 0
-        return capsys.readouterr().out.splitlines()
+        return capfd.readouterr().out.splitlines()
 
     return run
 
@@ -58,7 +58,7 @@ def test_compile_to_one_file(folder, tmp_path, kavfs):
     assert not (tmp_path / "state" / "unused").exists()
 
 
-def test_compile_takes_either_a_state_folder_or_an_output_file(folder, tmp_path, kavfs, capsys):
+def test_compile_takes_either_a_state_folder_or_an_output_file(folder, tmp_path, kavfs, capfd):
     with pytest.raises(SystemExit):
         kavfs("compile", folder, "-o", tmp_path / "all.image")
     with pytest.raises(UsageError, match="is a folder"):

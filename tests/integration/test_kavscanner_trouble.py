@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
@@ -88,6 +89,18 @@ def test_a_full_disk_costs_the_report_and_not_the_result(home: Path) -> None:
     assert len(done.findings) == FILES // 10
 
 
+@pytest.mark.parametrize("words", [["help"], ["db", "list"], ["why", "eicar.com"]])
+def test_an_answer_that_cannot_be_written_is_one_line(home: Path, words: list[str]) -> None:
+    more = places(home) if words[0] != "help" else []
+    env = {**environment(home), "PYTHONUNBUFFERED": ""}
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            command("kavfs", *words, *more), cwd=home, env=env, stdout=full, stderr=subprocess.PIPE, timeout=60
+        )
+    assert done.stderr.decode() == "kavfs: cannot write standard output: No space left on device\n"
+    assert done.returncode == 30
+
+
 def start(home: Path, *words: str | Path, **more) -> subprocess.Popen[bytes]:
     line = command("kavscanner", *places(home), *(str(word) for word in words))
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **more}
@@ -155,3 +168,13 @@ def test_progress_is_shown_on_a_terminal_only(home: Path, option: str | None) ->
     else:
         assert shown == b""
     assert b"files/s" not in run([*places(home), "-xn", "--progress", home / "many"], home).err
+
+
+def test_records_on_a_terminal_are_not_mixed_with_progress(home: Path) -> None:
+    terminal, side = pty.openpty()
+    with start(home, "--json", "-", home / "eicar.com", stdout=side, stderr=side) as process:
+        os.close(side)
+        shown = read_all(terminal)
+        assert process.wait(timeout=60) == 25
+    os.close(terminal)
+    assert [json.loads(line)["type"] for line in shown.splitlines()] == ["start", "result", "summary"]

@@ -67,6 +67,8 @@ def test_the_letter_of_a_list_is_kept() -> None:
         ([b"-pi"], "option -pi needs an argument: FILE"),
         ([b"--json"], "option --json needs an argument: FILE"),
         ([b"-o", b""], "option -o needs an argument: FILE"),
+        ([b"--state="], "option --state needs an argument: DIR"),
+        ([b"--exclude-dir=", b"x"], "option --exclude-dir needs an argument: DIR"),
         ([b"-p", b"x"], "unknown option -p in -p; there are -pi, -ps"),
         ([b"-px", b"y"], "unknown option -px in -px; there are -pi, -ps"),
         ([b"--no-cache=1"], "option --no-cache takes no argument"),

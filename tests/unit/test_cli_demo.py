@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import io
 import os
 import stat
@@ -71,6 +72,17 @@ def test_nothing_is_overwritten_and_only_what_is_missing_is_written(tree: Path) 
     assert (tree / "clean" / "letter.txt").read_text() == "mine"
     assert (tree / "infected" / "eicar.zip").exists()
     assert not list(tree.rglob("*.part"))
+
+
+def test_a_full_disk_is_not_taken_for_a_name_that_is_refused(tmp_path: Path, monkeypatch) -> None:
+    from kavfs.cli import demo as module
+
+    def full(path: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module, "_TREE", {module._ODD_NAME: full})
+    with pytest.raises(SystemFailure, match="No space left"):
+        write_tree(os.fsencode(tmp_path))
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

@@ -169,6 +169,14 @@ def test_two_members_of_one_name_are_told_with_all_their_threats() -> None:
     assert text(result, ok=False) == ["/m", "/m/a INFECTED One", "/m/a INFECTED Two"]
 
 
+def test_what_a_member_says_is_not_said_again_of_its_container() -> None:
+    members = (member(b"a", Status.ERROR, Reason.DEPTH),)
+    result = Result(b"/z", Status.ERROR, Reason.DEPTH, members=members, error="nested too deep", container=True)
+    assert text(result) == ["/z", "/z/a (nested too deep) ERROR"]
+    killed = Result(b"/z", Status.ERROR, Reason.DEPTH, members=members, error="nested too deep: killed")
+    assert text(killed)[-1] == "/z (nested too deep: killed) ERROR"
+
+
 def test_levels_let_findings_through_where_errors_are_not_asked_for() -> None:
     assert letters(Result(b"/f", Status.CLEAN)) == "A"
     assert letters(Result(b"/f", Status.INFECTED, threats=(EICAR,))) == "W"
