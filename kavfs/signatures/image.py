@@ -13,7 +13,7 @@ import hashlib
 import os
 from collections.abc import Callable, Sequence
 
-from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError, SystemFailure
+from kavfs.errors import SystemFailure, UsageError
 from kavfs.ports import ImagePart
 from kavfs.signatures import imagefile
 from kavfs.signatures.catalog import Catalog, Entry, stamp
@@ -99,7 +99,8 @@ def open_image(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bo
     same image, the one from before is opened; where there is none, this waits. With *distrust* every compiled part is
     read and checked, and made again when damaged: for callers whose matcher has refused the image.
 
-    Raises DatabaseMissing, DatabaseDamaged or SystemFailure, each with one line that says what is wrong.
+    Raises DatabaseMissing, DatabaseDamaged, SystemFailure, or UsageError for an image file among other paths, each with
+    one line that says what is wrong.
     """
     return _open(paths, state, distrust=distrust, wait=False)
 
@@ -114,8 +115,6 @@ def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, w
     if any(imagefile.is_image(place) for place in places):
         return _open_file(places)
     sources = find_sources(places)
-    if not sources:
-        raise _no_sources(places)
     store = Store(os.path.abspath(os.fsencode(state)))
     name = _image_name(places)
     if not distrust and (image := _open_current(store, name, sources)):
@@ -125,7 +124,7 @@ def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, w
 
 def _open_file(places: Sequence[bytes]) -> Image:
     if len(places) > 1:
-        raise DatabaseMissing("an image file is used alone: it holds everything it was compiled from")
+        raise UsageError("an image file is used alone: it holds everything it was compiled from")
     content = imagefile.read_image(places[0])
     return Image(content.catalog, content.parts, content.side)
 
@@ -212,10 +211,3 @@ def _use_as_it_is(store: Store, name: str, sources: Sequence[Source], why: State
         ImagePart(fd, 0, part.length) for part in catalog.parts if (fd := store.open(part.kind, part.key)) is not None
     ]
     return Image(catalog, parts, store.side)
-
-
-def _no_sources(places: Sequence[bytes]) -> KavfsError:
-    shown = ", ".join(os.fsdecode(place) for place in places)
-    if all(os.path.isfile(place) for place in places):
-        return DatabaseDamaged(f"{shown}: neither a database of a known kind nor an image")
-    return DatabaseMissing(f"no signatures: no database file in {shown}")

@@ -70,20 +70,24 @@ def find_sources(paths: Sequence[bytes]) -> tuple[Source, ...]:
     """All database files on absolute *paths*, ordered by name: that order decides which of two matches is reported.
 
     A folder gives the files directly in it that have the name of a database; other files there are not ours.
-    Raises DatabaseMissing for a path that is not there and DatabaseDamaged for one that cannot be read.
+    Raises DatabaseMissing for a path that is not there or a folder without any, DatabaseDamaged for one that cannot be
+    read: whoever names several paths wants the signatures of all of them.
     """
     found: dict[bytes, Source] = {}
     for path in paths:
         try:
             status = os.stat(path)
-            if stat.S_ISDIR(status.st_mode):
-                found.update((source.path, source) for source in _in_folder(path))
-            elif source := _source(path, status):
-                found[path] = source
+            folder = stat.S_ISDIR(status.st_mode)
+            sources = list(_in_folder(path)) if folder else [source] if (source := _source(path, status)) else []
         except FileNotFoundError as why:
             raise DatabaseMissing(f"no signatures: {_show(why.filename or path)} does not exist") from None
         except OSError as why:
             raise DatabaseDamaged(f"signatures cannot be read: {_show(why.filename or path)}: {why.strerror}") from None
+        if not sources and folder:
+            raise DatabaseMissing(f"no signatures: no database file in {_show(path)}")
+        if not sources:
+            raise DatabaseDamaged(f"{_show(path)}: neither a database of a known kind nor an image")
+        found.update((source.path, source) for source in sources)
     return tuple(sorted(found.values(), key=lambda source: (source.name, source.path)))
 
 

@@ -25,6 +25,10 @@ from kavfs.signatures.sources import Identity
 FOLDERS = ("segments", "groups", "images")
 TEMPORARY = ".new-"
 
+# Whoever may write here decides what is found: no mask of the caller's (0 in some daemons) may open it to others.
+FOLDER_MODE = 0o755
+FILE_MODE = 0o644
+
 
 class Store:
     """One state folder. Holds no descriptor between calls."""
@@ -38,8 +42,8 @@ class Store:
     def prepare(self) -> None:
         """Make the folders; SystemFailure where that is not allowed."""
         with self._explained():
-            for name in FOLDERS:
-                os.makedirs(self.path(name), exist_ok=True)
+            for path in (self.folder, *(self.path(name) for name in FOLDERS)):
+                os.makedirs(path, FOLDER_MODE, exist_ok=True)
 
     # -- files ---------------------------------------------------------------------------------------------------
 
@@ -73,7 +77,7 @@ class Store:
         with self._explained():
             temporary = self.path(kind, f"{TEMPORARY}{os.getpid()}-{name}")
             try:
-                with open(temporary, "wb", buffering=0) as file:
+                with open(temporary, "wb", buffering=0, opener=_opener) as file:
                     write_all(file.fileno(), data, 0)
                     os.fsync(file.fileno())
                 os.rename(temporary, self.path(kind, name))
@@ -128,7 +132,7 @@ class Store:
     @contextlib.contextmanager
     def _lock(self, name: str, how: int, *, wait: bool = True) -> Iterator[bool]:
         with self._explained():
-            lock = os.open(self.path(*name.split("/")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            lock = os.open(self.path(*name.split("/")), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             try:
                 fcntl.flock(lock, how if wait else how | fcntl.LOCK_NB)
@@ -161,6 +165,10 @@ class StateFailure(SystemFailure):
     def __init__(self, text: str, number: int | None) -> None:
         super().__init__(text)
         self.closed = number in (errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def _opener(path: str, flags: int) -> int:
+    return os.open(path, flags, FILE_MODE)
 
 
 def write_all(fd: int, data: bytes, at: int) -> None:

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from kavfs._native import match
-from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure, UsageError
 from kavfs.signatures import image as image_module
 from kavfs.signatures import imagewriter, renew, sources
 from kavfs.signatures.image import compile_image, open_image
@@ -242,6 +242,13 @@ def test_an_image_file_is_opened_alone_and_says_the_same(folder, tmp_path, state
     assert not (tmp_path / "unused").exists()
 
 
+def test_an_image_file_among_other_paths_is_a_mistake(folder, tmp_path, state):
+    output = tmp_path / "all.image"
+    compile_image_file([folder], output).close()
+    with pytest.raises(UsageError, match="used alone"):
+        open_image([output, folder], state)
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -309,6 +316,15 @@ def test_databases_of_which_no_line_can_be_read_are_damaged(tmp_path, state):
     write(tmp_path / "db", a_ndb="\x00\x01\x02" * 100)
     with pytest.raises(DatabaseDamaged, match=r"a\.ndb"):
         open_image([tmp_path / "db"], state)
+
+
+def test_a_path_without_databases_is_not_passed_over_because_others_have_some(folder, tmp_path, state):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "words.txt").write_text("words")
+    with pytest.raises(DatabaseMissing, match=f"no database file in {tmp_path / 'none'}$"):
+        open_image([folder, tmp_path / "none"], state)
+    with pytest.raises(DatabaseDamaged, match=r"words\.txt: neither a database"):
+        open_image([folder, tmp_path / "words.txt"], state)
 
 
 def test_a_link_to_nowhere_is_not_passed_over(folder, state):

@@ -288,6 +288,17 @@ def open_place():
     shutil.rmtree(place)
 
 
+def test_no_mask_of_the_caller_opens_the_state_to_others(folder, state):
+    before = os.umask(0)
+    try:
+        open_image([folder], state).close()
+    finally:
+        os.umask(before)
+    entries = [state, *state.rglob("*")]
+    assert len(entries) > 6
+    assert [path for path in entries if path.stat().st_mode & 0o022] == []
+
+
 def test_a_state_folder_without_permission_is_named(open_place):
     folder = write(open_place / "db", a_ndb=body("First.Name-1", "first marker of the test"))
     state = open_place / "state"
