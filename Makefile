@@ -22,7 +22,8 @@ help:  ## list the targets
 
 scan: build  ## scan a demonstration tree and /usr/bin, or TARGET=/some/folder; prints kavscanner's exit code
 	@$(BIN)/python -m kavfs.cli.demo $(DEMO)
-	@status=0; $(BIN)/kavscanner -xn $(if $(STATE),--state $(STATE)) $(if $(TARGET),$(TARGET),$(DEMO) /usr/bin) || status=$$?; \
+	@set -- $(if $(TARGET),"$$TARGET",$(DEMO) /usr/bin); status=0; \
+	$(BIN)/kavscanner -xn $(if $(STATE),--state "$$STATE") -- "$$@" || status=$$?; \
 	echo "kavscanner's exit code: $$status"; \
 	case $$status in 0|5|10|15|20|21|25|30) exit 0;; *) exit $$status;; esac
 
