@@ -48,6 +48,7 @@ cdef extern from "part.h" nogil:
     void kav_part_begin(kav_buffer *out)
     void kav_part_table(kav_buffer *out, int table, const void *data, size_t length)
     bint kav_part_finish(kav_buffer *out, int kind, uint32_t flags, const uint8_t *source)
+    uint64_t kav_part_checksum(const uint8_t *data, uint64_t length)
     const char *kav_part_check(const uint8_t *data, uint64_t length, cbool *foreign)
     const kav_part_header *kav_part_of(const uint8_t *data)
     const void *kav_part_data(const uint8_t *data, int table)
@@ -400,6 +401,15 @@ def part_is_whole(part):
     except (ImageDamaged, ImageForeign):
         return False
     return True
+
+
+def resealed(const uint8_t[::1] part not None):
+    out = bytearray(part)
+    cdef uint8_t[::1] view = out
+    if <size_t>view.shape[0] < sizeof(kav_part_header):
+        raise ValueError("shorter than a header")
+    (<kav_part_header *>&view[0]).checksum = kav_part_checksum(&view[0], view.shape[0])
+    return bytes(out)
 
 
 KINDS = {

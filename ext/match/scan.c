@@ -82,8 +82,8 @@ static void follow(kav_window_scan *w, const kav_find *f)
     }
     if (piece->index + 1u == chain->piece_count) {
         kav_pattern_state *state = state_of(s, f->body, chain->pattern);
-        if (state->count && state->last == f->start) return; /* one start, one match */
-        state->last = f->start;
+        if (state->count && f->end <= state->last) return; /* ClamAV counts a place once, too */
+        state->last = f->end;
         count(s, f->body, chain->pattern, origin);
         return;
     }
@@ -125,7 +125,8 @@ static void add_finds(kav_window_scan *w, uint32_t body, uint32_t piece, uint64_
                 w->flushed = literal_end - 1;
                 put_in_order(w, w->flushed);
             }
-            s->finds[s->find_count++] = (kav_find){starts->at[i], ends->at[k], body, piece};
+            uint64_t end = last ? literal_end - p->anchor : ends->at[k];
+            s->finds[s->find_count++] = (kav_find){starts->at[i], end, body, piece};
         }
     }
 }
@@ -154,7 +155,7 @@ static void look_at(kav_window_scan *w, uint32_t body, uint32_t posting, uint64_
     bool gate = posting & KAV_POSTING_GATE;
     if (!(pattern->targets & w->targets) || state->count >= pattern->cap) return;
     if (gate ? state->flags & KAV_ST_OPEN : w->weak && !(state->flags & KAV_ST_WANTED)) return;
-    bool simple = chain->piece_count == 1 && piece->pivot == 0;
+    bool simple = chain->piece_count == 1 && pattern->chain_count == 1 && piece->pivot == 0;
     if (simple && !placed(s, pattern, literal_end - piece->anchor)) return;
     if (!simple && !gate && nothing_to_learn(s, b, piece, literal_end)) return;
     kav_places starts, ends;

@@ -22,14 +22,15 @@ enum kav_state_flag {
 
 typedef struct {
     uint64_t first; /* where it began first */
-    uint64_t last;  /* patterns that are put in order: where the one counted last began */
+    uint64_t last;  /* patterns that are put in order: the pivot of the one counted last */
     uint32_t count; /* saturates at the pattern's cap */
     uint32_t flags;
 } kav_pattern_state;
 
 /* A piece that was found and waits for its window to be complete. */
 typedef struct {
-    uint64_t start, end;
+    uint64_t start;
+    uint64_t end; /* of a chain's last piece, which needs no end: its pivot's place */
     uint32_t body, piece;
 } kav_find;
 

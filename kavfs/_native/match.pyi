@@ -81,6 +81,9 @@ def build_group(parts: Sequence[Buffer], *, threads: int = 2) -> bytes:
 def part_is_whole(part: Buffer) -> bool:
     """Header, length, checksum and tables are right, and this version's."""
 
+def resealed(part: Buffer) -> bytes:
+    """The part with its checksum made right, whatever else is wrong with it: for tests of what a checksum hides."""
+
 def part_kind(part: Buffer) -> str:
     """body, hash, exception, ignore or group. Raises ImageDamaged, ImageForeign, as all functions below."""
 
@@ -93,7 +96,7 @@ def part_identity(part: Buffer) -> tuple[bytes, int]:
 def group_members(part: Buffer) -> list[tuple[bytes, int]]:
     """The identities of the segments that a group was built over."""
 
-def part_names(part: Buffer) -> Generator[str, None, None]:
+def part_names(part: Buffer) -> Generator[str]:
     """Names of the signatures as they are printed, in the order of their lines; the names in an ignore list."""
 
 def literal_count(part: Buffer) -> int:
