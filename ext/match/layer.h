@@ -19,7 +19,8 @@
 typedef struct kav_image kav_image;
 typedef struct kav_session kav_session;
 
-/* One piece of an image: a segment, a matcher group or the list of exceptions; each begins with a header that says so. */
+/* One piece of an image: a segment, a matcher group or the list of exceptions; each begins with a header that says so.
+ */
 typedef struct {
     int fd;          /* may be closed after kav_image_open */
     uint64_t offset; /* multiple of the page size */
@@ -53,7 +54,8 @@ typedef struct {
     uint64_t offset;   /* where the first subsignature matched; UINT64_MAX for a hash */
 } kav_hit;
 
-/* Called after every window with the bytes handled in this layer; anything but 0 ends the scan with those KAV_R_* bits. */
+/* Called after every window with the bytes handled in this layer; anything but 0 ends the scan with those KAV_R_* bits.
+ */
 typedef uint32_t (*kav_tick)(void *context, uint64_t bytes);
 
 typedef struct {

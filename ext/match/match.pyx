@@ -6,158 +6,23 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from match_c cimport (
+    KAV_FORMAT_VERSION, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY,
+    KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED,
+    KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS, KAV_TAB_SET, cbool, hs_version_text, kav_body, kav_body_open, kav_buffer,
+    kav_buffer_add, kav_buffer_free, kav_buffer_ok, kav_format_name, kav_group_build, kav_group_stamp, kav_hashset,
+    kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_hit, kav_hashset_open,
+    kav_ignored, kav_image, kav_image_close, kav_image_open, kav_layer_found, kav_layer_options, kav_layer_scan,
+    kav_member, kav_part, kav_part_begin, kav_part_check, kav_part_checksum, kav_part_count, kav_part_data,
+    kav_part_finish, kav_part_header, kav_part_of, kav_part_table, kav_segment, kav_segment_finish,
+    kav_segment_free, kav_segment_new, kav_segment_pattern, kav_segment_pattern_count, kav_segment_signature,
+    kav_segment_signature_count, kav_segment_signature_in, kav_session, kav_session_free, kav_session_new_window,
+    kav_source, kav_text,
+)
+
 import os
 import threading
 from typing import NamedTuple
-
-
-cdef extern from "hs.h" nogil:
-    const char *hs_version_text "hs_version"()
-
-cdef extern from "stdbool.h" nogil:
-    ctypedef bint cbool "bool"
-
-cdef extern from "buffer.h" nogil:
-    ctypedef struct kav_buffer:
-        uint8_t *data
-        size_t length, capacity
-        cbool failed
-    size_t kav_buffer_add(kav_buffer *b, const void *bytes, size_t n)
-    bint kav_buffer_ok(const kav_buffer *b)
-    void kav_buffer_free(kav_buffer *b)
-
-cdef extern from "format.h" nogil:
-    enum:
-        KAV_FORMAT_VERSION, KAV_NONE
-        KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP
-        KAV_PF_OFFICIAL
-        KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
-    ctypedef struct kav_part_header:
-        uint32_t kind, flags
-        uint64_t checksum
-        uint8_t source[32]
-    ctypedef struct kav_ignored:
-        uint32_t text, length
-    ctypedef struct kav_member:
-        uint64_t checksum
-        uint8_t source[32]
-    ctypedef struct kav_signature:
-        uint32_t name, name_len, line
-
-cdef extern from "part.h" nogil:
-    void kav_part_begin(kav_buffer *out)
-    void kav_part_table(kav_buffer *out, int table, const void *data, size_t length)
-    bint kav_part_finish(kav_buffer *out, int kind, uint32_t flags, const uint8_t *source)
-    uint64_t kav_part_checksum(const uint8_t *data, uint64_t length)
-    const char *kav_part_check(const uint8_t *data, uint64_t length, cbool *foreign)
-    const kav_part_header *kav_part_of(const uint8_t *data)
-    const void *kav_part_data(const uint8_t *data, int table)
-    uint32_t kav_part_count(const uint8_t *data, int table, size_t item)
-
-cdef extern from "segment.h" nogil:
-    ctypedef struct kav_text:
-        const char *text
-        size_t length
-    ctypedef struct kav_segment:
-        pass
-    ctypedef struct kav_segment_signature_in:
-        kav_text name
-        uint32_t line, target
-        const uint32_t *patterns
-        uint32_t pattern_count
-        kav_text expression
-        uint64_t min_size, max_size
-    kav_segment *kav_segment_new()
-    void kav_segment_free(kav_segment *s)
-    uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_text modifiers, const char **why)
-    const char *kav_segment_signature(kav_segment *s, const kav_segment_signature_in *given)
-    uint32_t kav_segment_signature_count(const kav_segment *s)
-    uint32_t kav_segment_pattern_count(const kav_segment *s)
-    bint kav_segment_finish(kav_segment *s, kav_text database, const uint8_t *source, bint official, kav_buffer *out)
-
-cdef extern from "body.h" nogil:
-    ctypedef struct kav_body:
-        const kav_signature *signatures
-        const uint8_t *names
-        uint32_t signature_count, literal_count, pattern_count
-    bint kav_body_open(kav_body *b, const uint8_t *part)
-
-cdef extern from "group.h" nogil:
-    bint kav_group_build(const kav_body *bodies, uint32_t count, int threads, kav_buffer *out, char *why,
-                         size_t why_len)
-    void kav_group_stamp(uint8_t *stamp)
-
-cdef extern from "hashset.h" nogil:
-    ctypedef struct kav_hashset:
-        pass
-    ctypedef struct kav_hashset_hit:
-        const char *name
-        uint32_t name_len, line
-    ctypedef struct kav_hashset_reject:
-        uint32_t line
-        uint8_t why
-    ctypedef struct kav_hashset_built:
-        uint8_t *table
-        uint64_t length, accepted, comments
-        kav_hashset_reject *rejects
-        uint64_t reject_kept, reject_count
-    int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length)
-    uint64_t kav_hashset_count(const kav_hashset *set)
-    bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
-    int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
-    void kav_hashset_built_free(kav_hashset_built *built)
-
-cdef extern from "kav.h" nogil:
-    enum:
-        KAV_S_ALL_MATCH
-
-cdef extern from "layer.h" nogil:
-    ctypedef struct kav_image:
-        pass
-    ctypedef struct kav_session:
-        pass
-    ctypedef struct kav_part:
-        int fd
-        uint64_t offset, length
-    enum:
-        KAV_IMAGE_OK, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_SYSTEM
-    ctypedef struct kav_source:
-        const uint8_t *memory
-        int fd
-        uint64_t base, size
-    ctypedef struct kav_type:
-        uint16_t format
-        uint8_t target
-    ctypedef struct kav_digests:
-        uint8_t md5[16]
-        uint8_t sha1[20]
-        uint8_t sha256[32]
-        uint32_t have
-    ctypedef struct kav_hit:
-        const char *name
-        uint32_t name_len, database, line
-        uint64_t offset
-    ctypedef struct kav_layer_options:
-        uint32_t switches, digests
-        uint64_t limit
-    ctypedef struct kav_layer_found:
-        kav_type type
-        uint64_t size
-        uint32_t reasons
-        int error
-        kav_digests digests
-        const kav_hit *hits
-        size_t hit_count
-        int suppressed
-    const char *kav_format_name(uint16_t format)
-    int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len)
-    void kav_image_close(kav_image *image)
-    void kav_session_free(kav_session *session)
-    int kav_layer_scan(kav_session *session, const kav_source *source, const kav_layer_options *options,
-                       kav_layer_found *found)
-
-cdef extern from "session.h" nogil:
-    kav_session *kav_session_new_window(const kav_image *image, uint32_t window)
 
 
 FORMAT_VERSION = KAV_FORMAT_VERSION
