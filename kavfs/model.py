@@ -86,6 +86,7 @@ class Switch(enum.IntFlag):
     HEURISTIC = 1 << 5
     ALL_MATCH = 1 << 6
     ALL_MEMBERS = 1 << 7
+    DIGEST = 1 << 8
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,8 @@ enum kav_switch {
     KAV_S_MAILPLAIN = 1u << 4,  /* M: single mails */
     KAV_S_HEURISTIC = 1u << 5,  /* E */
     KAV_S_ALL_MATCH = 1u << 6,  /* report every matching signature, not only the least */
-    KAV_S_ALL_MEMBERS = 1u << 7 /* the result names clean members too */
+    KAV_S_ALL_MEMBERS = 1u << 7, /* the result names clean members too */
+    KAV_S_DIGEST = 1u << 8 /* the result has the object's SHA-256 in any case */
 };
 
 /* ---- wire: walker -> coordinator ------------------------------------------------------------------------------ */

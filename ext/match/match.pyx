@@ -20,12 +20,16 @@ from match_c cimport (
     kav_source, kav_text,
 )
 
+cdef extern from *:
+    const char *KAV_BUILD  # setup.py: a digest of the sources of all C parts
+
 import os
 import threading
 from typing import NamedTuple
 
 
 FORMAT_VERSION = KAV_FORMAT_VERSION
+BUILD = KAV_BUILD.decode("ascii")
 SUBSIGNATURES = 64
 UNOFFICIAL = ".UNOFFICIAL"
 

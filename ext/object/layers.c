@@ -135,6 +135,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t d
                                  .limit = depth == 0 ? s->limits.max_file_size : 0,
                                  .tick = layer_tick,
                                  .tick_context = s};
+    if (depth == 0 && s->limits.switches & KAV_S_DIGEST) options.digests |= KAV_D_SHA256;
     *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
     if (kav_layer_scan(s->session, source, &options, found) != 0) {
         memset(found, 0, sizeof *found);

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from _typeshed import ReadableBuffer as Buffer
 
+BUILD: str  # names the sources of the C parts: what another build compiled or concluded may not hold for this one
 FORMAT_VERSION: int  # of parts; one of another version is foreign
 
 def hs_version() -> str:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from kavfs.cli.arguments import Given, parse
 from kavfs.config import values
 from kavfs.config.settings import Settings
+from kavfs.engine import ENGINES
 from kavfs.errors import UsageError
 from kavfs.limits import Limits
 from kavfs.model import Switch
@@ -55,6 +56,7 @@ class Request:
         switches = settings.switches
         switches |= Switch.ALL_MATCH if self.all_match else Switch(0)
         switches |= Switch.ALL_MEMBERS if all_members else Switch(0)
+        switches |= Switch.DIGEST if self.json else Switch(0)
         walk = WalkOptions(
             roots=self.roots,
             recurse=settings.recursion,
@@ -181,7 +183,7 @@ def _action(request: Request, given: Given) -> None:
 def _engine(request: Request, given: Given) -> None:
     if given.value in (b"clamav", b"clamd", b"yara", b"chain"):
         raise UsageError(f"option --engine: {_shown(given.value)} is not available yet; 'native' is")
-    if given.value != b"native":
+    if os.fsdecode(given.value) not in ENGINES:
         raise ValueError(f"there is no engine {_shown(given.value)}; 'native' is the only one so far")
 
 

@@ -1,1 +1,4 @@
-"""Engines: what gives a verdict on bytes. The native one is the default."""
+"""Engines: what gives a verdict on bytes. Each is a module of its own with one function ``make``."""
+
+ENGINES = ("native",)
+"""What ``--engine`` may name; the first is the default."""

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from kavfs.errors import DatabaseDamaged, KavfsError, SystemFailure
+from kavfs.errors import KavfsError, SystemFailure
 from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.scan.control import Message, bytes_of
@@ -32,13 +32,10 @@ def run_worker(setup: Message, fds: list[int], image: list[Part]) -> None:
     socket_fd, slot_fd, spill_fd = fds
 
     def work() -> None:
-        from kavfs._native import worker
+        from kavfs.engine import native
 
         enter(setup, image)
-        try:
-            scanner = worker.ObjectScanner(image, limits(setup), Switch(setup["switches"]), spill_fd)
-        except ValueError as error:
-            raise DatabaseDamaged(str(error)) from None
+        scanner = native.make(image, limits(setup), Switch(setup["switches"]), spill_fd)
         with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
             greet(socket_fd)
             scanner.serve(socket_fd, slot)
@@ -147,10 +144,10 @@ def last_words(slot_fd: int) -> str:
 
 def _prepare_worker() -> None:
     """The worker's libraries, loaded once in the fork server instead of in each worker."""
-    from kavfs._native import worker
+    from kavfs.engine import native
     from kavfs.scan import sandbox
 
-    _ = worker, sandbox
+    _ = native, sandbox
 
 
 def _prepare_walker() -> None:

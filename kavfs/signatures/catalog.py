@@ -25,8 +25,8 @@ LAYOUT = 1
 
 
 def stamp() -> str:
-    """What compiled parts depend on besides the signatures: format, library, CPU. Another stamp: compile again."""
-    return f"{LAYOUT}/{match.FORMAT_VERSION}/{match.hs_version()}/{match.cpu_stamp()}"
+    """What compiled parts depend on besides the signatures: our build, library, CPU. Another stamp: compile again."""
+    return f"{LAYOUT}/{match.BUILD}/{match.hs_version()}/{match.cpu_stamp()}"
 
 
 @dataclass(frozen=True, slots=True)

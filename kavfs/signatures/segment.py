@@ -21,7 +21,7 @@ READERS = 1
 
 def segment_key(source: Source, text: bytes) -> str:
     """The name of the segment that *text* gives. The file's name is in it, because segments carry it."""
-    digest = hashlib.sha256(f"kavfs segment {READERS} {match.FORMAT_VERSION} {LEVEL} {source.kind} ".encode())
+    digest = hashlib.sha256(f"kavfs segment {READERS} {match.BUILD} {LEVEL} {source.kind} ".encode())
     digest.update(b"%d %d\0%s" % (source.starter, len(source.name), source.name))
     digest.update(text)
     return digest.hexdigest()
