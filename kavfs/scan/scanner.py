@@ -10,6 +10,7 @@ One thread at a time. Make it before starting threads of your own: its processes
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -17,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
+from kavfs.errors import DatabaseMissing, KavfsError, SystemFailure, UsageError
 from kavfs.limits import Limits
 from kavfs.model import Result, Switch
 from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
@@ -32,14 +34,16 @@ Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 
 MEMORY_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 NOTES_KEPT = 100
+NAME_MAX = 65535  # bytes; KAV_PATH_MAX in ext/common/kav.h
 
 
 class Scanner:
     """Scans files, trees and bytes with one set of signatures.
 
     *db* is a folder of databases, a database or an image; None means the usual places. *state* is where compiled
-    signatures are kept. Raises DatabaseMissing, DatabaseDamaged or SystemFailure; what goes wrong with one file is a
-    Result with status ERROR, never an exception.
+    signatures are kept. *jobs* is the number of scanning processes, 0 as many as the machine allows. Raises
+    DatabaseMissing, DatabaseDamaged, SystemFailure or UsageError; what goes wrong with one file is a Result with status
+    ERROR, never an exception.
     """
 
     def __init__(
@@ -50,6 +54,8 @@ class Scanner:
         limits: Limits | None = None,
         all_match: bool = False,
     ) -> None:
+        if jobs < 0:
+            raise UsageError(f"the number of scanning processes cannot be {jobs}")
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)  # lost processes and the like, newest last
         switches = EVERYTHING | (Switch.ALL_MATCH if all_match else Switch(0))
         self._options = ScanOptions(WalkOptions(()), limits or Limits(), switches, jobs=jobs)
@@ -69,8 +75,8 @@ class Scanner:
         return start_server()
 
     def _open_image(self, db: Path | None, state: Path | None) -> Image:
-        databases = default_databases() if db is None else (os.fsencode(db),)
-        return open_image(databases, default_state() if state is None else os.fsencode(state))
+        databases = default_databases() if db is None else (_usable(db, "no signatures", DatabaseMissing),)
+        return open_image(databases, default_state() if state is None else _usable(state, "no state", SystemFailure))
 
     def _make_crew(self, server: ForkServer) -> Crew:
         assert self._image is not None
@@ -80,7 +86,9 @@ class Scanner:
 
     def scan_path(self, path: Path) -> Result:
         """The verdict on one file. A link is followed. What is no regular file, or cannot be read, is ERROR."""
-        name = os.fsencode(path)
+        name, wrong = checked(path)
+        if wrong:
+            return records.unreadable(name, wrong)
         try:
             fd = open_regular(name)
         except OSError as error:
@@ -89,14 +97,20 @@ class Scanner:
 
     def scan_bytes(self, data: bytes | bytearray | memoryview, name: bytes = b"bytes") -> Result:
         """The verdict on *data*; *name* is its path in the result."""
+        name = _usable(name, "bytes cannot have that name", UsageError)
         return self._scan_fd(memory_file(data), name)
 
-    def scan(self, paths: Iterable[Path]) -> Iterator[Result]:
-        """Verdicts on all files at and below *paths*, clean ones too, as they fall. What is no file (a FIFO, a link) is
-        left out. An iteration that is given up ends its processes; the next call starts others."""
-        roots = tuple(os.fsencode(path) for path in paths)
+    def scan(self, paths: Path | Iterable[Path]) -> Iterator[Result]:
+        """Verdicts on all files at and below *paths* (several, or a single one), clean ones too, as they fall. What is
+        no file (a FIFO, a link) is left out. An iteration that is given up ends its processes; the next call starts
+        others."""
+        named = [checked(path) for path in ((paths,) if isinstance(paths, str | bytes | os.PathLike) else paths)]
+        roots = tuple(name for name, wrong in named if not wrong)
         crew = self._take()
         try:
+            for name, wrong in named:
+                if wrong:
+                    yield records.unreadable(name, wrong)
             if roots:
                 crew.walk(roots)
                 yield from self._results(crew)
@@ -108,11 +122,15 @@ class Scanner:
     def _scan_fd(self, fd: int, name: bytes) -> Result:
         try:
             crew = self._take()
-            crew.submit(fd, name)
         except BaseException:
             os.close(fd)
             raise
         try:
+            try:
+                crew.submit(fd, name)
+            except BaseException:
+                os.close(fd)
+                raise
             (result,) = self._results(crew)
             self._busy = False
             return result
@@ -162,6 +180,26 @@ class Scanner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def checked(path: Path) -> tuple[bytes, str]:
+    """The bytes of *path*, and why no file can be called so; "" when one can."""
+    try:
+        name = os.fsencode(path)
+    except UnicodeEncodeError:  # half a surrogate pair: a text that no bytes were decoded to
+        return str(path).encode("utf-8", "surrogatepass"), "not a name of a file: it cannot be encoded"
+    if not name:
+        return name, "the path is empty"
+    if b"\0" in name:
+        return name, "not a name of a file: it holds a NUL byte"
+    return name, os.strerror(errno.ENAMETOOLONG) if len(name) > NAME_MAX else ""
+
+
+def _usable(path: Path, trouble: str, kind: type[KavfsError]) -> bytes:
+    name, wrong = checked(path)
+    if wrong:
+        raise kind(f"{trouble}: {wrong}")
+    return name
 
 
 def open_regular(path: bytes) -> int:

@@ -76,6 +76,42 @@ def test_iteration_that_is_given_up_leaves_a_scanner_that_works(scanner, tmp_pat
     assert len(list(scanner.scan([tmp_path]))) == 500
 
 
+@pytest.mark.parametrize("kind", [str, os.fsencode, lambda path: path], ids=["str", "bytes", "PathLike"])
+def test_single_path_is_not_taken_for_a_sequence_of_paths(scanner, tmp_path, kind):
+    (tmp_path / "eicar.com").write_bytes(EICAR)
+    (result,) = scanner.scan(kind(tmp_path / "eicar.com"))
+    assert (result.path, result.status) == (os.fsencode(tmp_path / "eicar.com"), Status.INFECTED)
+
+
+@pytest.mark.parametrize("path", ["", b"", "a\0b", b"\0", "half a pair \ud800", b"long" * (1 << 14)])
+def test_path_that_no_file_can_have_is_an_error_and_no_exception(scanner, tmp_path, path):
+    (tmp_path / "eicar.com").write_bytes(EICAR)
+    bad, good = scanner.scan([path, tmp_path])
+    assert good.status is Status.INFECTED
+    for result in (bad, scanner.scan_path(path), *scanner.scan(path)):
+        assert (result.status, result.reasons) == (Status.ERROR, Reason.UNREADABLE)
+        assert result.error
+
+
+@pytest.mark.parametrize("name", [b"", b"a\0b", b"long" * (1 << 14)])
+def test_name_of_bytes_that_cannot_be_is_refused_and_the_scanner_still_works(scanner, name):
+    with pytest.raises(kavfs.KavfsError, match="name"):
+        scanner.scan_bytes(EICAR, name)
+    assert scanner.scan_bytes(EICAR).status is Status.INFECTED
+
+
+@pytest.mark.parametrize("what", ["db", "state"])
+@pytest.mark.parametrize("path", ["", "a\0b", "\ud800"])
+def test_places_that_cannot_be_are_one_clear_error(tmp_path, what, path):
+    with pytest.raises(kavfs.KavfsError, match=r"no signatures|no state"):
+        kavfs.Scanner(**{"db": STARTER, "state": tmp_path, what: path})
+
+
+def test_fewer_than_no_processes_are_refused(tmp_path):
+    with pytest.raises(kavfs.KavfsError, match="-1"):
+        kavfs.Scanner(STARTER, tmp_path, jobs=-1)
+
+
 def test_closed_scanner_says_so_and_leaves_nothing(tmp_path):
     before = sorted(os.listdir("/proc/self/fd"))
     scanner = kavfs.Scanner(STARTER, tmp_path, jobs=1)
