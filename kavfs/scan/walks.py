@@ -11,6 +11,7 @@ import os
 from collections import deque
 from dataclasses import dataclass, field
 
+from kavfs.errors import UsageError
 from kavfs.model import Entry
 from kavfs.options import WalkOptions
 from kavfs.scan.control import Message, text_of
@@ -53,7 +54,7 @@ class Walks:
             exclude_dirs=self.options.exclude_dirs,
             stores=self.options.stores,
         )
-        for group in plan(options, self._table, os.getcwdb()):
+        for group in plan(options, self._table, _here(roots)):
             self._queue.append(Walk(group.roots, named=True))
             self._tops.update(resolve(root, self._table) for root in group.roots)
 
@@ -97,3 +98,13 @@ class Walks:
         """The next roots belong to another scan."""
         self._queue.clear()
         self._tops.clear()
+
+
+def _here(roots: tuple[bytes, ...]) -> bytes:
+    """The current directory, asked for only when a root is relative: it may be gone, or lie on a dead file system."""
+    if all(root.startswith(b"/") for root in roots):
+        return b"/"
+    try:
+        return os.getcwdb()
+    except OSError as error:
+        raise UsageError(f"the current directory cannot be found: {error.strerror}") from None

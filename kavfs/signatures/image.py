@@ -17,7 +17,7 @@ from kavfs.errors import SystemFailure, UsageError
 from kavfs.ports import ImagePart
 from kavfs.signatures import imagefile
 from kavfs.signatures.catalog import Catalog, Entry, stamp
-from kavfs.signatures.sources import Identity, Source, absolute, find_sources
+from kavfs.signatures.sources import Identity, Source, absolute, absolute_path, find_sources
 from kavfs.signatures.store import StateFailure, Store
 
 
@@ -115,7 +115,7 @@ def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, w
     if any(imagefile.is_image(place) for place in places):
         return _open_file(places)
     sources = find_sources(places)
-    store = Store(os.path.abspath(os.fsencode(state)))
+    store = Store(absolute_path(state))
     name = _image_name(places)
     if not distrust and (image := _open_current(store, name, sources)):
         return image

@@ -15,12 +15,13 @@ from kavfs.ports import ImagePart
 from kavfs.signatures.catalog import Catalog, Part
 from kavfs.signatures.image import Image, compile_image, open_image
 from kavfs.signatures.imagefile import HEAD, MAGIC, PAGE
+from kavfs.signatures.sources import absolute_path
 from kavfs.signatures.store import sync_folder, write_all
 
 
 def compile_image_file(paths: Sequence[str | bytes], output: str | bytes) -> Image:
     """Compile the databases on *paths* into one image file, and open that. Nothing is kept elsewhere."""
-    target = os.path.abspath(os.fsencode(output))
+    target = absolute_path(output)
     with tempfile.TemporaryDirectory(prefix="kavfs-") as state, compile_image(paths, state) as image:
         sides = {entry.side: side for entry in image.entries if (side := image.side(entry))}
         _write_image(target, image.catalog, image.parts, sides)
@@ -30,7 +31,7 @@ def compile_image_file(paths: Sequence[str | bytes], output: str | bytes) -> Ima
 def _write_image(path: bytes, catalog: Catalog, parts: Sequence[ImagePart], sides: dict[str, bytes]) -> None:
     """Write an image file beside *path* and rename it: what was there stays until the new one is wholly on disk."""
     shown = os.fsdecode(path)
-    folder = os.path.dirname(os.path.abspath(path))
+    folder = os.path.dirname(path)
     try:
         fd, temporary = tempfile.mkstemp(prefix=b".new-", dir=folder)
         try:

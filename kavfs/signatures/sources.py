@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from kavfs.errors import DatabaseDamaged, DatabaseMissing
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, UsageError
 from kavfs.signatures.kinds import kind_of
 
 STARTER = os.fsencode(os.path.join(os.path.dirname(os.path.abspath(__file__)), "starter"))
@@ -63,7 +63,15 @@ class Source:
 
 def absolute(paths: Sequence[str | bytes]) -> tuple[bytes, ...]:
     """The paths as absolute bytes, each once, in an order that does not depend on how they were named."""
-    return tuple(sorted({os.path.abspath(os.fsencode(path)) for path in paths}))
+    return tuple(sorted({absolute_path(path) for path in paths}))
+
+
+def absolute_path(path: str | bytes) -> bytes:
+    """One path as absolute bytes; UsageError when it is relative and the current directory is gone."""
+    try:
+        return os.path.abspath(os.fsencode(path))
+    except OSError as why:
+        raise UsageError(f"the current directory cannot be found: {why.strerror}") from None
 
 
 def find_sources(paths: Sequence[bytes]) -> tuple[Source, ...]:

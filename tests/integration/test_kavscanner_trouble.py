@@ -47,6 +47,38 @@ def one_line(done: Run, code: int) -> str:
     return lines[0]
 
 
+def in_a_folder_that_is_gone(home: Path, module: str, *words: str | Path) -> Run:
+    """The run of a program whose current directory was removed."""
+    line = command(module, *(str(word) for word in words))
+    shell = ["sh", "-c", 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', "sh", *line]
+    done = subprocess.run(shell, cwd=home, env=environment(home), capture_output=True, timeout=60, check=False)
+    return Run(done.returncode, done.stdout, done.stderr)
+
+
+def test_without_a_current_directory_absolute_paths_are_scanned(home: Path) -> None:
+    done = in_a_folder_that_is_gone(home, "kavscanner", *places(home), home / "eicar.com")
+    assert (done.code, done.err) == (25, b"")
+    assert done.findings == [f"{home}/eicar.com INFECTED EICAR-Test-File"]
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        ("kavscanner", ["eicar.com"]),
+        ("kavscanner", []),
+        ("kavfs", ["db", "info", "--db", "rules"]),
+        ("kavfs", ["db", "info", "--state", "state"]),
+        ("kavfs", ["db", "compile", os.fsdecode(STARTER), "-o", "image"]),
+    ],
+)
+def test_without_a_current_directory_other_paths_are_one_line(home: Path, module: str, words: list[str]) -> None:
+    done = in_a_folder_that_is_gone(home, module, *words)
+    assert (done.code, done.out) == (66, b"")
+    assert done.err.decode().splitlines() == [
+        f"{module}: the current directory cannot be found: No such file or directory"
+    ]
+
+
 def test_an_unknown_option(home: Path) -> None:
     assert "did you mean --jobs?" in one_line(run(["--jbos", "2"], home), 66)
 

@@ -107,6 +107,17 @@ def test_places_that_cannot_be_are_one_clear_error(tmp_path, what, path):
         kavfs.Scanner(**{"db": STARTER, "state": tmp_path, what: path})
 
 
+def test_without_a_current_directory_only_relative_paths_are_refused(scanner, tmp_path, monkeypatch):
+    (tmp_path / "eicar.com").write_bytes(EICAR)
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert [result.status for result in scanner.scan([tmp_path])] == [Status.INFECTED]
+    with pytest.raises(kavfs.KavfsError, match="current directory"):
+        list(scanner.scan("eicar.com"))
+    assert [result.status for result in scanner.scan([tmp_path])] == [Status.INFECTED]
+
+
 def test_fewer_than_no_processes_are_refused(tmp_path):
     with pytest.raises(kavfs.KavfsError, match="-1"):
         kavfs.Scanner(STARTER, tmp_path, jobs=-1)
