@@ -25,16 +25,19 @@ static bool is_stream(const kav_source *s, uint64_t at)
     return kav_source_read(s, at, magic, sizeof magic) == sizeof magic && magic[0] == 0x1f && magic[1] == 0x8b;
 }
 
-/* Everything up to the end, to damage, or to bytes that are no gzip stream: gzip(1) warns of those and goes on. */
-static uint32_t pass_streams(const kav_source *source, kav_inflater *inflater, kav_unpack *u)
+/* Everything up to the end, to damage, or to bytes that are no gzip stream: gzip(1) warns of those and goes on. *end is
+ * where they begin; the size of the source when there are none, or when it was not read so far. */
+static uint32_t pass_streams(const kav_source *source, kav_inflater *inflater, kav_unpack *u, uint64_t *end)
 {
     kav_inflated done;
     uint64_t at = 0;
+    *end = source->size;
     do {
         uint32_t reasons = kav_inflate(inflater, source, at, source->size - at, u, &done);
         if (reasons != 0) return reasons;
         at += done.used;
     } while (done.finished && at < source->size && is_stream(source, at));
+    if (done.finished) *end = at;
     return 0;
 }
 
@@ -46,8 +49,10 @@ int kav_open_gzip(const kav_source *source, kav_type type, kav_unpack *u)
     kav_inflater *inflater = kav_inflater_new(KAV_INFLATE_GZIP);
     if (inflater == NULL) return -ENOMEM;
     const char *name = name_in(head, n < 0 ? 0 : (size_t)n);
-    if (kav_unpack_begin(u, name, strlen(name), UINT64_MAX, 0) == 0)
-        kav_unpack_end(u, pass_streams(source, inflater, u));
+    uint64_t end = source->size;
+    bool going = kav_unpack_begin(u, name, strlen(name), UINT64_MAX, 0) == 0;
+    if (going) going = kav_unpack_end(u, pass_streams(source, inflater, u, &end)) == 0;
     kav_inflater_free(inflater);
+    if (going) kav_rest_pass(source, end, u);
     return 0;
 }

@@ -32,7 +32,7 @@ static const opening *opening_of(kav_type type, const kav_source *source)
 {
     for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++)
         if (OPENINGS[i].format == type.format) return &OPENINGS[i];
-    return kav_sfx_present(source, type) ? &RIDING : NULL;
+    return kav_sfx_present(source) ? &RIDING : NULL;
 }
 
 uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer)

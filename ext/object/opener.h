@@ -41,6 +41,10 @@ void kav_unpack_flag(kav_unpack *u, uint32_t reasons);
 /* Call now and then where no data flows (long decoding, many headers). Non-zero: time is up, stop. */
 int kav_unpack_tick(kav_unpack *u);
 
+/* rest.c: what stands behind an archive that ends at from, if that is more than zeros and a few bytes, is a member
+ * without a name. */
+void kav_rest_pass(const kav_source *source, uint64_t from, kav_unpack *u);
+
 /* Open a container. Returns 0, -ENOMEM, or KAV_OPEN_NOT_MINE when the bytes turn out to be no such container at all
  * (nothing was begun then: the layer counts as a plain one). */
 typedef int (*kav_opener)(const kav_source *source, kav_type type, kav_unpack *u);

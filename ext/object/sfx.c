@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static bool ends_like_zip(const kav_source *source)
+bool kav_sfx_at_end(const kav_source *source)
 {
     uint8_t end[KAV_ZIP_END];
     if (source->size < sizeof end) return false;
@@ -11,11 +11,9 @@ static bool ends_like_zip(const kav_source *source)
            memcmp(end, "PK\005\006", 4) == 0;
 }
 
-bool kav_sfx_present(const kav_source *source, kav_type type)
+bool kav_sfx_present(const kav_source *source)
 {
     kav_zip_directory d;
-    bool program = type.format == KAV_FMT_PE || type.format == KAV_FMT_ELF;
-    if (!program && !ends_like_zip(source)) return false;
     return kav_zip_find(&d, source) && d.start < d.end;
 }
 

@@ -41,7 +41,7 @@ typedef struct {
     size_t window_len;
 } kav_zip_directory;
 
-/* Find the end record and the directory. False when there is none that holds together. Allocates nothing. */
+/* Find the end record and the directory. False when there is none that holds together. Nothing is left to be freed. */
 bool kav_zip_find(kav_zip_directory *d, const kav_source *source);
 
 /* The next entry. 1; 0 at the end; -EBADMSG where the directory breaks off; -ENOMEM, or another -errno of reading. */

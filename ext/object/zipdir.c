@@ -88,8 +88,9 @@ bool kav_zip_find(kav_zip_directory *d, const kav_source *source)
     if (tail == NULL) return false;
     bool found = false;
     if (read_exactly(source, from, tail, reach)) {
-        for (size_t i = reach - KAV_ZIP_END + 1; i-- > 0 && !found;)
-            if (tail[i] == 'P' && memcmp(tail + i, "PK\005\006", 4) == 0) found = take_end(d, from + i, tail + i);
+        const uint8_t *p = tail + (reach - KAV_ZIP_END + 1);
+        while (!found && (p = memrchr(tail, 'P', (size_t)(p - tail))) != NULL)
+            if (memcmp(p, "PK\005\006", 4) == 0) found = take_end(d, from + (uint64_t)(p - tail), p);
     }
     free(tail);
     return found;

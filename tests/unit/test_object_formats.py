@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from kavfs.model import Status
+from kavfs.model import Reason, Status
 from tests.support import archives
 from tests.support.archives import Files, with_libarchive, with_tool
 from tests.support.objects import EICAR, NEAR_MISS, scan
@@ -193,7 +193,66 @@ def test_streams_put_one_after_the_other_are_one() -> None:
 
 
 def test_bytes_after_a_gzip_are_no_damage() -> None:
-    """gzip(1) unpacks such a file and warns; its bytes are scanned as part of the file itself."""
+    """gzip(1) unpacks such a file and warns; its bytes are scanned as part of the file itself and for themselves."""
     assert scan(gzip.compress(FILLER) + b"trailing garbage").clean
     assert scan(gzip.compress(FILLER) + bytes(512)).clean
-    assert scan(gzip.compress(FILLER) + EICAR).infected == [b""]
+    assert scan(gzip.compress(FILLER) + EICAR).infected == [b"", b"#2"]
+
+
+ENDING = {
+    "tar": lambda: archives.make_tar({"a": FILLER}),
+    "cpio": lambda: with_libarchive({"a": FILLER}, "newc"),
+    "cab": lambda: archives.make_cab({"a": FILLER}),
+    "lha": lambda: archives.make_lha({"a": FILLER}),
+    "rar 4": lambda: archives.make_rar4({"a": FILLER}),
+    "rar 5": lambda: archives.make_rar5({"a": FILLER}),
+    "gzip": lambda: gzip.compress(FILLER),
+    "bzip2": lambda: bz2.compress(FILLER),
+    "lzma": lambda: lzma.compress(FILLER, lzma.FORMAT_ALONE),
+    "lz4": lambda: with_libarchive({"a": FILLER}, "raw", ("lz4",)),
+    "lzip": lambda: with_libarchive({"a": FILLER}, "raw", ("lzip",)),
+}
+
+
+@pytest.mark.parametrize("layout", ENDING)
+@pytest.mark.parametrize("padding", [0, 700])
+def test_what_stands_behind_the_end_of_an_archive_is_opened(layout: str, padding: int) -> None:
+    """An initrd is one cpio after the other; `tar --ignore-zeros` reads on; who opens a zip looks for its end."""
+    first = ENDING[layout]()
+    for second in (archives.make_zip({"x": EICAR}), archives.make_tar({"x.gz": gzip.compress(EICAR)})):
+        verdict = scan(first + bytes(padding) + second)
+        assert verdict.status is Status.INFECTED
+        assert not verdict.reasons
+    assert scan(first + bytes(padding) + archives.make_zip({"x": NEAR_MISS})).clean
+    alone = scan(first)
+    assert scan(first + bytes(padding)).members == alone.members  # padding is no member
+
+
+@pytest.mark.parametrize("layout", ["7zip", "iso9660", "xar"])
+def test_a_zip_at_the_end_of_another_archive_is_opened(layout: str) -> None:
+    first = with_libarchive({"a": FILLER}, layout)
+    assert scan(first + archives.make_zip({"x": EICAR})).infected == [b"x"]
+    assert scan(first + archives.make_zip({"x": NEAR_MISS})).clean
+
+
+@pytest.mark.parametrize("behind", [b"", b"\n", b"c" * 60000])
+def test_a_zip_behind_a_picture_is_found_whatever_follows_it(behind: bytes) -> None:
+    picture = b"GIF89a" + bytes(500)
+    assert scan(picture + archives.make_zip({"x": EICAR}) + behind).infected == [b"x"]
+    assert scan(picture + archives.make_zip({"x": NEAR_MISS}) + behind).clean
+
+
+@pytest.mark.parametrize("packing", ["lzma", "compress"])
+def test_a_stream_that_breaks_off_at_once_is_damage_though_its_magic_is_weak(packing: str) -> None:
+    packed = STREAMS[packing][0](EICAR + bytes(range(256)))
+    broken = packed[:-80] if packing == "lzma" else packed + b"\xff" * 80
+    verdict = scan(broken)
+    assert (verdict.status, verdict.reasons) == (Status.CORRUPTED, Reason.DAMAGED)
+
+
+def test_an_image_with_a_second_file_system_that_cannot_be_read_is_partial() -> None:
+    """Windows shows the UDF tree of such a disc, which may hold other files than the ISO 9660 tree."""
+    image = with_tool({"a": FILLER}, "genisoimage", "-quiet", "-udf", "-o", "OUT", ".")
+    verdict = scan(image)
+    assert verdict.members > 0
+    assert (verdict.status, verdict.reasons) == (Status.ERROR, Reason.METHOD)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from kavfs._native import worker
 from kavfs.limits import Limits
 from kavfs.model import Reason, Status, Switch
 from kavfs.options import EVERYTHING
@@ -187,3 +188,15 @@ def test_limits_of_one_scanner_are_fresh_for_every_object() -> None:
 def test_a_file_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "eicar").write_bytes(EICAR)
     assert scan_file(tmp_path / "eicar").infected == [b""]
+
+
+def test_an_object_that_is_stopped_for_want_of_memory_is_not_clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line about the first member cannot be kept; the second is then not looked at."""
+    every = scanner(switches=EVERYTHING | Switch.ALL_MEMBERS)
+
+    def no_room(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(worker, "Note", no_room)
+    verdict = scan(make_zip({"a": b"harmless", "b": b"harmless"}), every)
+    assert (verdict.status, verdict.reasons) == (Status.ERROR, Reason.MEMORY)

@@ -108,6 +108,13 @@ HIDING = {
     "before a long comment": build(bad(), comment=b"c" * 65535),
     "end record in the comment": build(bad(), comment=b"PK\5\6" + bytes(18)),
     "twice": build(HARMLESS, bad(NEAR_MISS), bad()),
+    "listed as empty, found by streaming": build(
+        HARMLESS,
+        with_entry(
+            local={"flags": LATER, "packed": 0, "unpacked": 0, "crc": 0},
+            central={"flags": LATER, "packed": 0, "unpacked": 0, "crc": 0},
+        ),
+    ),
     "count too low": build(HARMLESS, bad(), count=1),
     "end cut off": build(HARMLESS, bad())[:-30],
     "directory cut off": build(HARMLESS, bad(), HARMLESS)[: len(build(HARMLESS, bad())) - 90],
