@@ -22,6 +22,7 @@ struct kav_work {
     uint64_t id;
     uint64_t bytes;
     uint32_t count, left;
+    uint32_t speaking; /* index + 1 of the object whose notes have begun; so that one holds notes here at a time */
     kav_item *items[KAV_BATCH_FILES];
 };
 

@@ -130,6 +130,13 @@ static kav_work *find_work(const kav_worker *worker, uint64_t id)
     return work;
 }
 
+/* Whose descriptor cannot even be asked (a file server that is gone) has no identity, and is an Error. */
+static bool is_about(const kav_result *record, const kav_entry *entry)
+{
+    if (record->dev == entry->dev && record->ino == entry->ino) return true;
+    return !record->dev && !record->ino && record->status == KAV_ERROR && record->reasons == KAV_R_UNREADABLE;
+}
+
 static const char *check_results(kav_dispatch *d, const kav_worker *worker, const received *got, kav_work **work)
 {
     if (got->wrong) return got->wrong;
@@ -143,6 +150,7 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
     const kav_result *records = kav_wire_records(d->message);
     const uint8_t *payload = kav_wire_payload(d->message);
     uint64_t answered = 0; /* in this message */
+    uint32_t speaking = (*work)->speaking;
     for (uint32_t i = 0; i < header->count; i++) {
         const kav_result *record = &records[i];
         if (record->index >= (*work)->count) return "index out of range";
@@ -150,12 +158,15 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
         if (!item || answered & (1ull << record->index)) return "answered twice";
         wrong = kav_wire_record(record, payload + record->payload_off);
         if (wrong) return wrong;
-        if (record->flags & KAV_F_MORE) continue; /* holds nothing but notes */
-        if (record->dev != item->entry->dev || record->ino != item->entry->ino) return "result for another inode";
+        if (speaking && speaking != record->index + 1) return "two objects at a time";
+        speaking = record->flags & KAV_F_MORE ? record->index + 1 : 0;
+        if (speaking) continue; /* holds nothing but notes */
+        if (!is_about(record, item->entry)) return "result for another inode";
         answered |= 1ull << record->index;
     }
     uint32_t left = (*work)->left - (uint32_t)__builtin_popcountll(answered);
     if (header->flags & KAV_RF_LAST && left) return "last message, but not all objects answered";
+    (*work)->speaking = speaking;
     return NULL;
 }
 

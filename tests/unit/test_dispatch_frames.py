@@ -15,7 +15,7 @@ from kavfs._native import dispatch
 from kavfs.model import Entry, Reason, Status
 from kavfs.scan import records
 from kavfs.scan.children import make_slot
-from tests.support.fakes import LAST, RESULT, RESULT_MAGIC, RESULTS, WORK
+from tests.support.fakes import LAST, MORE, RESULT, RESULT_MAGIC, RESULTS, WORK, note
 
 HEADER = struct.Struct("=IIII")
 ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH")
@@ -311,3 +311,43 @@ def test_text_of_an_error_is_kept_with_its_reason(bench, tmp_path):
     (result,) = bench.results()
     assert (result.reasons, result.error) == (Reason.WORKER, "scanning process died: fell over")
     bench.worker.close()
+
+
+def test_worker_that_cannot_ask_a_descriptor_says_error_without_an_identity(bench, tmp_path):
+    """fstat fails where a file server is gone. Nothing but an Error is believed without an identity."""
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    send(bench.walker, batch(entry(path)), path, 1)
+    bench.step()
+    number, _ = bench.work()
+    nothing = RESULT.pack(0, Status.ERROR, 0, 0, Reason.UNREADABLE, 0, 0, 0, 0, 0, 0, 0, bytes(32), 0, 0, 0, 0)
+    bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, LAST, 0) + nothing)
+    bench.step()
+    (result,) = bench.results()
+    assert (result.status, result.reasons) == (Status.ERROR, Reason.UNREADABLE)
+
+    send(bench.walker, batch(entry(path)), path, 1)
+    bench.step()
+    number, _ = bench.work()
+    clean = RESULT.pack(0, Status.CLEAN, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bytes(32), 0, 0, 0, 0)
+    bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, LAST, 0) + clean)
+    bench.step()
+    assert bench.kinds()[-1] == dispatch.EV_LOST
+
+
+def test_notes_of_one_object_end_before_those_of_the_next_begin(bench, tmp_path):
+    """What a worker can make us keep is the notes of one object and not those of a batch."""
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    send(bench.walker, batch(entry(path), entry(path)), path, 2)
+    bench.step()
+    number, fds = bench.work()
+    line = note(b"", b"inside", 0)
+    for index in (0, 0, 1):
+        assert bench.kinds() == []
+        more = RESULT.pack(index, 0, 0, 0, 0, MORE, 0, 0, 0, 1, 0, len(line), bytes(32), 0, 0, 0, 0)
+        bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, 0, len(line)) + more + line)
+        bench.step()
+    assert bench.kinds() == [dispatch.EV_LOST]
+    for fd in fds:
+        os.close(fd)
