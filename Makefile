@@ -55,13 +55,15 @@ $(VENV)/.tools: pyproject.toml | $(BIN)/python
 	@touch $@
 
 $(VENV)/.test-tools: pyproject.toml $(VENV)/.built
-	$(BIN)/pip install -q --disable-pip-version-check -e '.[test,check,bench]' --no-build-isolation
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --config-settings editable_mode=compat \
+	    -e '.[test,check,bench]'
 	@touch $@
 
 SOURCES := setup.py pyproject.toml $(wildcard ext/*/*.c ext/*/*.h ext/*/*.pyx ext/*/*.pxd)
 
 $(VENV)/.built: $(SOURCES) $(VENV)/.tools
-	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation -e .
+	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --config-settings editable_mode=compat -e .
+	@$(BIN)/python -m compileall -q kavfs
 	@touch $@
 
 build: system $(VENV)/.built  ## set everything up: system packages, .venv, extensions

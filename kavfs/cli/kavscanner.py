@@ -7,11 +7,11 @@ scan of one small file costs.
 
 from __future__ import annotations
 
-import sys
+import gc
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from kavfs.cli.program import put, run_program
+from kavfs.cli.program import leave, put, run_program
 from kavfs.cli.request import Request, read_request
 from kavfs.errors import KavfsError
 from kavfs.model import Totals
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 PROGRAM = "kavscanner"
 
 
-def main() -> int:
+def main() -> NoReturn:
     """The console script."""
-    return run_program(PROGRAM, kavscanner)
+    gc.disable()  # what is imported stays: looking for garbage in it costs a tenth of the start
+    leave(run_program(PROGRAM, kavscanner))
 
 
 def kavscanner(words: Sequence[bytes]) -> int:
@@ -75,6 +76,7 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
         options = request.scan_options(own_stores(state), reports.wants_members)
         job = Job(image, options, report, server=server, tick=reports.tick)
         reports.on_closed_pipe(job.stop)
+        gc.enable()
         with stopped_by_signals(job.stop):
             return job.run()
 
@@ -95,4 +97,4 @@ def _nothing_to_do(request: Request) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from kavfs.errors import KavfsError, SystemFailure
 from kavfs.report.names import shown_text
@@ -34,6 +35,15 @@ def run_program(name: str, program: Callable[[Sequence[bytes]], int]) -> int:
 
         say(name, f"a defect in kavfs stopped the program:\n{traceback.format_exc()}", escape=False)
         return FAILED
+
+
+def leave(code: int) -> NoReturn:
+    """End the program now. Everything was flushed by those who wrote it and every child has been waited for; the
+    interpreter's own tidying up would only add 10 ms, a tenth of what a scan of one small file takes."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # None: closed before we began
+        with suppress(OSError, ValueError):  # closed, full, or nobody reads it: said already where it matters
+            stream.flush()
+    os._exit(code)
 
 
 def say(name: str, text: str, escape: bool = True) -> None:
