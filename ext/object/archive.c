@@ -2,6 +2,7 @@
  * Exactly the reader that the detected format calls for is switched on. Formats that only compress one stream give one
  * member, which is then looked at like any other: a .tar.xz is an xz with a tar in it. */
 #include "decode.h"
+#include "mail.h"
 #include "sfx.h"
 
 #include <errno.h>
@@ -204,4 +205,11 @@ int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u)
     if (a != NULL) archive_read_free(a);
     free(feed.buffer);
     return rc;
+}
+
+/* libarchive gives out nothing of a file that breaks off in its first blocks; what there is of it counts. */
+int kav_open_uu(const kav_source *source, kav_type type, kav_unpack *u)
+{
+    int rc = kav_open_archive(source, type, u);
+    return rc == KAV_OPEN_NOT_MINE ? kav_inline_file(source, u) : rc;
 }

@@ -9,10 +9,11 @@
 #define _GNU_SOURCE
 #include "mail.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_ROOM = 2048, NAME_ROOM = 256 };
+enum { LINE_ROOM = 2048, NAME_ROOM = 256, CHUNK = 32768 };
 
 enum inline_kind { NO_BLOCK, UU, BASE64, YENC };
 
@@ -22,6 +23,8 @@ struct kav_inline {
     bool open;    /* the member is begun */
     bool dropped; /* no more bytes of this member are wanted */
     bool stop;
+    bool strict;   /* a block without its end is damaged */
+    bool any;      /* a member was begun */
     bool too_long; /* the line in hand does not fit: it is no line of a block */
     size_t name_len, line_len;
     kav_base64 base64;
@@ -37,9 +40,10 @@ kav_inline *kav_inline_new(kav_unpack *u)
     return in;
 }
 
-static void end_member(kav_inline *in)
+/* over: it came to its end mark. */
+static void end_member(kav_inline *in, bool over)
 {
-    if (in->open && kav_unpack_end(in->unpack, 0)) in->stop = true;
+    if (in->open && kav_unpack_end(in->unpack, in->strict && !over ? KAV_R_DAMAGED : 0)) in->stop = true;
     in->open = in->dropped = false;
     in->kind = NO_BLOCK;
 }
@@ -51,7 +55,7 @@ static void give(kav_inline *in, size_t len)
             in->stop = true;
             return;
         }
-        in->open = true;
+        in->open = in->any = true;
     }
     if (!in->dropped && len && kav_unpack_data(in->unpack, in->out, len)) in->dropped = true;
 }
@@ -148,7 +152,7 @@ static void take_line(kav_inline *in)
         break;
     case NO_BLOCK: break;
     }
-    if (in->kind != NO_BLOCK && !good) end_member(in);
+    if (in->kind != NO_BLOCK && !good) end_member(in, over);
     if (in->kind == NO_BLOCK && !over && !in->too_long && !in->stop) outside(in, line, len);
 }
 
@@ -174,7 +178,7 @@ int kav_inline_feed(kav_inline *in, const uint8_t *bytes, size_t len)
 int kav_inline_end(kav_inline *in)
 {
     if (in->line_len && !in->stop) take_line(in);
-    end_member(in);
+    end_member(in, false);
     int stop = in->stop;
     free(in);
     return stop;
@@ -198,4 +202,22 @@ bool kav_inline_hint(uint32_t *state, const uint8_t *bytes, size_t len)
         }
     }
     return *state == 2;
+}
+
+int kav_inline_file(const kav_source *source, kav_unpack *u)
+{
+    uint8_t buffer[CHUNK];
+    kav_inline *in = kav_inline_new(u);
+    if (!in) return -ENOMEM;
+    in->strict = true;
+    for (uint64_t at = 0; at < source->size && !kav_unpack_tick(u);) {
+        ssize_t n = kav_source_read(source, at, buffer, sizeof buffer);
+        if (n < 0) kav_unpack_flag(u, KAV_R_UNREADABLE);
+        if (n <= 0 || kav_inline_feed(in, buffer, (size_t)n)) break;
+        at += (uint64_t)n;
+    }
+    kav_inline_feed(in, (const uint8_t *)"\n", 1);
+    bool any = in->any;
+    kav_inline_end(in);
+    return any ? 0 : KAV_OPEN_NOT_MINE;
 }

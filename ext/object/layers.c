@@ -20,7 +20,7 @@ static const opening OPENINGS[] = {
     {KAV_FMT_GZIP, KAV_S_ARCHIVES, kav_open_gzip},        {KAV_FMT_BZIP2, KAV_S_ARCHIVES, kav_open_archive},
     {KAV_FMT_XZ, KAV_S_ARCHIVES, kav_open_archive},       {KAV_FMT_LZMA, KAV_S_ARCHIVES, kav_open_archive},
     {KAV_FMT_ZSTD, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZ4, KAV_S_ARCHIVES, kav_open_archive},
-    {KAV_FMT_COMPRESS, KAV_S_ARCHIVES, kav_open_archive}, {KAV_FMT_UU, KAV_S_ARCHIVES, kav_open_archive},
+    {KAV_FMT_COMPRESS, KAV_S_ARCHIVES, kav_open_archive}, {KAV_FMT_UU, KAV_S_ARCHIVES, kav_open_uu},
     {KAV_FMT_LZIP, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZOP, KAV_S_ARCHIVES, kav_open_archive},
     {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail},       {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},
 };

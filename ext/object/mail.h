@@ -19,6 +19,9 @@ kav_inline *kav_inline_new(kav_unpack *u);                             /* NULL: 
 int kav_inline_feed(kav_inline *in, const uint8_t *bytes, size_t len); /* non-zero: stop */
 int kav_inline_end(kav_inline *in);                                    /* the text is over; frees. Non-zero: stop */
 
+/* A file of its own: a block without its end is damage. As an opener returns. */
+int kav_inline_file(const kav_source *source, kav_unpack *u);
+
 /* Whether fed text may hold such a block: ask with each piece in turn, *state begins as 0. */
 bool kav_inline_hint(uint32_t *state, const uint8_t *bytes, size_t len);
 

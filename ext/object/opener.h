@@ -55,6 +55,7 @@ int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u); /*
 int kav_open_zip(const kav_source *source, kav_type type, kav_unpack *u);     /* zip.c, libarchive for each member */
 int kav_open_gzip(const kav_source *source, kav_type type, kav_unpack *u);    /* gzip.c, zlib */
 int kav_open_warc(const kav_source *source, kav_type type, kav_unpack *u);    /* warc.c: each record a member */
+int kav_open_uu(const kav_source *source, kav_type type, kav_unpack *u);      /* archive.c */
 int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u);    /* mail.c, GMime: one message */
 int kav_open_mbox(const kav_source *source, kav_type type, kav_unpack *u);    /* mbox.c: each message a member */
 

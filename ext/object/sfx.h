@@ -13,7 +13,8 @@
  * for as far from the end as a zip's comment may reach, because those who open zips look there too. */
 bool kav_sfx_present(const kav_source *source);
 
-/* True when the very end of a layer is that of a zip: for containers, in which a zip near the end is likely a member. */
+/* True when the very end of a layer is that of a zip: for containers, in which a zip near the end is likely a member.
+ */
 bool kav_sfx_at_end(const kav_source *source);
 
 int kav_open_sfx(const kav_source *source, kav_type type, kav_unpack *u);

@@ -163,7 +163,8 @@ static bool pass_member(zip *z, kav_zip_entry *central)
     bool sized = !(local.flags & KAV_ZIP_SIZES_LATER) && local.packed != 0;
     if (sized && local.packed < used) used = local.packed;
     /* Where the directory says that there is nothing, a reader of streams still unpacks what it finds: as in a gap. */
-    if (going && central->packed == 0 && local.method == METHOD_DEFLATED && local.flags & KAV_ZIP_SIZES_LATER) return true;
+    if (going && central->packed == 0 && local.method == METHOD_DEFLATED && local.flags & KAV_ZIP_SIZES_LATER)
+        return true;
     if (!cover(z, central->header, data + (used < left ? used : left))) {
         kav_unpack_flag(z->unpack, KAV_R_MEMORY);
         return false;

@@ -250,6 +250,17 @@ def test_a_stream_that_breaks_off_at_once_is_damage_though_its_magic_is_weak(pac
     assert (verdict.status, verdict.reasons) == (Status.CORRUPTED, Reason.DAMAGED)
 
 
+def test_a_uuencoded_file_that_breaks_off_is_damage_and_what_stands_before_is_scanned() -> None:
+    for content in (EICAR, EICAR + bytes(60)):
+        whole = archives.make_uu({"eicar.com": content})
+        for broken in (whole[:-2], whole.replace(b"`\nend\n", b"\xff\xff\n")):
+            verdict = scan(broken)
+            assert verdict.status is Status.INFECTED
+            assert verdict.reasons == Reason.DAMAGED
+    assert scan(archives.make_uu({"x": NEAR_MISS})[:-2]).status is Status.CORRUPTED
+    assert scan(b"begin 644 words\nand so on\n").clean
+
+
 def test_an_image_with_a_second_file_system_that_cannot_be_read_is_partial() -> None:
     """Windows shows the UDF tree of such a disc, which may hold other files than the ISO 9660 tree."""
     image = with_tool({"a": FILLER}, "genisoimage", "-quiet", "-udf", "-o", "OUT", ".")
