@@ -11,8 +11,9 @@ import json
 import time
 from base64 import b64encode
 from collections.abc import Callable
+from functools import cache
 
-from kavfs.model import Member, Reason, Result, Skip, Status, Threat, Totals
+from kavfs.model import Member, Reason, Result, Skip, Status, Target, Threat, Totals
 from kavfs.report.output import Output
 from kavfs.report.summary import Signatures
 from kavfs.version import VERSION
@@ -20,6 +21,10 @@ from kavfs.version import VERSION
 SCHEMA = 1  # goes up when a record changes so that a reader of the old ones would go wrong
 
 Record = dict[str, object]
+
+# Lower-case words, looked up instead of made for each record.
+_WORDS = {status: status.name.lower() for status in Status}
+_TARGETS = {target: target.name.lower() for target in Target}
 
 
 class JsonReport:
@@ -89,7 +94,7 @@ def _result(result: Result, members: bool) -> Record:
     return {
         "type": "result",
         **_bytes("path", result.path),
-        "status": result.status.name.lower(),
+        "status": _WORDS[result.status],
         "threats": [_threat(threat) for threat in result.threats],
         "coverage": _coverage(result.reasons),
         "members": [_member(member) for member in result.members] if members else [],
@@ -99,7 +104,7 @@ def _result(result: Result, members: bool) -> Record:
         "scanned": result.scanned,
         "sha256": result.sha256.hex() if result.sha256 else None,
         "engine": result.engine,
-        "target": result.target.name.lower(),
+        "target": _TARGETS[result.target],
         "format": result.format,
         "error": result.error,
         "suppressed": result.suppressed,
@@ -110,7 +115,7 @@ def _result(result: Result, members: bool) -> Record:
 def _threat(threat: Threat) -> Record:
     return {
         "name": threat.name,
-        "status": threat.status.name.lower(),
+        "status": _WORDS[threat.status],
         "engine": threat.engine,
         **_bytes("member", threat.member),
         "offset": threat.offset,
@@ -120,13 +125,14 @@ def _threat(threat: Threat) -> Record:
 def _member(member: Member) -> Record:
     return {
         **_bytes("path", member.path),
-        "status": member.status.name.lower(),
+        "status": _WORDS[member.status],
         "coverage": _coverage(member.reasons),
         "size": member.size,
         "container": member.container,
     }
 
 
+@cache
 def _coverage(reasons: Reason) -> Record:
     return {"complete": not reasons, "reasons": [r.name.lower() for r in Reason if r & reasons and r.name]}
 

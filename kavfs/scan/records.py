@@ -9,6 +9,7 @@ import os
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from kavfs._native.dispatch import format_name
 from kavfs.model import (
@@ -32,6 +33,11 @@ ENGINES = ("native", "clamav", "clamd", "yara")  # enum kav_engine
 F_SHA256 = 1 << 1
 F_CONTAINER = 1 << 2
 F_SUPPRESSED = 1 << 3
+
+# Looked up, because calling an enumeration for each object costs more than everything else here.
+_STATUSES = {int(status): status for status in Status}
+_TARGETS = {int(target): target for target in Target}
+_reason = cache(Reason)
 
 FLAG_DIR = 1 << 1
 FLAG_ROOT = 1 << 2
@@ -66,21 +72,22 @@ def result(path: bytes, data: bytes, text: bytes) -> Result:
             threats.append(note)
         else:
             lines.append(note)
-    reasons = Reason(bits)
+    reasons = _reason(bits)
+    outcome = _STATUSES[status]
     return Result(
         path=path,
-        status=Status(status),
+        status=outcome,
         reasons=reasons,
         threats=tuple(threats),
         members=tuple(lines),
         size=size,
         scanned=scanned,
         member_count=members,
-        target=Target(target),
+        target=_TARGETS[target],
         format=format_name(number),
         sha256=sha256 if flags & F_SHA256 else None,
         engine=threats[0].engine if threats else "native",
-        error=error_text(Status(status), reasons, text.decode("utf-8", "backslashreplace")),
+        error=error_text(outcome, reasons, text.decode("utf-8", "backslashreplace")),
         container=bool(flags & F_CONTAINER),
         suppressed=bool(flags & F_SUPPRESSED),
     )
@@ -114,6 +121,6 @@ def _notes(data: bytes, count: int) -> Iterator[Threat | Member]:
         at += (name_len + member_len + 7) & ~7
         if name:
             where = None if offset == NO_OFFSET else offset
-            yield Threat(name.decode("utf-8", "backslashreplace"), Status(status), ENGINES[engine], member, where)
+            yield Threat(name.decode("utf-8", "backslashreplace"), _STATUSES[status], ENGINES[engine], member, where)
         else:
-            yield Member(member, Status(status), Reason(bits), size, bool(container))
+            yield Member(member, _STATUSES[status], _reason(bits), size, bool(container))
