@@ -11,7 +11,7 @@ MIB = 1 << 20
 GIB = 1 << 30
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Limits:
     """One field per limit; the reason that reaching it gives stands behind it."""
 

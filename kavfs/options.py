@@ -13,7 +13,7 @@ from kavfs.model import Switch
 EVERYTHING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WalkOptions:
     """What is listed. Paths and masks are bytes, as the file system has them."""
 
@@ -27,7 +27,7 @@ class WalkOptions:
     threads: int = 0  # of each walker; 0 = as many as CPUs are allowed, at most 4
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ScanOptions:
     """Everything a scan needs besides an image and a report."""
 

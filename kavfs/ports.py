@@ -12,7 +12,7 @@ from typing import Protocol
 from kavfs.model import Result, Skip, Totals
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImagePart:
     """One file, or one stretch of a file, of an image. The descriptor stays open as long as its owner lives."""
 

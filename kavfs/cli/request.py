@@ -33,7 +33,7 @@ _LETTERS = {
 _SHOW = {"n": "ok", "p": "progress", "c": "containers_only", "o": "objects_only"}
 
 
-@dataclass(slots=True)
+@dataclass
 class Request:
     """Filled by read_request, only read afterwards."""
 

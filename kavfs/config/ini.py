@@ -16,7 +16,7 @@ from kavfs.errors import ConfigError
 _SIZE_MAX = 4 << 20  # bytes; a configuration is never that large, /dev/zero is
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """One ``Name=value`` as it stands in the file."""
 

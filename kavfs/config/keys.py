@@ -17,7 +17,7 @@ from kavfs.model import Switch
 Reader = Callable[[bytes], object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Key:
     """One key. ``field`` is "" when there is nothing to set; ``switch`` names a bit of Settings.switches instead."""
 

@@ -29,7 +29,7 @@ def stamp() -> str:
     return f"{LAYOUT}/{match.BUILD}/{match.hs_version()}/{match.cpu_stamp()}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Entry:
     """One database file of an image and what became of its lines."""
 
@@ -63,7 +63,7 @@ class Entry:
         return sum(n for why, n in self.reasons if why != OTHER_LEVEL and not why.startswith(LATER))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Part:
     """One stretch of compiled bytes: a segment, or a group over several."""
 
@@ -74,7 +74,7 @@ class Part:
     offset: int = 0  # bytes, inside an image file
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Catalog:
     """Everything but the compiled bytes. Immutable: renewing makes another one."""
 

@@ -27,7 +27,7 @@ def segment_key(source: Source, text: bytes) -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Segment:
     """What compiling one file gave. ``data`` is empty when nothing in it could be taken."""
 

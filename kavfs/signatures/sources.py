@@ -30,7 +30,7 @@ def default_state() -> bytes:
     return os.path.join(home, b"kavfs")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Identity:
     """What tells that a file is the one it was. ctime alone cannot be set back, so it decides about freshness."""
 
@@ -44,7 +44,7 @@ class Identity:
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """One database file as it was found."""
 

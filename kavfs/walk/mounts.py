@@ -25,7 +25,7 @@ LOCAL = frozenset(
 here (nfs, cifs, 9p, ceph, every fuse ...) may be dead."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mount:
     """One line of mountinfo."""
 

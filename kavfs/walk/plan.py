@@ -16,7 +16,7 @@ from kavfs.walk.mounts import Mount, MountTable, within
 LINKS_MAX = 40  # as the kernel has it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Group:
     """Roots for one walker."""
 
