@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -75,7 +74,10 @@ def test_a_report_of_before_does_not_count(scan, tmp_path):
 
 def test_a_scan_that_cannot_start_fails_with_the_program_itself(tmp_path):
     """The real kavscanner: a state folder that cannot be made is exit code 30, as is a file that cannot be read."""
-    own = [f"BIN={os.path.dirname(sys.executable)}", f"REPORT={tmp_path}/report", f"DEMO={tmp_path}/demo"]
+    for program, words in (("python", '"$@"'), ("kavscanner", '-m kavfs.cli.kavscanner "$@"')):
+        (tmp_path / program).write_text(f"#!/bin/sh\nexec '{sys.executable}' {words}\n")
+        (tmp_path / program).chmod(0o755)
+    own = [f"BIN={tmp_path}", f"REPORT={tmp_path}/report", f"DEMO={tmp_path}/demo"]
     (tmp_path / "target").mkdir()
     for state, answer in ((tmp_path / "state", 0), ("/dev/null/x", 2)):
         command = ["make", "-s", "-o", "build", "scan", *own, f"TARGET={tmp_path}/target", f"STATE={state}"]
