@@ -9,7 +9,8 @@
     | index    | catalog, and where the sides are
     +----------+ end of file
 
-Numbers are little-endian. The index stands last, because it says where the parts are.
+Numbers are little-endian. The index stands last, because it says where the parts are. A digest tells damage and not a
+forger: whatever the index says, opening it ends in an image that can be used or in DatabaseDamaged.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from kavfs.signatures.catalog import Catalog, Part, stamp
 FAMILY = b"\x93KAVIMG"
 MAGIC = FAMILY + b"1"
 HEAD = struct.Struct("<8sQQ32s")  # magic, where the index begins, its length, its digest
+INDEX_MAX = 64 << 20  # bytes of an index, or of one side; a thousand database files need about one MiB
 PAGE = 1 << 16  # the largest page size of the machines we know, so that a file suits each of them
 
 
@@ -73,6 +75,9 @@ def read_image(path: bytes) -> Content:
     except OSError as why:
         os.close(fd)
         raise DatabaseDamaged(f"image {shown} cannot be read: {why.strerror}") from None
+    except BaseException:
+        os.close(fd)
+        raise
 
 
 class _Unusable(Exception):
@@ -89,19 +94,54 @@ def _read(fd: int) -> Content:
         raise _Unusable("was made by another version of this program")
     if index_at + index_length != size:
         raise _Unusable(f"is damaged: it has {size} bytes and should have {index_at + index_length}")
+    if index_length > INDEX_MAX:
+        raise _Unusable("is damaged: its index is too long")
     index = os.pread(fd, index_length, index_at)
     if hashlib.sha256(index).digest() != digest:
         raise _Unusable("is damaged: its index is not what was written")
-    tree = json.loads(index)
-    catalog = Catalog.from_bytes(tree["catalog"].encode())
-    if catalog is None or catalog.stamp != stamp():
+    try:
+        catalog, sides = _parse(index)
+        usable = catalog is None or _makes_sense(catalog, sides, index_at)
+    except (KeyError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, MemoryError):
+        usable = False
+    if not usable:
+        raise _Unusable("is damaged: its index makes no sense")
+    if catalog is None:
         raise _Unusable("was made for another version of the matcher or another CPU: compile it here")
     for part in catalog.parts:
-        if part.offset + part.length > index_at:
-            raise _Unusable("is damaged: a part lies outside")
         _check_part(fd, part)
     parts = tuple(ImagePart(fd, part.offset, part.length) for part in catalog.parts)
-    return Content(catalog, parts, fd, {key: (at, length) for key, (at, length) in tree["sides"].items()})
+    return Content(catalog, parts, fd, sides)
+
+
+def _parse(index: bytes) -> tuple[Catalog | None, dict[str, tuple[int, int]]]:
+    """What the index says; no catalog when it is one of another version."""
+    tree = json.loads(index)
+    sides = {key: (at, length) for key, (at, length) in tree["sides"].items()}
+    catalog = Catalog.from_bytes(tree["catalog"].encode())
+    return (catalog if catalog is not None and catalog.stamp == stamp() else None), sides
+
+
+def _makes_sense(catalog: Catalog, sides: dict[str, tuple[int, int]], end: int) -> bool:
+    """Whether every value has its type and every stretch lies between the head and *end*; parts share no byte."""
+    numbers: list[object] = [number for place in sides.values() for number in place]
+    words: list[object] = []
+    for entry in catalog.entries:
+        words += [entry.kind, entry.side, entry.key, *(why for why, _ in entry.reasons)]
+        numbers += [entry.taken, entry.comments, entry.literals, *(count for _, count in entry.reasons)]
+        numbers += [entry.identity.mtime_ns]
+    for part in catalog.parts:
+        words += [part.key, part.kind]
+        numbers += [part.offset, part.length]
+    return (
+        all(type(word) is str and word.isprintable() for word in words)  # neither half a pair nor a line break
+        and not any(b"\0" in entry.path for entry in catalog.entries)
+        and all(type(number) is int and abs(number) < 1 << 63 for number in numbers)
+        and all(part.offset >= PAGE and part.offset % PAGE == 0 and part.length > 0 for part in catalog.parts)
+        and all(part.offset + part.length <= end for part in catalog.parts)
+        and sum(part.length for part in catalog.parts) <= end
+        and all(at >= 0 and 0 <= length <= INDEX_MAX and at + length <= end for at, length in sides.values())
+    )
 
 
 def _check_part(fd: int, part: Part) -> None:
