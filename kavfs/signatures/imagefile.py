@@ -19,6 +19,7 @@ import hashlib
 import json
 import mmap
 import os
+import re
 import stat
 import struct
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from kavfs.signatures.catalog import Catalog, Part, stamp
 FAMILY = b"\x93KAVIMG"
 MAGIC = FAMILY + b"1"
 HEAD = struct.Struct("<8sQQ32s")  # magic, where the index begins, its length, its digest
+_LONE = re.compile("[\ud800-\udfff]")  # halves of surrogate pairs, which cannot be encoded
 INDEX_MAX = 64 << 20  # bytes of an index, or of one side; a thousand database files need about one MiB
 PAGE = 1 << 16  # the largest page size of the machines we know, so that a file suits each of them
 
@@ -134,7 +136,7 @@ def _makes_sense(catalog: Catalog, sides: dict[str, tuple[int, int]], end: int) 
         words += [part.key, part.kind]
         numbers += [part.offset, part.length]
     return (
-        all(type(word) is str and word.isprintable() for word in words)  # neither half a pair nor a line break
+        all(type(word) is str and not _LONE.search(word) for word in words)
         and not any(b"\0" in entry.path for entry in catalog.entries)
         and all(type(number) is int and abs(number) < 1 << 63 for number in numbers)
         and all(part.offset >= PAGE and part.offset % PAGE == 0 and part.length > 0 for part in catalog.parts)
