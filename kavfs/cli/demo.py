@@ -10,6 +10,7 @@ the standard library is used, because this runs before anything else is known to
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import io
 import os
@@ -80,9 +81,14 @@ def _file(content: Callable[[], bytes]) -> Callable[[bytes], None]:
 
     def make(path: bytes) -> None:
         part = path + b".part"
-        with open(part, "wb") as file:
-            file.write(content())
-        os.rename(part, path)
+        try:
+            with open(part, "wb") as file:
+                file.write(content())
+            os.rename(part, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(part)
+            raise
 
     return make
 
