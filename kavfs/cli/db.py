@@ -142,7 +142,10 @@ def _rejected(image: Image, entry: Entry) -> Iterator[str]:
 
 def _age(seconds: float) -> str:
     days = int((time.time() - seconds) // 86400)
-    date = time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    try:
+        date = time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
+    except (OverflowError, ValueError, OSError):  # some file systems keep any number as a time
+        return "of no date"
     return f"of {date}, {days} days old" if days > 0 else f"of {date}"
 
 

@@ -100,6 +100,12 @@ def test_info_tells_the_age(folder, kavfs):
     assert "days old" in kavfs("info", "--db", folder)[0]
 
 
+def test_info_of_a_file_with_an_impossible_date(folder, kavfs, monkeypatch):
+    """Some file systems keep any number; localtime() takes years up to 2**31."""
+    monkeypatch.setattr(db.time, "localtime", lambda seconds: db.time.gmtime(1 << 62))
+    assert kavfs("info", "--db", folder)[0].endswith("the newest file is of no date")
+
+
 def test_list_gives_each_name_as_scans_report_it(folder, kavfs):
     assert kavfs("list", "--db", folder) == [
         "Linux.First-1.UNOFFICIAL",
