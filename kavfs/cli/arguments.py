@@ -36,8 +36,8 @@ class Given(NamedTuple):
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("engine_switches", "e", "", "LETTERS", help="open: P packed programs, A archives, S self-extracting "
-           "archives, B mail bases, M mails, E heuristics; a small letter switches off"),
+    Option("engine_switches", "e", "", "LETTERS", help="open: P packed programs (no effect yet), A archives, S "
+           "self-extracting archives, B mail bases, M mails, E heuristics; a small letter switches off"),
     Option("recursion", "R", help="scan directories with everything below them (default)"),
     Option("no_recursion", "r", help="scan only the files directly in the directories named"),
     Option("action", "i", "", "0", help="what to do with what is found: 0 report only; 1 to 4 are not available yet"),
