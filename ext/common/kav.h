@@ -79,26 +79,26 @@ typedef struct {
 
 /* What an administrator can switch off (the letters of kavscanner -e) or on. */
 enum kav_switch {
-    KAV_S_PACKED = 1u << 0,     /* P: packed executables (step 3 gives it work) */
-    KAV_S_ARCHIVES = 1u << 1,   /* A */
-    KAV_S_SFX = 1u << 2,        /* S: self-extracting archives */
-    KAV_S_MAILBASES = 1u << 3,  /* B: mbox */
-    KAV_S_MAILPLAIN = 1u << 4,  /* M: single mails */
-    KAV_S_HEURISTIC = 1u << 5,  /* E */
-    KAV_S_ALL_MATCH = 1u << 6,  /* report every matching signature, not only the least */
+    KAV_S_PACKED = 1u << 0,      /* P: packed executables (step 3 gives it work) */
+    KAV_S_ARCHIVES = 1u << 1,    /* A */
+    KAV_S_SFX = 1u << 2,         /* S: self-extracting archives */
+    KAV_S_MAILBASES = 1u << 3,   /* B: mbox */
+    KAV_S_MAILPLAIN = 1u << 4,   /* M: single mails */
+    KAV_S_HEURISTIC = 1u << 5,   /* E */
+    KAV_S_ALL_MATCH = 1u << 6,   /* report every matching signature, not only the least */
     KAV_S_ALL_MEMBERS = 1u << 7, /* the result names clean members too */
-    KAV_S_DIGEST = 1u << 8 /* the result has the object's SHA-256 in any case */
+    KAV_S_DIGEST = 1u << 8       /* the result has the object's SHA-256 in any case */
 };
 
 /* ---- wire: walker -> coordinator ------------------------------------------------------------------------------ */
 
-#define KAV_BATCH_MAGIC 0x5441424bu  /* "KBAT" */
-#define KAV_RESULT_MAGIC 0x5345524bu /* "KRES" */
-#define KAV_WORK_MAGIC 0x4b52574bu   /* "KWRK" */
-#define KAV_BATCH_FILES 64           /* most entries in a batch; also the most descriptors in one message */
-#define KAV_BATCH_BYTES (8u << 20)   /* a batch is closed when its files add up to this */
-#define KAV_MESSAGE_MAX (160u << 10) /* the longest message; fits a default UNIX socket buffer */
-#define KAV_PATH_MAX (64u << 10)     /* the longest path we carry: 16 times what the kernel takes in one call */
+#define KAV_BATCH_MAGIC  0x5441424bu  /* "KBAT" */
+#define KAV_RESULT_MAGIC 0x5345524bu  /* "KRES" */
+#define KAV_WORK_MAGIC   0x4b52574bu  /* "KWRK" */
+#define KAV_BATCH_FILES  64           /* most entries in a batch; also the most descriptors in one message */
+#define KAV_BATCH_BYTES  (8u << 20)   /* a batch is closed when its files add up to this */
+#define KAV_MESSAGE_MAX  (160u << 10) /* the longest message; fits a default UNIX socket buffer */
+#define KAV_PATH_MAX     (64u << 10)  /* the longest path we carry: 16 times what the kernel takes in one call */
 
 enum kav_entry_kind {
     KAV_E_FILE = 0,     /* a regular file; its open descriptor travels with the message */
@@ -121,15 +121,15 @@ enum kav_entry_flag {
 };
 
 typedef struct {
-    uint32_t magic;     /* KAV_BATCH_MAGIC */
-    uint32_t count;     /* entries, 1 .. KAV_BATCH_FILES */
-    uint32_t blob_len;  /* bytes after the entries: directory paths and names */
-    uint32_t fd_count;  /* descriptors in the message = entries of kind KAV_E_FILE */
+    uint32_t magic;    /* KAV_BATCH_MAGIC */
+    uint32_t count;    /* entries, 1 .. KAV_BATCH_FILES */
+    uint32_t blob_len; /* bytes after the entries: directory paths and names */
+    uint32_t fd_count; /* descriptors in the message = entries of kind KAV_E_FILE */
 } kav_batch_header;
 
 typedef struct {
-    uint64_t dev, ino;  /* st_dev as major << 32 | minor */
-    uint64_t size;      /* bytes */
+    uint64_t dev, ino;                    /* st_dev as major << 32 | minor */
+    uint64_t size;                        /* bytes */
     int64_t mtime_ns, ctime_ns, btime_ns; /* since 1970; INT64_MIN = the file system does not tell */
     uint32_t mode, nlink;
     uint32_t dir_off, dir_len;   /* in the blob: directory with its final '/', "" for a root; shared by entries */
@@ -155,7 +155,7 @@ typedef struct {
     uint32_t magic; /* KAV_RESULT_MAGIC */
     uint32_t count; /* kav_result records in this message, 0 .. KAV_BATCH_FILES */
     uint64_t batch;
-    uint32_t flags; /* KAV_RF_LAST */
+    uint32_t flags;       /* KAV_RF_LAST */
     uint32_t payload_len; /* bytes after the records */
 } kav_result_header;
 
@@ -172,16 +172,16 @@ enum kav_result_flag {
 };
 
 typedef struct {
-    uint32_t index;   /* which object of the batch */
-    uint8_t status;   /* enum kav_status; verdict of the whole object */
-    uint8_t target;   /* enum kav_target */
-    uint16_t format;  /* enum kav_format (ext/type/type.h) */
-    uint32_t reasons; /* enum kav_reason, of the whole object */
-    uint32_t flags;   /* enum kav_result_flag */
-    uint64_t size;    /* bytes that were there */
-    uint64_t scanned; /* bytes read, members included */
-    uint32_t members; /* objects inside, all depths */
-    uint32_t notes;   /* kav_note records in this record's part of the payload */
+    uint32_t index;       /* which object of the batch */
+    uint8_t status;       /* enum kav_status; verdict of the whole object */
+    uint8_t target;       /* enum kav_target */
+    uint16_t format;      /* enum kav_format (ext/type/type.h) */
+    uint32_t reasons;     /* enum kav_reason, of the whole object */
+    uint32_t flags;       /* enum kav_result_flag */
+    uint64_t size;        /* bytes that were there */
+    uint64_t scanned;     /* bytes read, members included */
+    uint32_t members;     /* objects inside, all depths */
+    uint32_t notes;       /* kav_note records in this record's part of the payload */
     uint64_t payload_off; /* where they begin, from the start of the payload */
     uint64_t payload_len;
     uint8_t sha256[32];
@@ -210,12 +210,12 @@ enum kav_engine { KAV_ENGINE_NATIVE = 0, KAV_ENGINE_CLAMAV = 1, KAV_ENGINE_CLAMD
 /* Written by the child, read by the coordinator (relaxed atomics); the coordinator trusts it for progress and blame
  * only, its own clock and its own bounds decide when a child is killed. One cache line. */
 typedef struct {
-    uint64_t beat;      /* goes up with every step of work */
-    uint64_t batch;     /* worker: the batch in hand */
-    uint64_t bytes;     /* worker: bytes of the object in hand that were handled, members included */
-    uint64_t total;     /* walker: directory entries seen; worker: objects finished */
-    uint32_t index;     /* worker: the object in hand */
-    uint32_t state;     /* enum kav_slot_state */
+    uint64_t beat;  /* goes up with every step of work */
+    uint64_t batch; /* worker: the batch in hand */
+    uint64_t bytes; /* worker: bytes of the object in hand that were handled, members included */
+    uint64_t total; /* walker: directory entries seen; worker: objects finished */
+    uint32_t index; /* worker: the object in hand */
+    uint32_t state; /* enum kav_slot_state */
     uint64_t reserved[3];
 } kav_slot;
 
