@@ -79,7 +79,7 @@ typedef struct {
 
 /* What an administrator can switch off (the letters of kavscanner -e) or on. */
 enum kav_switch {
-    KAV_S_PACKED = 1u << 0,      /* P: packed executables (step 3 gives it work) */
+    KAV_S_PACKED = 1u << 0,      /* P: packed executables; nothing unpacks them yet */
     KAV_S_ARCHIVES = 1u << 1,    /* A */
     KAV_S_SFX = 1u << 2,         /* S: self-extracting archives */
     KAV_S_MAILBASES = 1u << 3,   /* B: mbox */
