@@ -1,23 +1,21 @@
 """kavscanner: scans files and directories on demand and reports.
 
 The program itself is short: read the request, open what is written to, open the signatures, run the job, answer with
-the exit code. Everything that not every run needs is imported where it is needed, because the start is most of what a
-scan of one small file costs.
+the exit code. Nothing of ours is imported before main() has seen to Ctrl-C, and what not every run needs only where it
+is needed, because the start is most of what a scan of one small file costs.
 """
 
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from kavfs.cli.program import leave, put, run_program
-from kavfs.cli.request import Request, read_request
-from kavfs.errors import KavfsError
-from kavfs.model import Totals
-
 if TYPE_CHECKING:
     from kavfs.cli.reports import Reports
+    from kavfs.cli.request import Request
+    from kavfs.model import Totals
     from kavfs.scan.forkserver import ForkServer
 
 PROGRAM = "kavscanner"
@@ -25,12 +23,19 @@ PROGRAM = "kavscanner"
 
 def main() -> NoReturn:
     """The console script."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # an end without a traceback, until run_program can give a line
     gc.disable()  # what is imported stays: looking for garbage in it costs a tenth of the start
+    from kavfs.cli.program import leave, run_program
+
     leave(run_program(PROGRAM, kavscanner))
 
 
 def kavscanner(words: Sequence[bytes]) -> int:
     """Carries out the command line and returns the exit code."""
+    from kavfs.cli.program import put
+    from kavfs.cli.request import read_request
+
     request = read_request(words)
     if request.task == "help":
         from kavfs.cli.usage import usage
@@ -49,6 +54,7 @@ def _scan(request: Request) -> int:
     if not request.roots:
         return _nothing_to_do(request)
     # First of all, so that its libraries load while the signatures are opened and it inherits none of our files.
+    from kavfs.errors import KavfsError
     from kavfs.scan.roles import start_server
 
     server = start_server()
@@ -85,6 +91,8 @@ def _nothing_to_do(request: Request) -> int:
     """A list of paths was empty. The report says so, with everything a report has."""
     from kavfs.cli.reports import Reports
     from kavfs.cli.running import open_signatures
+    from kavfs.errors import KavfsError
+    from kavfs.model import Totals
 
     reports = Reports(request, PROGRAM)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,8 +20,10 @@ FAILED = SystemFailure.exit_code
 
 def run_program(name: str, program: Callable[[Sequence[bytes]], int]) -> int:
     """Runs *program* with the command line's words and returns its exit code; errors become one line each."""
-    _open_standard_streams()
     try:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # main() has put it aside while we were imported
+        _open_standard_streams()
         return program([os.fsencode(word) for word in sys.argv[1:]])
     except KavfsError as error:
         say(name, str(error))
@@ -61,7 +64,8 @@ def _open_standard_streams() -> None:
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, which is this one
+            # The lowest free number, which is this one. A list of paths from a closed stream is an error, not empty.
+            os.open(os.devnull, os.O_WRONLY if fd == 0 else os.O_RDWR)
             sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115  # for the whole life of the program
 
 

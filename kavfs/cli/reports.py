@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -131,12 +132,19 @@ class Reports:
             self._json = self._open(self._request.json)
 
     def _open(self, path: bytes, append: bool = False, mode: int = 0o600) -> Output:
+        shown = path.decode("utf-8", "backslashreplace")
+        others = [(other.fd, other.name) for other in self._outputs]
+        if not self._request.quiet or self._request.json == b"-":
+            others.append((1, "standard output"))
+        for fd, name in others:  # before the file is emptied
+            if _same_file(path, fd):
+                raise UsageError(f"cannot write {shown}: {name} is the same file")
         try:
             output = open_output(path, self._lost, append, mode)
         except OSError as error:
             why = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror
             why = "is a FIFO that nobody reads" if error.errno == errno.ENXIO else why
-            raise UsageError(f"cannot write {path.decode('utf-8', 'backslashreplace')}: {why}") from None
+            raise UsageError(f"cannot write {shown}: {why}") from None
         self._outputs.append(output)
         return output
 
@@ -181,3 +189,12 @@ class Reports:
     def _message(self, text: str) -> None:
         self._hide_progress()
         say(self._program, text)
+
+
+def _same_file(path: bytes, fd: int) -> bool:
+    """Whether writing to both would mix two reports. Devices, /dev/null above all, take what they are given."""
+    try:
+        ours, theirs = os.lstat(path), os.fstat(fd)
+    except OSError:
+        return False
+    return os.path.samestat(ours, theirs) and not stat.S_ISCHR(ours.st_mode)

@@ -8,6 +8,7 @@ read (configuration, lists of paths); whether a path exists is the walker's to s
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -136,7 +137,9 @@ def _names_in(path: bytes, end: bytes) -> list[bytes]:
         with open(0 if path == b"-" else path, "rb", closefd=path != b"-") as file:
             names = file.read().split(end)
     except OSError as error:
-        raise UsageError(f"list of paths {_shown(path)}: {error.strerror}") from None
+        closed = path == b"-" and error.errno == errno.EBADF
+        why = "standard input is closed" if closed else error.strerror
+        raise UsageError(f"list of paths {_shown(path)}: {why}") from None
     if any(b"\0" in name for name in names):
         raise UsageError(f"list of paths {_shown(path)}: a name holds a NUL byte; --files0-from reads such lists")
     return [name for name in names if name]

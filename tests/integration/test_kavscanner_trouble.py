@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,74 @@ def test_without_a_current_directory_other_paths_are_one_line(home: Path, module
     assert done.err.decode().splitlines() == [
         f"{module}: the current directory cannot be found: No such file or directory"
     ]
+
+
+def test_a_list_of_paths_from_a_standard_input_that_is_closed(home: Path) -> None:
+    words = command("kavscanner", *places(home), "-@", "-")
+    shell = ["sh", "-c", 'exec "$@" <&-', "sh", *words]
+    done = subprocess.run(shell, cwd=home, env=environment(home), capture_output=True, timeout=60, check=False)
+    line = one_line(Run(done.returncode, done.stdout, done.stderr), 66)
+    assert line == "kavscanner: list of paths -: standard input is closed"
+
+
+@pytest.mark.parametrize(
+    "words", [["-o", "X", "-pi", "X"], ["--json", "X", "-o", "./X"], ["-pi", "X", "-pe", "Y"], ["-pi", "X", "-ps", "X"]]
+)
+def test_two_reports_are_not_written_to_one_file(home: Path, tmp_path: Path, words: list[str]) -> None:
+    (tmp_path / "X").write_text("of before")
+    os.link(tmp_path / "X", tmp_path / "Y")
+    done = run([*places(home), *words, home / "eicar.com"], home, cwd=tmp_path)
+    assert "is the same file" in one_line(done, 66)
+
+
+def test_a_report_is_not_written_to_the_file_that_standard_output_is(home: Path, tmp_path: Path) -> None:
+    shell = [
+        "sh",
+        "-c",
+        'exec "$@" >X',
+        "sh",
+        *command("kavscanner", *places(home), "-o", "X", str(home / "eicar.com")),
+    ]
+    done = subprocess.run(shell, cwd=tmp_path, env=environment(home), capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (
+        66,
+        b"kavscanner: cannot write %b/X: standard output is the same file\n" % os.fsencode(tmp_path),
+    )
+
+
+def test_two_reports_may_be_thrown_away_together(home: Path) -> None:
+    assert run([*places(home), "-o", "/dev/null", "-pi", "/dev/null", home / "eicar.com"], home).code == 25
+
+
+INTERRUPTED = """
+import os, signal, sys
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == os.environ["MODULE"]:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+from kavfs.cli.kavscanner import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("module", ["program", "request", "reports", "running"])
+def test_ctrl_c_during_the_start_ends_quietly(home: Path, module: str) -> None:
+    """Whichever module is being imported when it comes."""
+    words = [sys.executable, "-c", INTERRUPTED, *places(home), str(home)]
+    env = {**environment(home), "MODULE": f"kavfs.cli.{module}"}
+    done = subprocess.run(words, cwd=home, env=env, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) in ((-signal.SIGINT, b""), (30, b"kavscanner: interrupted\n"))
+    assert done.stdout == b""
+
+
+def test_ctrl_c_stays_ignored_where_it_is(home: Path) -> None:
+    """As in the background of a script."""
+    words = [sys.executable, "-c", INTERRUPTED, *places(home), str(home / "eicar.com")]
+    env = {**environment(home), "MODULE": "kavfs.cli.program"}
+    shell = ["sh", "-c", "trap '' INT; exec \"$@\"", "sh", *words]
+    done = subprocess.run(shell, cwd=home, env=env, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (25, b"")
 
 
 def test_an_unknown_option(home: Path) -> None:
