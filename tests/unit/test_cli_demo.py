@@ -6,6 +6,7 @@ import base64
 import errno
 import io
 import os
+import resource
 import stat
 import tarfile
 import zipfile
@@ -83,6 +84,18 @@ def test_a_full_disk_is_not_taken_for_a_name_that_is_refused(tmp_path: Path, mon
     monkeypatch.setattr(module, "_TREE", {module._ODD_NAME: full})
     with pytest.raises(SystemFailure, match="No space left"):
         write_tree(os.fsencode(tmp_path))
+
+
+def test_a_full_disk_leaves_no_half_file(tmp_path: Path) -> None:
+    """A limit for the size of files stands in for the disk: the write itself fails."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        with pytest.raises(SystemFailure, match="File too large"):
+            write_tree(os.fsencode(tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path) == []
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:
