@@ -99,18 +99,11 @@ def test_two_reports_are_not_written_to_one_file(home: Path, tmp_path: Path, wor
 
 
 def test_a_report_is_not_written_to_the_file_that_standard_output_is(home: Path, tmp_path: Path) -> None:
-    shell = [
-        "sh",
-        "-c",
-        'exec "$@" >X',
-        "sh",
-        *command("kavscanner", *places(home), "-o", "X", str(home / "eicar.com")),
-    ]
+    words = command("kavscanner", *places(home), "-o", "X", str(home / "eicar.com"))
+    shell = ["sh", "-c", 'exec "$@" >X', "sh", *words]
     done = subprocess.run(shell, cwd=tmp_path, env=environment(home), capture_output=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (
-        66,
-        b"kavscanner: cannot write %b/X: standard output is the same file\n" % os.fsencode(tmp_path),
-    )
+    assert done.returncode == 66
+    assert done.stderr.decode() == f"kavscanner: cannot write {tmp_path}/X: standard output is the same file\n"
 
 
 def test_two_reports_may_be_thrown_away_together(home: Path) -> None:
@@ -213,12 +206,13 @@ def test_a_signal_ends_a_scan_with_the_report_of_what_was_done(home: Path, numbe
     with start(home, home / "eicar.com", home / "many") as process:
         assert process.stdout is not None
         assert b"Version" in process.stdout.readline()
-        process.stdout.readline()  # the scan is under way; it waits for us to read before it can end
+        while not process.stdout.readline().endswith(b" OK\n"):
+            pass  # once one is here the scan is under way, and waits for us to read before it can end
         process.send_signal(number)
         rest, err = process.communicate(timeout=60)
     text = rest.decode()
     assert "Scan interrupted" in text
-    assert 0 < len(re.findall(r" OK$", text, re.MULTILINE)) < FILES
+    assert len(re.findall(r" OK$", text, re.MULTILINE)) < FILES - 1
     assert process.returncode in (25, 30)
     assert err == b""
 
