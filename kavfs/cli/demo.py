@@ -27,7 +27,7 @@ from kavfs.report.names import shown_text
 
 _DATE = (2026, 1, 1, 0, 0, 0)
 _README = b"""This tree was written by kavfs to show what a scan reports. It is harmless: what is found in
-it is the EICAR test string, which every scanner knows and which does nothing, and two texts
+it is the EICAR test string, which every scanner knows and which does nothing, and texts
 that only the starter signatures of kavfs know.
 """
 
@@ -71,9 +71,10 @@ def eicar() -> bytes:
     return b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + b"EICAR-STANDARD-ANTIVIRUS-" + b"TEST-FILE!$H+H*"
 
 
-def _phrases() -> bytes:
-    """What the starter signatures report as unwanted software; put together, or this file would be some."""
-    return "".join(f"kavfs test phrase {which} of two:\n" for which in ("one", "two")).encode()
+def _phrases(kind: str) -> bytes:
+    """What the starter signatures report as unwanted ("test") or as suspicious ("doubtful"); put together, or this file
+    would be it."""
+    return "".join(f"kavfs {kind} phrase {which} of two:\n" for which in ("one", "two")).encode()
 
 
 def _file(content: Callable[[], bytes]) -> Callable[[bytes], None]:
@@ -181,6 +182,15 @@ def _truncated_zip() -> bytes:
     return whole[: len(whole) // 2]
 
 
+def _unknown_method() -> bytes:
+    """A zip whose only member says that it is packed by a method that nobody knows: it cannot be looked into."""
+    whole = bytearray(_zip({"packed.bin": b"packed\n"}))
+    for mark, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):  # local header, directory
+        place = whole.index(mark) + at
+        whole[place : place + 2] = (250).to_bytes(2, "little")
+    return bytes(whole)
+
+
 def _fifo(path: bytes) -> None:
     os.mkfifo(path)
 
@@ -201,9 +211,11 @@ _TREE: dict[bytes, Callable[[bytes], None]] = {
     b"infected/nested.zip": _file(lambda: _zip({"inner.tar.gz": _tar_gz({"deep/eicar.com": eicar()})})),
     b"infected/mail.eml": _file(_mail),
     b"infected/digest.txt": _file(lambda: b"kavfs test object, known by its digest\n"),
-    b"unwanted/phrases.txt": _file(_phrases),
+    b"unwanted/phrases.txt": _file(lambda: _phrases("test")),
+    b"suspicious/doubtful.txt": _file(lambda: _phrases("doubtful")),
     b"protected/secret.zip": _file(lambda: _encrypted_zip(b"secret.txt", b"clean but secret\n", b"password")),
     b"corrupted/truncated.zip": _file(_truncated_zip),
+    b"error/method.zip": _file(_unknown_method),
     b"skipped/fifo": _fifo,
     b"skipped/broken-link": _broken_link,
     _ODD_NAME: _file(lambda: b"a name in Latin-1\n"),

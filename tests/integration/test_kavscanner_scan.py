@@ -52,11 +52,13 @@ def test_the_demonstration_tree_shows_every_status(scan, home: Path) -> None:
     assert any(re.fullmatch(rf"{demo}/infected/mail.eml/.* INFECTED {EICAR_NAME}", line) for line in found)
     assert f"{demo}/infected/digest.txt INFECTED Kavfs.Test-Digest" in found
     assert f"{demo}/unwanted/phrases.txt WARNING PUA.Kavfs.Test-Phrases" in found
+    assert f"{demo}/suspicious/doubtful.txt SUSPICION Heuristics.Kavfs.Test-Phrases" in found
+    assert f"{demo}/error/method.zip/packed.bin (unknown packing method) ERROR" in found
     assert f"{demo}/protected/secret.zip/secret.txt (encrypted) PROTECTED" in found
     assert any(line.startswith(f"{demo}/corrupted/truncated.zip") and line.endswith(" CORRUPTED") for line in found)
     assert not [line for line in found if "/clean/" in line or "/names/" in line or "/skipped/" in line]
     said = summary(done)
-    assert said["Statuses"] == "infected: 5, warning: 1, corrupted: 1, protected: 1, clean: 5"
+    assert said["Statuses"] == "infected: 5, warning: 1, suspicious: 1, error: 1, corrupted: 1, protected: 1, clean: 5"
     assert said["Not scanned"] == "symbolic link: 1, FIFO, socket or device: 1"
     assert "encrypted: 1" in said["Partial coverage"]
     assert "damaged: 1" in said["Partial coverage"]
