@@ -228,6 +228,7 @@ class Totals:
     members: int = 0
     directories: int = 0
     seconds: float = 0.0
+    expected: int = 0  # bytes of all files, once they have been counted ahead; 0 = not known
     statuses: dict[Status, int] = field(default_factory=dict)
     reasons: dict[Reason, int] = field(default_factory=dict)
     entries: dict[Entry, int] = field(default_factory=dict)

@@ -80,7 +80,7 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
     with image:
         report = reports.begin(image)
         options = request.scan_options(own_stores(state), reports.wants_members)
-        job = Job(image, options, report, server=server, tick=reports.tick)
+        job = Job(image, options, report, server=server, tick=reports.tick, count=reports.tick is not None)
         reports.on_closed_pipe(job.stop)
         gc.enable()
         with stopped_by_signals(job.stop):

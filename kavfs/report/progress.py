@@ -21,6 +21,7 @@ class Progress:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._start = time.monotonic()
+        self._first: float | None = None  # tick; before it signatures were loaded and nothing was scanned
         self._last = 0.0
         self._before = (self._start, 0, 0)  # time, files, bytes of the last drawing that moved the rates
         self._rates = (0.0, 0.0)
@@ -32,6 +33,7 @@ class Progress:
         if now - self._last < _INTERVAL:
             return
         self._last = now
+        self._first = self._first or now
         self._measure(now, totals)
         line = self._line(now - self._start, totals)
         self._output.write(b"\r" + line[: self._width()].encode() + b"\x1b[K")
@@ -60,8 +62,19 @@ class Progress:
         minutes, seconds = divmod(int(elapsed), 60)
         return (
             f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}  {totals.files:,} files  {self._rates[0]:,.0f} files/s  "
-            f"{self._rates[1] / 1e6:,.1f} MB/s  found {found:,}" + (f"  errors {errors:,}" if errors else "")
+            f"{self._rates[1] / 1e6:,.1f} MB/s  found {found:,}"
+            + (f"  errors {errors:,}" if errors else "")
+            + self._left(totals)
         )
+
+    def _left(self, totals: Totals) -> str:
+        """How long the rest will take if it goes on as it did so far; nothing while that cannot be told."""
+        if self._first is None or not 0 < totals.bytes < totals.expected:
+            return ""
+        elapsed = self._last - self._first
+        minutes, seconds = divmod(round(elapsed * (totals.expected - totals.bytes) / totals.bytes), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"  left {hours}:{minutes:02d}:{seconds:02d}" if hours else f"  left {minutes}:{seconds:02d}"
 
     def _width(self) -> int:
         try:

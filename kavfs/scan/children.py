@@ -12,6 +12,7 @@ import os
 import pwd
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -24,6 +25,7 @@ from kavfs.scan.control import Message
 from kavfs.scan.forkserver import ForkServer
 
 SLOT_PAGE = 4096
+COUNTED = struct.Struct("=16xQ")  # bytes, in a kav_slot
 SLOT_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 PATIENCE = 1.0  # seconds that a child which closed its socket, or was killed, has for going
 
@@ -55,6 +57,15 @@ class Death:
 
 
 @dataclass(slots=True)
+class Counter:
+    """A walker that only counts, so that progress can tell how much there is. Nobody waits for it, and when it dies
+    nothing is known and nothing is wrong."""
+
+    number: int
+    slot_fd: int
+
+
+@dataclass(slots=True)
 class Children:
     """All of them. Numbers are never used again."""
 
@@ -63,6 +74,8 @@ class Children:
     options: ScanOptions
     living: dict[int, Child] = field(default_factory=dict)
     last_number: int = 0
+    counter: Counter | None = None
+    counted: int = 0  # bytes, once the counter is through
 
     def count(self, role: str) -> int:
         return sum(child.role == role for child in self.living.values())
@@ -83,6 +96,24 @@ class Children:
         child = self._start("walker", setup, [])
         child.roots = roots
         self.living[child.number] = child
+
+    def start_counter(self, setup: Message) -> None:
+        self.last_number += 1
+        slot_fd = make_slot()
+        try:
+            with open(os.devnull, "wb") as unused:  # in the place of a socket: it sends nothing
+                self.server.start("walker", self.last_number, setup, [unused.fileno(), slot_fd])
+        except BaseException:
+            os.close(slot_fd)
+            raise
+        self.counter = Counter(self.last_number, slot_fd)
+
+    def _end_counter(self, message: Message) -> None:
+        if self.counter is not None and self.counter.number == message["id"]:
+            if message.get("status") == 0:
+                self.counted = COUNTED.unpack(os.pread(self.counter.slot_fd, COUNTED.size, 0))[0]
+            os.close(self.counter.slot_fd)
+            self.counter = None
 
     def _start(self, role: str, setup: Message, more: list[int]) -> Child:
         self.last_number += 1
@@ -119,7 +150,8 @@ class Children:
         for message in self.server.news():
             child = self.living.get(message["id"])
             if child is None:
-                continue  # was counted as gone when patience ended
+                self._end_counter(message)
+                continue  # the counter, or one that was counted as gone when patience ended
             child.death = self._death(child, message)
         now = time.monotonic()
         for child in list(self.living.values()):
@@ -160,6 +192,9 @@ class Children:
         for child in self.living.values():
             os.close(child.slot_fd)
         self.living.clear()
+        if self.counter is not None:
+            os.close(self.counter.slot_fd)
+            self.counter = None
 
 
 CLOSED = "closed its socket"  # as the dispatcher says it

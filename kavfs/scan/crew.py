@@ -13,6 +13,7 @@ thread. close() leaves no process and no descriptor behind.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 from collections.abc import Iterator
@@ -69,6 +70,11 @@ class Crew:
         """Scan what is at and below *roots*."""
         self._walks.add_named(roots)
         self._flags = 0
+
+    def count(self) -> None:
+        """Count beside the scan how much there is to walk; totals().expected says it as soon as it is known."""
+        with contextlib.suppress(OSError):  # then it is never known
+            self._children.start_counter(self._walks.counting())
 
     def submit(self, fd: int, path: bytes) -> None:
         """Scan what is behind an open descriptor, which is the crew's from now on; *path* names it in the result."""
@@ -173,6 +179,7 @@ class Crew:
             unopened=unopened,
             suppressed=suppressed,
             worker_deaths=self._deaths,
+            expected=self._children.counted,
         )
         totals.statuses = {Status(number): count for number, count in enumerate(statuses) if count}
         totals.reasons = {Reason(1 << bit): count for bit, count in enumerate(reasons) if count}

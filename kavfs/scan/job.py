@@ -16,12 +16,15 @@ from kavfs.ports import Image, Report
 from kavfs.scan.crew import Crew, Happening
 from kavfs.scan.forkserver import ForkServer
 
+COUNT_AFTER = 1.0  # seconds: a shorter scan is over before anybody has read how long it will take
+
 
 class Job:
     """A scan that runs once. It owns neither image nor report.
 
     *server* is a fork server that was started earlier (``roles.start_server``), so that its libraries load while the
-    image is opened; it ends with the job. *tick* is called several times a second with the totals so far.
+    image is opened; it ends with the job. *tick* is called several times a second with the totals so far; with *count*
+    another process counts what there is, unless the scan is soon over, and the totals say what is expected.
     """
 
     def __init__(
@@ -32,12 +35,14 @@ class Job:
         *,
         server: ForkServer | None = None,
         tick: Callable[[Totals], None] | None = None,
+        count: bool = False,
     ) -> None:
         self._image = image
         self._options = options
         self._report = report
         self._server = server
         self._tick = tick
+        self._count = count
         self._stopped = False
 
     def run(self) -> Totals:
@@ -50,6 +55,9 @@ class Job:
                     self._tell(happening)
                 if self._tick is not None:
                     self._tick(crew.totals())
+                if self._count and time.monotonic() - started >= COUNT_AFTER:
+                    self._count = False
+                    crew.count()
             totals = crew.totals()
             totals.interrupted = not crew.done
         totals.seconds = time.monotonic() - started

@@ -103,6 +103,7 @@ def _walk_options(setup: Message, limit: int) -> dict[str, Any]:
         "mount_points": _paths(setup["mount_points"]),
         "stores": [(dev, ino) for dev, ino in setup["stores"]],
         "recurse": setup["recurse"],
+        "count_only": setup["count_only"],
         "follow_symlinks": setup["follow_symlinks"],
         "enter_pseudo": setup["enter_pseudo"],
         "threads": threads,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kavfs.errors import UsageError
@@ -17,6 +18,7 @@ from kavfs.options import WalkOptions
 from kavfs.scan.control import Message, text_of
 from kavfs.scan.resources import allowed_cpus
 from kavfs.walk import mounts
+from kavfs.walk.mounts import within
 from kavfs.walk.plan import plan, resolve, shown_elsewhere
 
 AT_A_TIME = 4  # walkers; more would only make one disk seek more
@@ -37,6 +39,7 @@ class Walks:
 
     options: WalkOptions
     _queue: deque[Walk] = field(default_factory=deque)
+    _named: tuple[bytes, ...] = ()  # roots, as walkers get them
     _tops: set[bytes] = field(default_factory=set)  # real paths that are walked or will be
     _table: mounts.MountTable | None = None
 
@@ -56,6 +59,7 @@ class Walks:
         )
         for group in plan(options, self._table, _here(roots)):
             self._queue.append(Walk(group.roots, named=True))
+            self._named += group.roots
             self._tops.update(resolve(root, self._table) for root in group.roots)
 
     def add_mount(self, path: bytes) -> Entry | None:
@@ -78,6 +82,26 @@ class Walks:
         """What to start now that *running* walkers are under way."""
         return self._queue.popleft() if self._queue and running < AT_A_TIME else None
 
+    def counting(self) -> Message:
+        """What run_walker takes to count everything at and below what the user named, submounts included: they are
+        found in the mount table here, because a walker that counts tells of none."""
+        roots = (*self._named, *self._mounts_below())
+        return {**self.setup(Walk(roots, named=True)), "count_only": True, "threads": 1}
+
+    def _mounts_below(self) -> Iterator[bytes]:
+        """The mounts that add_mount will queue, as far as the table tells."""
+        if self._table is None or self.options.one_file_system or not self.options.recurse:
+            return
+        tops = set(self._tops)
+        for point in self._table.points:
+            mount = self._table.at(point)
+            below = any(within(point, top) for top in self._tops) and point not in tops
+            left_out = any(within(point, folder) for folder in self.options.exclude_dirs)
+            if mount is None or mount.pseudo or not below or left_out or shown_elsewhere(mount, self._table, tops):
+                continue
+            tops.add(point)
+            yield point
+
     def setup(self, walk: Walk) -> Message:
         """What run_walker takes."""
         options = self.options
@@ -91,6 +115,7 @@ class Walks:
             "recurse": options.recurse,
             "follow_symlinks": options.follow_symlinks,
             "enter_pseudo": walk.named,
+            "count_only": False,
             "threads": options.threads or min(THREADS, allowed_cpus()),
         }
 
@@ -98,6 +123,7 @@ class Walks:
         """The next roots belong to another scan."""
         self._queue.clear()
         self._tops.clear()
+        self._named = ()
 
 
 def _here(roots: tuple[bytes, ...]) -> bytes:

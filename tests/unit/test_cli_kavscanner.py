@@ -52,7 +52,7 @@ class World:
         self.stopped = False
         self.server = Server()
 
-    def job(self, image, options, report, *, server, tick):
+    def job(self, image, options, report, *, server, tick, count):
         world = self
         world.options = options
 

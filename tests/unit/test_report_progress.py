@@ -53,6 +53,23 @@ def test_it_says_how_far_a_scan_is(clock: Clock, pipe) -> None:
     assert read(pipe[1]) == "\r1:01:02  1,500 files  0 files/s  0.0 MB/s  found 0  errors 4\x1b[K"
 
 
+def test_time_left_is_told_once_it_is_known_how_much_there_is(clock: Clock, pipe) -> None:
+    line = Progress(pipe[0])
+
+    def left(seconds: float, done: int, expected: int) -> str:
+        clock.now += seconds
+        line.tick(Totals(files=9, bytes=done, expected=expected))
+        return read(pipe[1]).removesuffix("\x1b[K").partition("left ")[2]
+
+    assert left(60, 0, 0) == ""  # while signatures were loaded
+    assert left(10, 1000, 0) == ""
+    assert left(11, 2000, 6000) == "0:42"  # the second third begins after 21 seconds
+    assert left(0.2, 0, 6000) == ""
+    assert left(20.8, 10, 10 + 1000) == "1:10:00"
+    assert left(1, 6000, 6000) == ""
+    assert left(1, 7000, 6000) == "", "files have grown since"
+
+
 def test_it_is_drawn_ten_times_a_second_at_most(clock: Clock, pipe) -> None:
     line = Progress(pipe[0])
     drawn = 0
