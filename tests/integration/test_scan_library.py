@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 import zipfile
 
 import psutil
@@ -184,6 +185,8 @@ with kavfs.Scanner(sys.argv[1], sys.argv[2], jobs=1) as scanner:
 def test_whoever_is_not_root_can_scan_too(tmp_path):
     if os.geteuid() != 0:
         pytest.skip("the other tests show it: this is not root")
+    if not all(folder.stat().st_mode & 0o001 for folder in Path(kavfs.__file__).parents):
+        pytest.skip("the checkout lies in a folder that only root may enter")
     state = tmp_path / "state"
     state.mkdir()
     for path in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
