@@ -7,8 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 import zipfile
+from pathlib import Path
 
 import psutil
 import pytest
