@@ -2,6 +2,7 @@
  * Exactly the reader that the detected format calls for is switched on. Formats that only compress one stream give one
  * member, which is then looked at like any other: a .tar.xz is an xz with a tar in it. */
 #include "decode.h"
+#include "extents.h"
 #include "mail.h"
 #include "sfx.h"
 
@@ -51,6 +52,21 @@ static const reader READERS[] = {
     {KAV_FMT_LZOP, STREAM, archive_read_support_filter_lzop, NULL},
 };
 
+/* The trees of an ISO image, as options of libarchive, which reads one at a time: first the one it likes best, then
+ * what Linux shows, what Windows shows, and what is there without any extension. Each may hold a file that the others
+ * hide. */
+static const char *const TREES[] = {NULL, "iso9660:!joliet", "iso9660:!rockridge",
+                                    "iso9660:!rockridge,iso9660:!joliet"};
+
+/* One reading of the file from its beginning. */
+typedef struct {
+    const reader *reader;
+    struct archive *a;
+    kav_feed *feed;
+    kav_extents *extents; /* of an image's files; bounded by the members that the budget allows. NULL: no image */
+    bool again;           /* another tree: only what the earlier ones did not have */
+} pass;
+
 static const reader *reader_of(uint16_t format)
 {
     for (size_t i = 0; i < sizeof READERS / sizeof READERS[0]; i++)
@@ -97,11 +113,45 @@ static void pass_over(struct archive *a, kav_feed *feed)
         if (kav_unpack_tick(feed->unpack) != 0) return;
 }
 
-/* One entry whose header was read with this code. False: stop. */
-static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed *feed, int code, const reader *r)
+/* Where an image has the bytes of the entry in hand: libarchive stands there once it has read the header. */
+static uint64_t place_of(const pass *p)
 {
+    return (uint64_t)archive_filter_bytes(p->a, 0);
+}
+
+/* The entry at place has been handed over: remember it if place and size say which bytes these were. They do not when
+ * libarchive jumped (it never goes back within a file: more is behind it than the size) or unpacked them (zisofs), nor
+ * for a folder, whose bytes it leaves alone. */
+static void remember(const pass *p, uint64_t place, uint64_t size)
+{
+    static const uint8_t zisofs[8] = {0x37, 0xe4, 0x53, 0x96, 0xc9, 0xdb, 0xd6, 0x07};
+    uint8_t head[sizeof zisofs];
+    if (size == 0 || size == UINT64_MAX || place_of(p) - place > size) return;
+    if (kav_source_read(p->feed->source, place, head, sizeof head) == sizeof head &&
+        memcmp(head, zisofs, sizeof head) == 0)
+        return;
+    if (!kav_extents_add(p->extents, place, size)) kav_unpack_flag(p->feed->unpack, KAV_R_MEMORY);
+}
+
+/* Whether this entry of another tree has nothing new: no bytes, or bytes that were handed over. */
+static bool is_known(const pass *p, struct archive_entry *entry, int code)
+{
+    if (code == ARCHIVE_WARN && !kav_decode_is_naming(p->a))
+        kav_unpack_flag(p->feed->unpack, kav_decode_reasons(p->a, p->feed));
+    if (archive_entry_filetype(entry) == AE_IFDIR || archive_entry_size(entry) <= 0) return true;
+    return kav_extents_has(p->extents, place_of(p), (uint64_t)archive_entry_size(entry));
+}
+
+/* One entry whose header was read with this code. False: stop. */
+static bool pass_entry(const pass *p, struct archive_entry *entry, int code)
+{
+    struct archive *a = p->a;
+    kav_feed *feed = p->feed;
+    const reader *r = p->reader;
     uint32_t reasons = 0;
     bool ended = false;
+    uint64_t place = p->extents != NULL ? place_of(p) : 0;
+    if (p->again && is_known(p, entry, code)) return kav_unpack_tick(feed->unpack) == 0;
     uint64_t size = archive_entry_size_is_set(entry) ? (uint64_t)archive_entry_size(entry) : UINT64_MAX;
     const char *name = name_of(a, entry, r->traits & STREAM);
 
@@ -113,6 +163,7 @@ static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed 
     /* What comes out of an encrypted entry is noise even where libarchive hands it on without a word. */
     if (encrypted && (trouble != 0 || size != 0))
         trouble = (trouble & ~(uint32_t)(KAV_R_DAMAGED | KAV_R_METHOD)) | KAV_R_ENCRYPTED;
+    if (p->extents != NULL && archive_entry_filetype(entry) != AE_IFDIR) remember(p, place, size);
     if (kav_unpack_end(feed->unpack, reasons | trouble) != 0 || ended) return false;
     if ((r->traits & SOLID) && trouble == 0) pass_over(a, feed);
     return true;
@@ -120,20 +171,23 @@ static bool pass_entry(struct archive *a, struct archive_entry *entry, kav_feed 
 
 /* libarchive gave up before the first entry, or between two. taken: but it is sure what it had before it. Returns what
  * the opener returns. */
-static int pass_failure(struct archive *a, kav_feed *feed, const reader *r, bool any, bool taken)
+static int pass_failure(const pass *p, bool any, bool taken)
 {
-    uint32_t reasons = kav_decode_reasons(a, feed);
-    if (reasons == KAV_R_DAMAGED && !any && !taken && (r->traits & WEAK)) return KAV_OPEN_NOT_MINE;
+    uint32_t reasons = kav_decode_reasons(p->a, p->feed);
+    if (reasons == KAV_R_DAMAGED && !any && !taken && (p->reader->traits & WEAK)) return KAV_OPEN_NOT_MINE;
     /* Asked only after an entry: where libarchive 3.6 has chosen no format, the question itself crashes. */
-    if (reasons == KAV_R_DAMAGED && any && archive_read_has_encrypted_entries(a) > 0) reasons = KAV_R_ENCRYPTED;
-    kav_unpack_flag(feed->unpack, reasons);
+    if (reasons == KAV_R_DAMAGED && any && archive_read_has_encrypted_entries(p->a) > 0) reasons = KAV_R_ENCRYPTED;
+    kav_unpack_flag(p->feed->unpack, reasons);
     return 0;
 }
 
 /* The archive is at its end; the file need not be. */
-static void pass_rest(struct archive *a, kav_feed *feed, const reader *r)
+static void pass_rest(const pass *p)
 {
-    la_int64_t end = archive_filter_bytes(a, -1);
+    const reader *r = p->reader;
+    kav_feed *feed = p->feed;
+    la_int64_t end = archive_filter_bytes(p->a, -1);
+    if (p->again) return; /* seen to the first time */
     if (r->format == KAV_FMT_LZ4 && end >= LZ4_MAGIC && (uint64_t)end < feed->source->size)
         end -= LZ4_MAGIC; /* which libarchive takes in to see whether another frame follows */
     if (!(r->traits & SEEKS)) {
@@ -143,28 +197,30 @@ static void pass_rest(struct archive *a, kav_feed *feed, const reader *r)
     }
 }
 
-static int pass_entries(struct archive *a, kav_feed *feed, const reader *r)
+static int pass_entries(const pass *p)
 {
+    struct archive *a = p->a;
+    uint16_t traits = p->reader->traits;
     struct archive_entry *entry;
     unsigned failures = 0;
     bool any = false;
     for (;;) {
         int code = archive_read_next_header(a, &entry);
         /* Without its filter the raw reader would hand back the very bytes it was given. */
-        if ((r->traits & STREAM) && !any && archive_filter_count(a) < 2) return pass_failure(a, feed, r, false, false);
+        if ((traits & STREAM) && !any && archive_filter_count(a) < 2) return pass_failure(p, false, false);
         if (code == ARCHIVE_EOF) {
-            pass_rest(a, feed, r);
+            pass_rest(p);
             return 0;
         }
         if (code == ARCHIVE_OK || code == ARCHIVE_WARN) {
             any = true;
             failures = 0;
-            if (!pass_entry(a, entry, feed, code, r)) return 0;
+            if (!pass_entry(p, entry, code)) return 0;
             continue;
         }
-        int rc = pass_failure(a, feed, r, any, r->traits & FIRM);
+        int rc = pass_failure(p, any, traits & FIRM);
         if (rc != 0 || code == ARCHIVE_FATAL || ++failures > FAILURES_MAX) return rc;
-        if (kav_unpack_tick(feed->unpack) != 0) return 0;
+        if (kav_unpack_tick(p->feed->unpack) != 0) return 0;
     }
 }
 
@@ -180,18 +236,37 @@ static bool has_udf(const kav_source *source)
     return false;
 }
 
-static int open_with(const reader *r, struct archive *a, kav_feed *feed)
+static int open_with(const pass *p, const char *options)
 {
-    uint32_t reasons = enable(a, r);
+    uint32_t reasons = enable(p->a, p->reader);
+    if (reasons == 0 && options != NULL && archive_read_set_options(p->a, options) != ARCHIVE_OK)
+        reasons = KAV_R_METHOD;
     if (reasons != 0) {
-        kav_unpack_flag(feed->unpack, reasons);
+        kav_unpack_flag(p->feed->unpack, reasons);
         return 0;
     }
-    if (r->format == KAV_FMT_ISO && has_udf(feed->source)) kav_unpack_flag(feed->unpack, KAV_R_METHOD);
-    int code = kav_decode_open(a, feed, true);
+    int code = kav_decode_open(p->a, p->feed, true);
     /* A filter is tried on its first bytes here, once it has taken them for its own. */
-    if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return pass_failure(a, feed, r, false, r->traits & FIRM);
-    return pass_entries(a, feed, r);
+    if (code != ARCHIVE_OK && code != ARCHIVE_WARN) return pass_failure(p, false, p->reader->traits & FIRM);
+    return pass_entries(p);
+}
+
+/* Read the file as often as it has trees. */
+static int open_trees(const reader *r, kav_feed feed)
+{
+    bool image = r->format == KAV_FMT_ISO;
+    size_t count = image ? sizeof TREES / sizeof TREES[0] : 1; /* the first is no option at all */
+    kav_extents extents = {NULL};
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        kav_feed fresh = feed;
+        pass p = {.reader = r, .feed = &fresh, .extents = image ? &extents : NULL, .again = i > 0};
+        p.a = archive_read_new();
+        rc = p.a == NULL ? -ENOMEM : open_with(&p, TREES[i]);
+        if (p.a != NULL) archive_read_free(p.a);
+    }
+    kav_extents_clear(&extents);
+    return rc;
 }
 
 int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u)
@@ -200,9 +275,8 @@ int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u)
     if (r == NULL) return KAV_OPEN_NOT_MINE;
     kav_feed feed = {.source = source, .offset = 0, .length = source->size, .unpack = u};
     if (source->memory == NULL && (feed.buffer = malloc(KAV_DECODE_CHUNK)) == NULL) return -ENOMEM;
-    struct archive *a = archive_read_new();
-    int rc = a == NULL ? -ENOMEM : open_with(r, a, &feed);
-    if (a != NULL) archive_read_free(a);
+    if (r->format == KAV_FMT_ISO && has_udf(source)) kav_unpack_flag(u, KAV_R_METHOD);
+    int rc = open_trees(r, feed);
     free(feed.buffer);
     return rc;
 }
