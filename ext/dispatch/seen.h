@@ -1,7 +1,8 @@
 /* Seen: the table of inodes that more than one path may lead to; (dev, ino) -> who is scanned, or what was found.
  *
  * Open addressing, grows by doubling, never shrinks. A slot also holds the rest of the identity: an inode whose size or
- * times differ from those of the first path is another file by now, and the caller scans it again.
+ * times differ from those of the first path is another file by now, and the caller scans it again. So is one whose
+ * verdict is larger than KAV_SEEN_KEEP: what a worker says of one inode must not fill the memory for the whole run.
  */
 #ifndef KAV_SEEN_H
 #define KAV_SEEN_H
@@ -9,6 +10,8 @@
 #include <stdbool.h>
 
 #include "item.h"
+
+#define KAV_SEEN_KEEP (1u << 20) /* bytes of a verdict */
 
 typedef struct {
     uint32_t data_len, text_len;
@@ -21,6 +24,7 @@ typedef struct {
     kav_item *item;       /* in flight; NULL = done or empty */
     kav_verdict *verdict; /* NULL with used and no item: clean, complete, plain */
     bool used;
+    bool dropped; /* its verdict was too large to keep */
 } kav_seen_slot;
 
 typedef struct {
@@ -41,6 +45,9 @@ kav_seen_slot *kav_seen_put(kav_seen *seen, kav_item *item);
 /* What was known belongs to an older state of the inode: item is in flight now. */
 void kav_seen_renew(kav_seen_slot *slot, kav_item *item);
 
-bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry); /* size and times too */
+/* The item in flight has its verdict (NULL: plain); the slot owns it now. */
+void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict);
+
+bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry); /* size and times too, and the verdict is here */
 
 #endif

@@ -91,8 +91,7 @@ static int conclude(kav_dispatch *d, kav_item *item, const kav_result *result, c
     }
     kav_seen_slot *slot = item->first ? kav_seen_find(&d->seen, item->entry->dev, item->entry->ino) : NULL;
     if (slot && slot->item == item) {
-        slot->item = NULL;
-        slot->verdict = verdict;
+        kav_seen_settle(slot, verdict);
     } else {
         free(verdict);
     }

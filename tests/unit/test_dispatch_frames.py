@@ -351,3 +351,49 @@ def test_notes_of_one_object_end_before_those_of_the_next_begin(bench, tmp_path)
     assert bench.kinds() == [dispatch.EV_LOST]
     for fd in fds:
         os.close(fd)
+
+
+def answer_with_notes(bench, size: int) -> None:
+    """Infected, with a note of about *size* bytes for each message that can hold one."""
+    number, (fd,) = bench.work()
+    step = 100_000
+    for left in range(size, 0, -step):
+        line = note(b"Name", b"m" * min(left, step))
+        more = RESULT.pack(0, 0, 0, 0, 0, MORE, 0, 0, 0, 1, 0, len(line), bytes(32), 0, 0, 0, 0)
+        bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, 0, len(line)) + more + line)
+        bench.step()
+    infected = bytearray(record(0, fd))
+    infected[4] = Status.INFECTED
+    bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, LAST, 0) + infected)
+    bench.step()
+    os.close(fd)
+
+
+def test_verdict_too_large_to_keep_is_found_anew_for_the_next_path(bench, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    one = batch(entry(path, flags=DEDUP))
+    send(bench.walker, one, path, 1)
+    bench.step()
+    answer_with_notes(bench, 2 << 20)
+    send(bench.walker, one, path, 1)
+    bench.step()
+    assert bench.dispatcher.outstanding == 1  # at the worker
+    answer_with_notes(bench, 1 << 19)  # this one is kept
+    send(bench.walker, one, path, 1)
+    bench.step()
+    assert bench.dispatcher.outstanding == 0
+    first, *others = bench.results()
+    assert [result.status for result in (first, *others)] == [Status.INFECTED] * 3
+    assert len(first.threats) > len(others[0].threats) == len(others[1].threats)
+
+
+def test_paths_that_wait_for_a_verdict_too_large_to_keep_all_get_it(bench, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    for _ in range(3):
+        send(bench.walker, batch(entry(path, flags=DEDUP)), path, 1)
+        bench.step()
+    answer_with_notes(bench, 2 << 20)
+    assert [len(result.threats) for result in bench.results()] == [(2 << 20) // 100_000 + 1] * 3
+    assert bench.dispatcher.outstanding == 0
