@@ -100,4 +100,5 @@ void kav_item_drop_notes(kav_item *item)
     item->notes = NULL;
     item->notes_len = 0;
     item->note_count = 0;
+    item->gravest = 0;
 }

@@ -22,6 +22,7 @@ struct kav_item {
     size_t notes_len;
     uint64_t tag;
     uint32_t note_count;
+    int gravest;   /* rank of the gravest note a worker has sent, those that found no room too */
     int fd;        /* -1: closed */
     uint8_t blame; /* see kav_watch_blame */
     uint8_t tries; /* workers that died with it unanswered */

@@ -154,9 +154,9 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
     for (uint32_t i = 0; i < header->count; i++) {
         const kav_result *record = &records[i];
         if (record->index >= (*work)->count) return "index out of range";
-        const kav_item *item = (*work)->items[record->index];
+        kav_item *item = (*work)->items[record->index];
         if (!item || answered & (1ull << record->index)) return "answered twice";
-        wrong = kav_wire_record(record, payload + record->payload_off);
+        wrong = kav_wire_record(record, payload + record->payload_off, &item->gravest);
         if (wrong) return wrong;
         if (speaking && speaking != record->index + 1) return "two objects at a time";
         speaking = record->flags & KAV_F_MORE ? record->index + 1 : 0;

@@ -92,7 +92,7 @@ static const char *check_note(const kav_note *note, const uint8_t *text, uint64_
     return NULL;
 }
 
-/* Walk the notes; *gravest = the rank of the gravest status among them. */
+/* Walk the notes; *gravest rises to the rank of the gravest status among them. */
 static const char *check_notes(const kav_result *record, const uint8_t *payload, int *gravest)
 {
     uint64_t at = 0;
@@ -112,7 +112,7 @@ static const char *check_notes(const kav_result *record, const uint8_t *payload,
     return at == record->payload_len ? NULL : "bytes behind the last note";
 }
 
-const char *kav_wire_record(const kav_result *record, const uint8_t *payload)
+const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest)
 {
     if (!worker_may_say(record->status)) return "status out of range";
     if (record->target >= KAV_TARGET_COUNT || record->target == 8) return "target out of range";
@@ -120,13 +120,12 @@ const char *kav_wire_record(const kav_result *record, const uint8_t *payload)
     if (record->reasons & ~(ALL_REASONS & ~KAV_R_WORKER)) return "unknown reasons";
     if (record->flags & ~ALL_RESULT_FLAGS) return "unknown flags";
 
-    int gravest = 0;
-    const char *wrong = check_notes(record, payload, &gravest);
+    const char *wrong = check_notes(record, payload, gravest);
     if (wrong) return wrong;
     if (record->flags & KAV_F_MORE) return record->notes ? NULL : "record that says nothing";
     /* Partial is never clean, and an object is never better than what was found in it. */
     if (kav_status_rank(record->status) < kav_status_rank(kav_status_of_reasons(record->reasons)))
         return "status better than its reasons";
-    if (kav_status_rank(record->status) < gravest) return "status better than its notes";
+    if (kav_status_rank(record->status) < *gravest) return "status better than its notes";
     return NULL;
 }

@@ -16,8 +16,9 @@ const char *kav_wire_batch(const uint8_t *frame, size_t len);
 /* A worker's message as a whole: lengths, and the parts of all records side by side in the payload. */
 const char *kav_wire_results(const uint8_t *frame, size_t len);
 
-/* One record of a message that passed kav_wire_results; payload is its own part. */
-const char *kav_wire_record(const kav_result *record, const uint8_t *payload);
+/* One record of a message that passed kav_wire_results; payload is its own part. *gravest: the rank of the gravest of
+ * the object's notes so far, in KAV_F_MORE records before this one; those of this one are taken in. */
+const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest);
 
 static inline const kav_entry *kav_wire_entries(const uint8_t *frame)
 {

@@ -136,6 +136,13 @@ def answer_twice(peer: Peer) -> None:
     peer.send(peer.record())
 
 
+def call_clean_what_was_infected(peer: Peer) -> None:
+    """The finding goes ahead in a message of its own."""
+    raw = note(b"X")
+    peer.send(peer.record(0, raw, 1, flags=MORE), payload=raw)
+    peer.send(peer.record())
+
+
 def flood(peer: Peer) -> None:
     socket.send_fds(peer.sock, [RESULTS.pack(RESULT_MAGIC, 0, peer.batch, LAST, 0)], [peer.fd] * 200)
 
@@ -183,6 +190,7 @@ DEEDS: dict[bytes, Deed] = {
     b"DO-CURED": lambda peer: peer.send(peer.record(7)),
     b"DO-PARTIAL-CLEAN": changed(reasons=1),
     b"DO-INFECTED-CLEAN": lambda peer: peer.send(peer.record(0, note(b"X"), 1), payload=note(b"X")),
+    b"DO-INFECTED-MORE-CLEAN": call_clean_what_was_infected,
     b"DO-NUL": with_note(note(b"Bad\0Name")),
     b"DO-NOTE-LONG": with_note(NOTE.pack(0xFFFFFFFF, 0xFFFFFFFF, 0, 0, 0, 1, 0, 0, 0)),
     b"DO-NOTE-PAST": with_note(note(b"Name"), length=1 << 40),

@@ -397,3 +397,52 @@ def test_paths_that_wait_for_a_verdict_too_large_to_keep_all_get_it(bench, tmp_p
     answer_with_notes(bench, 2 << 20)
     assert [len(result.threats) for result in bench.results()] == [(2 << 20) // 100_000 + 1] * 3
     assert bench.dispatcher.outstanding == 0
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["one message", "two messages"])
+def test_last_record_is_not_better_than_the_notes_that_went_ahead(bench, tmp_path, together):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    send(bench.walker, batch(entry(path)), path, 1)
+    bench.step()
+    number, (fd,) = bench.work()
+    line = note(b"Name")
+    more = RESULT.pack(0, 0, 0, 0, 0, MORE, 0, 0, 0, 1, 0, len(line), bytes(32), 0, 0, 0, 0)
+    clean = bytearray(record(0, fd))
+    if together:
+        clean[40:48] = len(line).to_bytes(8, "little")  # where its notes would be
+        bench.worker.send(RESULTS.pack(RESULT_MAGIC, 2, number, LAST, len(line)) + more + clean + line)
+    else:
+        bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, 0, len(line)) + more + line)
+        bench.step()
+        assert bench.kinds() == []
+        bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, LAST, 0) + clean)
+    bench.step()
+    os.close(fd)
+    assert [(event[0], event[-1]) for event in bench.events] == [(dispatch.EV_LOST, b"status better than its notes")]
+
+
+def test_what_a_refused_worker_said_does_not_bind_the_next(bench, tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"abc")
+    send(bench.walker, batch(entry(path)), path, 1)
+    bench.step()
+    number, (fd,) = bench.work()
+    os.close(fd)
+    line = note(b"Name")
+    more = RESULT.pack(0, 0, 0, 0, 0, MORE, 0, 0, 0, 1, 0, len(line), bytes(32), 0, 0, 0, 0)
+    bench.worker.send(RESULTS.pack(RESULT_MAGIC, 1, number, 0, len(line)) + more + line)
+    bench.step()
+    bench.worker.close()
+    bench.step()
+    assert bench.dispatcher.retire(2, b"gone", False)
+    slot = make_slot()
+    ours, bench.worker = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    bench.dispatcher.add_worker(3, ours.detach(), slot)
+    os.close(slot)
+    bench.worker.send(RESULTS.pack(RESULT_MAGIC, 0, 0, LAST, 0))
+    bench.step()
+    bench.answer(*bench.work())
+    bench.step()
+    assert [result.status for result in bench.results()] == [Status.CLEAN]
+    bench.worker.close()
