@@ -75,7 +75,7 @@ def test_newest_is_the_time_of_the_newest_file_with_signatures(folder, state):
 def test_only_the_starter_set_is_a_demonstration(folder, state):
     with open_image([STARTER], state) as image:
         assert image.demonstration
-        assert image.newest == max(entry.stat().st_mtime for entry in os.scandir(STARTER))
+        assert image.newest == max(entry.stat().st_mtime_ns for entry in os.scandir(STARTER)) / 1e9
         assert image.signature_count >= 1
     with open_image([STARTER, folder], state) as image:
         assert not image.demonstration
