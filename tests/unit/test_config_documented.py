@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from kavfs.cli.arguments import OPTIONS
 from kavfs.config.ini import read_entries
 from kavfs.config.keys import KEYS, Key
 from kavfs.config.load import load
@@ -38,3 +39,12 @@ def test_every_key_in_the_file_has_a_comment_above_it_or_above_its_group() -> No
 def test_nothing_in_the_file_is_unknown_to_the_reader() -> None:
     known = {(key.section, key.name) for key in KEYS}
     assert {(entry.section, entry.key) for entry in read_entries(os.fsencode(FILE))} <= known
+
+
+def test_the_letter_without_effect_is_said_to_have_none_wherever_it_stands() -> None:
+    """Whoever switches packed programs on must not believe that they are unpacked."""
+    manual = (FILE.parent / "man" / "kavscanner.8").read_text()
+    (engine_switches,) = (option.help for option in OPTIONS if option.name == "engine_switches")
+    assert "P packed programs (no effect yet)" in engine_switches
+    assert re.search(r"\bP has no effect yet", manual)
+    assert re.search(r"\bPacked \(programs\) has no effect yet", FILE.read_text())
