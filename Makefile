@@ -17,7 +17,7 @@ PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(syscon
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long check format bench clean
+.PHONY: help scan system system-test build test test-long check format bench asan clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -92,6 +92,15 @@ format: build $(VENV)/.test-tools  ## let the formatters write
 bench: build system-test $(VENV)/.test-tools  ## kernels, then ourselves, clamd and the floor side by side
 	$(BIN)/python -m pytest benchmarks -q --benchmark-only
 	$(BIN)/python -m benchmarks.side_by_side
+
+asan: build system-test $(VENV)/.test-tools  ## the C parts under AddressSanitizer and UndefinedBehaviorSanitizer
+	rm -rf build/asan && mkdir -p build/asan
+	git ls-files -z | tar --null -T - -cf - | tar -xf - -C build/asan
+	cd build/asan && KAVFS_SANITIZE=1 $(CURDIR)/$(BIN)/python setup.py -q build_clib build_ext --inplace
+	cd build/asan && LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
+	    $(CURDIR)/$(BIN)/python -m pytest -q -m "not long" -p no:cacheprovider tests/unit \
+	    -k "not dictionary_larger_than_memory"  # its limit of address space leaves no room for the shadow
 
 clean:  ## remove what was built (not the demonstration tree)
 	rm -rf $(VENV) build *.egg-info kavfs/_native/*.so
