@@ -15,7 +15,7 @@ from glob import glob
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["common", "source", "type", "hash", "match"]
+CORE = ["common", "source", "type", "hash", "match", "cache", "objects"]
 INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process", "basics")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
@@ -69,9 +69,10 @@ MODULES = {
     "basics": (["basics"], True, [MATCHING]),
     "match": (["match"], True, [MATCHING]),
     "worker": (["worker", "object"], True, [MATCHING, UNPACKING]),
-    "walk": (["walk"], False, [NOTHING]),
+    "walk": (["walk"], True, [NOTHING]),
     "dispatch": (["dispatch"], True, [NOTHING]),
     "process": (["process"], False, [NOTHING]),
+    "cache": (["cache"], True, [NOTHING]),
 }
 
 

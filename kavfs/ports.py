@@ -21,6 +21,33 @@ class ImagePart:
     length: int  # bytes
 
 
+@dataclass(frozen=True)
+class Delta:
+    """What came new since an older generation, compiled: enough for an object that was clean and complete then."""
+
+    generation: bytes  # 16 bytes: the older one
+    parts: tuple[ImagePart, ...]  # an image of its own; () = objects are scanned in full, or nothing is new
+
+
+@dataclass(frozen=True)
+class Stores:
+    """What a scan may look up and remember. Made by kavfs.cache.stores; the descriptors are its owner's.
+
+    The folder holds the files "files" (iChecker) and, where level 2 is kept, "objects".
+    """
+
+    folder: int  # descriptor of the folder, open for reading
+    secret: bytes  # 32 bytes, the key of every checksum in the folder
+    settings: tuple[bytes, ...]  # 16 bytes each: those of this scan, then others whose complete verdicts hold for it
+    context: bytes  # 16 bytes: settings and outside facts that the object cache depends on, without the generation
+    files: bool = True  # look up and remember whole files (iChecker)
+    journal: str = ""  # name of this scan's journal in the folder; "" = none is kept
+    size_limit: int = 2 << 30  # bytes of each of iChecker's files
+    objects_memory: int = -1  # level 1: a memfd; -1 = no object cache
+    objects_file: int = -1  # level 2: a file, or -1
+    digests: bool = False  # compute and remember all digests of every object
+
+
 class Image(Protocol):
     """Compiled signatures, ready to be mapped. Immutable; renewing makes another one."""
 
@@ -32,6 +59,16 @@ class Image(Protocol):
     @property
     def generation(self) -> bytes:
         """16 bytes that change with the effective rules, the engine or its libraries."""
+        ...
+
+    @property
+    def deltas(self) -> Sequence[Delta]:
+        """One for each older generation that is still known, in the order of the rows of delta_table."""
+        ...
+
+    @property
+    def delta_table(self) -> bytes:
+        """The table of ext/cache/delta.h; b"" where no older generation is known."""
         ...
 
     @property

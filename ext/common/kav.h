@@ -117,7 +117,9 @@ enum kav_entry_kind {
 enum kav_entry_flag {
     KAV_EF_DEDUP = 1u << 0, /* other paths may lead to this inode: scan once, report for each */
     KAV_EF_DIR = 1u << 1,   /* the entry is a directory */
-    KAV_EF_ROOT = 1u << 2   /* the entry was named by the user */
+    KAV_EF_ROOT = 1u << 2,  /* the entry was named by the user */
+    KAV_EF_KEEP = 1u << 3,  /* what is found may be remembered: its file system is trusted and nobody writes to it */
+    KAV_EF_COLD = 1u << 4   /* none of its pages was in the page cache when it was opened */
 };
 
 typedef struct {
@@ -137,7 +139,48 @@ typedef struct {
     int32_t error;               /* errno of KAV_E_ERROR, else 0 */
     uint8_t kind, flags;
     uint16_t reserved;
+    uint8_t place[16]; /* the directory as ext/cache/place.h names it; with KAV_EF_KEEP or where a journal is kept */
+    uint32_t delta;    /* 0 = scan in full; else 1 + the row of the delta table that is enough */
+    uint32_t reserved2;
 } kav_entry;
+
+/* ---- wire: walker -> coordinator, what needs no scan ------------------------------------------------------------ */
+
+#define KAV_KNOWN_MAGIC  0x4f4e4b4bu /* "KKNO" */
+#define KAV_REPLAY_MAGIC 0x4c50524bu /* "KRPL" */
+#define KAV_RENEW_MAGIC  0x4e45524bu /* "KREN" */
+#define KAV_GONE_MAGIC   0x4e4f474bu /* "KGON" */
+
+/* Files that are unchanged, clean, complete and plain. Followed by the directory with its final '/', then names, each
+ * with a NUL behind it: all files of this message, or none of them where nobody wants to see clean files. */
+typedef struct {
+    uint32_t magic; /* KAV_KNOWN_MAGIC */
+    uint32_t dir_len, names_len;
+    uint32_t names; /* how many; 0 or files */
+    uint64_t files, bytes;
+} kav_known_header;
+
+/* One unchanged file whose verdict is more than that. Followed by path, then the notes as in kav_result. */
+typedef struct {
+    uint32_t magic; /* KAV_REPLAY_MAGIC */
+    uint32_t path_len, notes_len;
+    uint32_t reserved;
+    kav_entry entry; /* kind KAV_E_FILE; dir and name fields are 0 */
+    /* kav_result follows, then the path, then (8-byte aligned) the notes */
+} kav_replay_header;
+
+/* Directories whose facts hold for the signatures of now, as the delta table says: count places of 16 bytes follow. */
+typedef struct {
+    uint32_t magic; /* KAV_RENEW_MAGIC */
+    uint32_t count;
+} kav_renew_header;
+
+/* Inodes that a directory remembers and no longer has: count of uint64_t follow. */
+typedef struct {
+    uint32_t magic; /* KAV_GONE_MAGIC */
+    uint32_t count;
+    uint8_t place[16];
+} kav_gone_header;
 
 /* ---- wire: coordinator -> worker ------------------------------------------------------------------------------ */
 
@@ -146,6 +189,12 @@ typedef struct {
     uint32_t count; /* objects = descriptors, 1 .. KAV_BATCH_FILES */
     uint64_t batch; /* echoed in every result */
 } kav_work_header;
+
+/* Follows the header, one for each object. */
+typedef struct {
+    uint32_t delta; /* as in kav_entry; a worker without that row scans in full */
+    uint32_t reserved;
+} kav_work_item;
 
 /* ---- wire: worker -> coordinator ------------------------------------------------------------------------------ */
 
@@ -168,7 +217,10 @@ enum kav_result_flag {
     KAV_F_CONTAINER = 1u << 2,  /* was opened as a container */
     KAV_F_SUPPRESSED = 1u << 3, /* a match was lifted by an exception (.fp, .sfp, .ign2) */
     KAV_F_STABLE = 1u << 4,     /* identity was the same before and after the read */
-    KAV_F_UNOPENED = 1u << 5    /* a container that a switch keeps closed */
+    KAV_F_UNOPENED = 1u << 5,   /* a container that a switch keeps closed */
+    KAV_F_LAYERS = 1u << 6,     /* the list of layers is complete */
+    KAV_F_DELTA = 1u << 7,      /* only the delta was matched: what was known before still holds, and nothing new */
+    KAV_F_CACHED = 1u << 8      /* the whole object was answered from a cache */
 };
 
 typedef struct {
@@ -183,10 +235,15 @@ typedef struct {
     uint32_t members;     /* objects inside, all depths */
     uint32_t notes;       /* kav_note records in this record's part of the payload */
     uint64_t payload_off; /* where they begin, from the start of the payload */
-    uint64_t payload_len;
+    uint64_t payload_len; /* of notes, then layers, then learned */
     uint8_t sha256[32];
     int64_t mtime_ns, ctime_ns; /* of the identity that was scanned */
     uint64_t dev, ino;
+    uint16_t views;      /* bit per enum kav_target that any layer was matched as */
+    uint16_t depth;      /* containers inside containers that were opened */
+    uint32_t layers;     /* kav_layer records behind the notes */
+    uint32_t layers_len; /* bytes of these */
+    uint32_t learned;    /* kav_learned records behind the layers */
 } kav_result;
 
 /* A note: a threat, or a member with its own status. Followed by name, then member path (neither with NUL), then
@@ -203,6 +260,31 @@ typedef struct {
     uint8_t reserved;
 } kav_note;
 
+/* Size and digests of one layer of an object, the object itself first. Followed by the digests that have says, in the
+ * order MD5 (16 bytes), SHA-1 (20), SHA-256 (32), then padding to a multiple of 8. */
+typedef struct {
+    uint64_t size;
+    uint8_t have; /* KAV_D_* */
+    uint8_t target;
+    uint16_t reserved;
+    uint32_t reserved2;
+} kav_layer;
+
+#define KAV_LAYERS_MAX 1024 /* of one object; an object with more has no complete list */
+
+/* One object, or member, that was found clean and complete: an entry for the object cache (ext/objects/objects.h). */
+typedef struct {
+    uint8_t key[16];
+    uint64_t scanned, unpacked; /* budget that it used */
+    uint32_t members;
+    uint16_t format, views;
+    uint8_t depth, target;
+    uint16_t reserved;
+    uint32_t reserved2;
+} kav_learned;
+
+#define KAV_LEARNED_MAX 1024 /* of one object */
+
 enum kav_engine { KAV_ENGINE_NATIVE = 0, KAV_ENGINE_CLAMAV = 1, KAV_ENGINE_CLAMD = 2, KAV_ENGINE_YARA = 3 };
 
 /* ---- shared memory: one slot per walker or worker ------------------------------------------------------------- */
@@ -216,17 +298,27 @@ typedef struct {
     uint64_t total; /* walker: directory entries seen; worker: objects finished */
     uint32_t index; /* worker: the object in hand */
     uint32_t state; /* enum kav_slot_state */
-    uint64_t reserved[3];
+    int64_t newest; /* walker: the newest ctime seen on its file system, nanoseconds since 1970 */
+    uint64_t
+        known; /* walker: files answered from a store; worker: objects and members answered from the object cache */
+    uint64_t reserved;
 } kav_slot;
 
 enum kav_slot_state { KAV_SLOT_IDLE = 0, KAV_SLOT_BUSY = 1, KAV_SLOT_SENDING = 2 };
 
 _Static_assert(sizeof(kav_limits) == 56, "kav_limits is on the wire");
 _Static_assert(sizeof(kav_batch_header) == 16, "kav_batch_header is on the wire");
-_Static_assert(sizeof(kav_entry) == 80, "kav_entry is on the wire");
+_Static_assert(sizeof(kav_entry) == 104, "kav_entry is on the wire");
+_Static_assert(sizeof(kav_known_header) == 32, "kav_known_header is on the wire");
+_Static_assert(sizeof(kav_replay_header) == 120, "kav_replay_header is on the wire");
+_Static_assert(sizeof(kav_renew_header) == 8, "kav_renew_header is on the wire");
+_Static_assert(sizeof(kav_gone_header) == 24, "kav_gone_header is on the wire");
+_Static_assert(sizeof(kav_work_item) == 8, "kav_work_item is on the wire");
+_Static_assert(sizeof(kav_layer) == 16, "kav_layer is on the wire");
+_Static_assert(sizeof(kav_learned) == 48, "kav_learned is on the wire and in a store");
 _Static_assert(sizeof(kav_work_header) == 16, "kav_work_header is on the wire");
 _Static_assert(sizeof(kav_result_header) == 24, "kav_result_header is on the wire");
-_Static_assert(sizeof(kav_result) == 120, "kav_result is on the wire");
+_Static_assert(sizeof(kav_result) == 136, "kav_result is on the wire");
 _Static_assert(sizeof(kav_note) == 32, "kav_note is on the wire");
 _Static_assert(sizeof(kav_slot) == 64, "kav_slot is one cache line");
 

@@ -91,8 +91,10 @@ static int send_work(const kav_worker *worker, const kav_work *work)
         struct cmsghdr align;
         char bytes[CMSG_SPACE(sizeof(int) * KAV_BATCH_FILES)];
     } control;
-    struct iovec part = {.iov_base = &header, .iov_len = sizeof header};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control};
+    kav_work_item items[KAV_BATCH_FILES];
+    for (uint32_t i = 0; i < work->count; i++) items[i] = (kav_work_item){.delta = work->items[i]->entry->delta};
+    struct iovec parts[] = {{&header, sizeof header}, {items, work->count * sizeof *items}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = &control};
     message.msg_controllen = CMSG_SPACE(sizeof(int) * work->count);
     memset(&control, 0, message.msg_controllen);
     struct cmsghdr *rights = CMSG_FIRSTHDR(&message);

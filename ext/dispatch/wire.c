@@ -6,7 +6,7 @@
 #include "type.h"
 
 #define ALL_REASONS      ((1u << KAV_REASON_COUNT) - 1)
-#define ALL_ENTRY_FLAGS  (KAV_EF_DEDUP | KAV_EF_DIR | KAV_EF_ROOT)
+#define ALL_ENTRY_FLAGS  (KAV_EF_DEDUP | KAV_EF_DIR | KAV_EF_ROOT | KAV_EF_KEEP | KAV_EF_COLD)
 #define ALL_RESULT_FLAGS ((KAV_F_UNOPENED << 1) - 1)
 #define ERRNO_MAX        4095
 

@@ -11,6 +11,7 @@
 
 typedef struct {
     kav_work_header header;
+    kav_work_item items[KAV_BATCH_FILES];
     int fds[KAV_BATCH_FILES];
     size_t fd_count;
 } work;
@@ -60,16 +61,17 @@ static int receive(int socket, work *w)
         struct cmsghdr align;
         uint8_t bytes[CMSG_SPACE(KAV_BATCH_FILES * sizeof(int))];
     } control;
-    struct iovec part = {&w->header, sizeof w->header};
+    struct iovec parts[] = {{&w->header, sizeof w->header}, {w->items, sizeof w->items}};
     struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+        .msg_iov = parts, .msg_iovlen = 2, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
     ssize_t n;
     do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0) return errno == ECONNRESET ? 0 : -errno;
     take_fds(w, &message);
     if (n == 0 && w->fd_count == 0) return 0;
-    bool whole = n == (ssize_t)sizeof w->header && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
+    size_t need = sizeof w->header + w->fd_count * sizeof *w->items;
+    bool whole = n == (ssize_t)need && !(message.msg_flags & (MSG_TRUNC | MSG_CTRUNC));
     if (whole && w->header.magic == KAV_WORK_MAGIC && w->header.count == w->fd_count && w->fd_count > 0) return 1;
     close_all(w);
     return -EPROTO;

@@ -23,8 +23,8 @@ from kavfs.model import (
     Threat,
 )
 
-_ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH")  # kav_entry
-_RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ")  # kav_result
+_ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")  # kav_entry
+_RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ16x")  # kav_result
 _NOTE = struct.Struct("=IIQQIBBBB")  # kav_note
 
 NO_OFFSET = 2**64 - 1

@@ -18,7 +18,7 @@ from kavfs.model import Entry
 
 MAGIC = 0x5441424B
 HEADER = struct.Struct("=IIII")
-ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH")
+ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")
 MESSAGE_MAX = 160 << 10
 FILES_MAX = 64
 DEDUP, DIR, ROOT = 1, 2, 4

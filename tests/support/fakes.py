@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from kavfs.limits import Limits
 from kavfs.model import Result, Skip, Totals
 from kavfs.options import ScanOptions, WalkOptions
-from kavfs.ports import ImagePart
+from kavfs.ports import Delta, ImagePart
 from kavfs.scan import roles
 from kavfs.scan.control import Message
 from kavfs.scan.crew import Crew
@@ -28,7 +28,7 @@ from kavfs.scan.job import Job
 
 WORK = struct.Struct("=IIQ")
 RESULTS = struct.Struct("=IIQII")
-RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ")
+RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ16x")
 NOTE = struct.Struct("=IIQQIBBBB")
 WORK_MAGIC, RESULT_MAGIC = 0x4B52574B, 0x5345524B
 LAST, MORE = 1, 1
@@ -39,6 +39,8 @@ class NoImage:
     """ports.Image with nothing in it."""
 
     parts: tuple[ImagePart, ...] = ()
+    deltas: tuple[Delta, ...] = ()
+    delta_table = b""
     generation = bytes(16)
     signature_count = 0
     newest = 0.0
@@ -207,7 +209,7 @@ def serve(sock: socket.socket, slot: mmap.mmap) -> None:
         data, fds, _, _ = socket.recv_fds(sock, 4096, 64)
         if not data:
             return
-        magic, count, batch = WORK.unpack(data)
+        magic, count, batch = WORK.unpack_from(data)
         assert magic == WORK_MAGIC
         assert count == len(fds)
         for index, fd in enumerate(fds):

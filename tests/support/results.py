@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 WORK_MAGIC, RESULT_MAGIC = 0x4B52574B, 0x5345524B
 WORK = struct.Struct("=IIQ")
 HEADER = struct.Struct("=IIQII")
-RECORD = struct.Struct("=IBBHIIQQIIQQ32sqqQQ")
+RECORD = struct.Struct("=IBBHIIQQIIQQ32sqqQQ16x")
 NOTE = struct.Struct("=IIQQIBBBB")
 SLOT = struct.Struct("=QQQQII24x")
 MESSAGE_MAX = 160 << 10
@@ -69,7 +69,7 @@ def file_with(data: bytes) -> int:
 
 def send(sock: socket.socket, fds: Sequence[int], batch: int = 1, header: bytes | None = None) -> None:
     """Send work; the descriptors stay the caller's."""
-    content = WORK.pack(WORK_MAGIC, len(fds), batch) if header is None else header
+    content = WORK.pack(WORK_MAGIC, len(fds), batch) + bytes(8 * len(fds)) if header is None else header
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sock.sendmsg([content], ancillary)
 

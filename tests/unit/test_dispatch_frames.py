@@ -18,7 +18,7 @@ from kavfs.scan.children import make_slot
 from tests.support.fakes import LAST, MORE, RESULT, RESULT_MAGIC, RESULTS, WORK, note
 
 HEADER = struct.Struct("=IIII")
-ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH")
+ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")
 BATCH_MAGIC = 0x5441424B
 DEDUP = 1
 
@@ -46,7 +46,7 @@ class Bench:
     def work(self) -> tuple[int, list[int]]:
         """What the worker was given: batch and descriptors."""
         data, fds, _, _ = socket.recv_fds(self.worker, 64, 64)
-        _, count, batch = WORK.unpack(data)
+        _, count, batch = WORK.unpack_from(data)
         assert count == len(fds)
         return batch, fds
 
@@ -134,7 +134,7 @@ WRONG_FRAMES = {
     "NUL in a name": (batch(entry(), blob=b"na\0e"), 1),
     "path too long": (batch(entry(dir_len=40000, name=(0, 40000)), blob=b"x" * 40000), 1),
     "unknown kind": (batch(entry(kind=10)), 1),
-    "unknown flag": (batch(entry(flags=8)), 1),
+    "unknown flag": (batch(entry(flags=1 << 5)), 1),
     "reserved bytes": (batch(entry(reserved=1)), 1),
     "directory as file": (batch(entry(mode=stat.S_IFDIR)), 1),
     "file with an error": (batch(entry(error=2)), 1),

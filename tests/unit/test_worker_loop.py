@@ -169,11 +169,12 @@ def test_it_ends_quietly_when_nobody_takes_the_answer(worker: Worker) -> None:
 
 
 NONSENSE = {
-    "wrong magic": WORK.pack(0xDEAD, 1, 1),
-    "wrong count": WORK.pack(WORK_MAGIC, 2, 1),
-    "count of nothing": WORK.pack(WORK_MAGIC, 0, 1),
-    "too short": WORK.pack(WORK_MAGIC, 1, 1)[:-1],
-    "too long": WORK.pack(WORK_MAGIC, 1, 1) + b"x",
+    "wrong magic": WORK.pack(0xDEAD, 1, 1) + bytes(8),
+    "wrong count": WORK.pack(WORK_MAGIC, 2, 1) + bytes(8),
+    "count of nothing": WORK.pack(WORK_MAGIC, 0, 1) + bytes(8),
+    "header alone": WORK.pack(WORK_MAGIC, 1, 1),
+    "too short": WORK.pack(WORK_MAGIC, 1, 1) + bytes(7),
+    "too long": WORK.pack(WORK_MAGIC, 1, 1) + bytes(9),
 }
 
 
