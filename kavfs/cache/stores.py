@@ -1,0 +1,165 @@
+"""Stores: opens what a scan may look up and remember, for as long as it lasts.
+
+    with open_stores(state, limits=limits, switches=switches) as opened:
+        for note in opened.notes: ...
+        Job(..., stores=opened.stores)          # None: there is no cache, and a note says why
+
+No trouble here ever stops a scan: without a store everything is scanned. A store that is damaged, or was written by
+another version, is set aside with a note and begun anew.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import suppress
+from types import TracebackType
+
+from kavfs.cache.folder import FILES, OBJECTS, SETTINGS, Folder, Refused
+from kavfs.cache.settings import Settings, asked, context_digest, read, remember, write
+from kavfs.limits import GIB, MIB, Limits
+from kavfs.model import Switch
+from kavfs.ports import Stores
+
+FILES_SIZE = 2 * GIB  # bytes that a file of iChecker may have
+OBJECTS_SIZE = 64 * MIB  # level 2
+MEMORY_SIZE = 16 * MIB  # level 1; nothing of it is used before there is something to keep
+BUCKET = 512  # bytes; KAV_OBJECT_WAYS records, of which a table is a multiple
+
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_LIST_MAX = 64 << 10  # bytes of settings.json
+
+
+class OpenStores:
+    """Stores with the descriptors that they name, until close()."""
+
+    def __init__(self, stores: Stores | None, notes: tuple[str, ...], folder: Folder | None = None) -> None:
+        self.stores = stores
+        self.notes = notes
+        self._folder = folder
+
+    def close(self) -> None:
+        """May be called twice."""
+        if self.stores is not None:
+            for fd in (self.stores.objects_memory, self.stores.objects_file):
+                if fd >= 0:
+                    os.close(fd)
+            self.stores = None
+        if self._folder is not None:
+            self._folder.close()
+            self._folder = None
+
+    def __enter__(self) -> OpenStores:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_stores(
+    state: bytes,
+    *,
+    limits: Limits,
+    switches: Switch,
+    files: bool = True,
+    digests: bool = False,
+    size_limit: int = FILES_SIZE,
+    objects: int = OBJECTS_SIZE,
+    journal: str = "",
+) -> OpenStores:
+    """The stores in *state* for a scan with these settings.
+
+    *files*: whole files are looked up and remembered (iChecker), in *size_limit* bytes. *objects*: bytes of level 2 of
+    the object cache; 0 = neither level is used. *digests*: all digests of every object are remembered. *journal* names
+    the journal that this scan keeps.
+    """
+    try:
+        folder = Folder(state)
+    except (OSError, Refused) as error:
+        where = os.fsdecode(os.path.join(state, b"cache"))
+        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        return OpenStores(None, (f"no cache, everything is scanned: {where}: {why}",))
+    notes = folder.notes
+    memory = file = -1
+    try:
+        if files:
+            files = _usable(folder, FILES, notes)
+        if objects >= BUCKET:
+            memory, file = _open_objects(folder, objects - objects % BUCKET, notes)
+        mine = Settings.of(limits, switches)
+        stores = Stores(
+            folder=folder.fd,
+            secret=folder.secret,
+            settings=_settings(folder, mine),
+            context=context_digest(limits, switches),
+            files=files,
+            journal=journal,
+            size_limit=size_limit,
+            objects_memory=memory,
+            objects_file=file,
+            digests=digests,
+        )
+    except BaseException:
+        for fd in (memory, file):
+            if fd >= 0:
+                os.close(fd)
+        folder.close()
+        raise
+    return OpenStores(stores, tuple(notes), folder)
+
+
+def _usable(folder: Folder, name: str, notes: list[str]) -> bool:
+    """Whether a store can be used: it is ours, or is not there yet, or could be set aside."""
+    try:
+        os.close(folder.open(name))
+    except FileNotFoundError:
+        return True
+    except OSError as error:
+        return _set_aside(folder, name, f"cannot be opened ({error.strerror})", notes)
+    return True
+
+
+def _set_aside(folder: Folder, name: str, why: str, notes: list[str], judged: int = -1) -> bool:
+    try:
+        if note := folder.set_aside(name, why, judged):
+            notes.append(note)
+    except OSError as error:
+        notes.append(f"the cache file {folder.show(name)} {why} and is not used: {error.strerror}")
+        return False
+    return True
+
+
+def _open_objects(folder: Folder, size: int, notes: list[str]) -> tuple[int, int]:
+    """Both levels of the object cache; -1 for one that cannot be had."""
+    memory = file = -1
+    try:
+        memory = os.memfd_create("kavfs-objects", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(memory, MEMORY_SIZE)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, _SEALS)
+    except OSError as error:
+        notes.append(f"no object cache in memory: {error.strerror}")
+        if memory >= 0:
+            os.close(memory)
+            memory = -1
+    try:
+        file = folder.open(OBJECTS, os.O_RDWR | os.O_CREAT)
+        if os.fstat(file).st_size != size:
+            os.ftruncate(file, size)  # records that are elsewhere in a table of this size are misses from now on
+    except OSError as error:
+        notes.append(f"no object cache on disk: {folder.show(OBJECTS)}: {error.strerror}")
+        if file >= 0:
+            os.close(file)
+            file = -1
+    return memory, file
+
+
+def _settings(folder: Folder, mine: Settings) -> tuple[bytes, ...]:
+    """Digests to ask for; ours goes to the list, so that other scans can ask for it."""
+    seen, changed = remember(read(folder.read(SETTINGS, _LIST_MAX), folder.secret), mine, int(time.time()))
+    if changed:
+        with suppress(OSError):  # then others scan what this scan has remembered
+            folder.write(SETTINGS, write(seen, folder.secret))
+    return asked(mine, seen)
