@@ -202,6 +202,10 @@ def _exclude_mask(request: Request, given: Given) -> None:
     _set(request, exclude_masks=(*request.settings.exclude_masks, given.value))
 
 
+def _cache_size(request: Request, given: Given) -> None:
+    _set(request, cache_size=values.size_from(_shown(given.value), values.CACHE_LEAST))
+
+
 def _jobs(request: Request, given: Given) -> None:
     request.jobs = values.whole(_shown(given.value), 0, 1024)
 
@@ -270,6 +274,10 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "databases": lambda request, given: None,  # read before all others
     "state": _field("state", lambda given: absolute(given.value)),
     "jobs": _jobs,
+    "no_cache": _setting(cache=False),
+    "no_object_cache": _setting(object_cache_size=0),
+    "cache_size": _cache_size,
+    "remember_digests": _setting(remember_digests=True),
     "all_match": _field("all_match", lambda given: True),
     "max_file_size": _limit("max_file_size", values.size),
     "max_member_size": _limit("max_member_size", _positive_size),

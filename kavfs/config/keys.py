@@ -69,6 +69,14 @@ def _format(value: bytes) -> str:
     return values.time_format(_text(value))
 
 
+def _cache_size(value: bytes) -> int:
+    return values.size_from(_text(value), values.CACHE_LEAST)
+
+
+def _object_cache_size(value: bytes) -> int:
+    return values.size_or_none(_text(value), values.CACHE_LEAST)
+
+
 def _no(value: bytes) -> None:
     if _boolean(value):
         raise ValueError("not available yet; only 'no' can be set")
@@ -109,7 +117,11 @@ KEYS: tuple[Key, ...] = (
     Key("scanner.options", "LocalFS", _boolean, "local_fs"),
     Key("scanner.options", "Recursion", _boolean, "recursion"),
     Key("scanner.options", "FollowSymlinks", _boolean, "follow_symlinks"),
-    Key("scanner.options", "Ichecker", _boolean),
+    Key("scanner.options", "Cache", _boolean, "cache"),
+    Key("scanner.options", "Ichecker", _boolean, "ichecker"),
+    Key("scanner.options", "CacheSize", _cache_size, "cache_size"),
+    Key("scanner.options", "ObjectCacheSize", _object_cache_size, "object_cache_size"),
+    Key("scanner.options", "RememberDigests", _boolean, "remember_digests"),
     Key("scanner.options", "Cure", _no),
     Key("scanner.options", "MaxLoadAvg", _empty),
     Key("scanner.options", "UseAVbasesSet", _standard),

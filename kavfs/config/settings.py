@@ -25,6 +25,11 @@ class Settings(NamedTuple):
     recursion: bool = True
     local_fs: bool = False
     follow_symlinks: bool = False
+    cache: bool = True  # look up and remember anything at all
+    ichecker: bool = True  # whole files
+    cache_size: int = 2 << 30  # bytes of what is remembered of files
+    object_cache_size: int = 64 << 20  # bytes on disk; 0 = no object cache
+    remember_digests: bool = False
     report_file: bytes = b""  # b"" = no report; b"syslog" = to syslog
     report_level: int = 4
     report_append: bool = True

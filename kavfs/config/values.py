@@ -12,6 +12,8 @@ _SIZE_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _TIME_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_MAX = 1 << 62  # what a signed 64-bit file offset can still add to
 
+CACHE_LEAST = 1 << 20  # bytes: with less a cache forgets faster than it learns
+
 
 def boolean(text: str) -> bool:
     """yes, no, true, false in any case. An empty value is no: the product's consoles write it so."""
@@ -37,6 +39,19 @@ def size(text: str) -> int:
     if unit not in _SIZE_UNITS or number * (1 << _SIZE_UNITS[unit]) > _SIZE_MAX:
         raise ValueError(f"'{text}' is not a size (examples: 4096, 10MiB, 2G)")
     return int(number * (1 << _SIZE_UNITS[unit]))
+
+
+def size_from(text: str, least: int) -> int:
+    """Bytes, *least* or more."""
+    number = size(text)
+    if number < least:
+        raise ValueError(f"'{text}' is too small; {least >> 20}MiB is the least")
+    return number
+
+
+def size_or_none(text: str, least: int) -> int:
+    """Bytes, *least* or more, or 0 for nothing at all."""
+    return size_from(text, least) if size(text) else 0
 
 
 def duration(text: str) -> float:

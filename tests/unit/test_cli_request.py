@@ -147,6 +147,8 @@ def test_a_list_can_come_from_standard_input(tmp_path: Path) -> None:
         (["--jobs", "many"], "option --jobs: 'many' is not a whole number"),
         (["--max-unpacked", "0"], "option --max-unpacked: 0 would leave out everything"),
         (["--max-file-size", "big"], "option --max-file-size: 'big' is not a size"),
+        (["--cache-size", "10k"], "option --cache-size: '10k' is too small; 1MiB is the least"),
+        (["--cache-size", "0"], "option --cache-size: '0' is too small"),
         (["--time-limit", "0"], "option --time-limit: the time must be longer"),
         (["-@", "/nonexistent"], "list of paths /nonexistent: No such file or directory"),
         ([""], "a path is empty"),
@@ -163,10 +165,18 @@ def test_a_list_of_lines_with_nul_bytes_is_a_mistake(tmp_path: Path) -> None:
     assert "--files0-from" in refused("-@", str(tmp_path / "nuls"))
 
 
+def test_options_of_the_cache() -> None:
+    assert request("/a").settings.cache
+    assert not request("--no-cache", "/a").settings.cache
+    settings = request("--no-object-cache", "--cache-size", "10MiB", "--remember-digests", "/a").settings
+    assert (settings.cache, settings.cache_size, settings.object_cache_size) == (True, 10 << 20, 0)
+    assert settings.remember_digests
+
+
 def test_help_and_version_need_nothing_else() -> None:
     assert request("-i3", "-h").task == "help"
     assert request("-v", "-c", "/nonexistent").task == "version"
 
 
 def test_accepted_options_change_nothing() -> None:
-    assert request("-f", "--no-cache", "-s", "-i0", "--engine=native", "/a") == request("/a")
+    assert request("-f", "-s", "-i0", "--engine=native", "/a") == request("/a")

@@ -41,7 +41,8 @@ def test_every_kind_of_value_reaches_its_field(conf) -> None:
         conf(
             "# a comment\n; another\n[path]\nBasesPath = /var/db\nTempPath=/tmp\n[locale]\nDateFormat=%Y-%m-%d\n"
             "[scanner.options]\nExcludeDirs=/dev:/proc/\nExcludeMask=*.iso:*/tmp/*\nArchives=no\nHeuristic=false\n"
-            "LocalFS=yes\nRecursion=no\nFollowSymlinks=true\nIchecker=yes\nCure=no\nMaxLoadAvg=\n"
+            "LocalFS=yes\nRecursion=no\nFollowSymlinks=true\nIchecker=no\nCure=no\nMaxLoadAvg=\n"
+            "Cache=no\nCacheSize=5G\nObjectCacheSize=0\nRememberDigests=yes\n"
             "[scanner.report]\nReportFileName=/var/log/kav.log\nReportLevel=3\nReportFileMode=0640\nAppend=no\nShowOk=no\n"
             "[scanner.display]\nShowProgress=no\nShowContainerResultOnly=yes\n"
         )
@@ -56,6 +57,11 @@ def test_every_kind_of_value_reaches_its_field(conf) -> None:
         local_fs=True,
         recursion=False,
         follow_symlinks=True,
+        cache=False,
+        ichecker=False,
+        cache_size=5 << 30,
+        object_cache_size=0,
+        remember_digests=True,
         report_file=b"/var/log/kav.log",
         report_level=3,
         report_mode=0o640,

@@ -46,6 +46,14 @@ def test_size_refuses_what_is_no_size(text: str) -> None:
         values.size(text)
 
 
+def test_a_size_may_have_a_least_value_and_none_at_all() -> None:
+    assert values.size_from("1MiB", 1 << 20) == values.size_or_none("1MiB", 1 << 20) == 1 << 20
+    assert values.size_or_none("0", 1 << 20) == 0
+    for read, wrong in ((values.size_from, "0"), (values.size_from, "1023k"), (values.size_or_none, "1")):
+        with pytest.raises(ValueError, match="too small; 1MiB is the least"):
+            read(wrong, 1 << 20)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("90", 90), ("90s", 90), ("250ms", 0.25), ("5m", 300), ("5min", 300), ("2h", 7200)]
 )
