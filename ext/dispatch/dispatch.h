@@ -93,6 +93,10 @@ int kav_dispatch_forget(kav_dispatch *d);
 void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max);
 void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean);
 
+/* Held: nothing more is given to workers, and walkers are not read, so that they block; results are taken. What is with
+ * workers already is finished, under its budget. No other clock runs. */
+void kav_dispatch_set_held(kav_dispatch *d, bool held);
+
 /* Work for up to timeout_ms; returns sooner with events, a signal, wake_fd readable, a wish for a worker, or when done.
  * kav_step_flag bits, or -errno (-ENOMEM: verdicts may be missing, the scan cannot go on). wake_fd may be -1. */
 int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms);
@@ -103,6 +107,7 @@ void kav_dispatch_clear(kav_dispatch *d);                          /* forget the
 
 const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d);
 uint64_t kav_dispatch_outstanding(const kav_dispatch *d); /* objects without a verdict */
+uint64_t kav_dispatch_in_hand(const kav_dispatch *d);     /* of these, with workers */
 uint32_t kav_dispatch_workers(const kav_dispatch *d);     /* live ones */
 /* Directory entries seen so far by all walkers, and directories listed; for progress only. */
 void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories);

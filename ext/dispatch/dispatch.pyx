@@ -48,12 +48,14 @@ cdef extern from "dispatch.h" nogil:
     int kav_dispatch_forget(kav_dispatch *d)
     void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
     void kav_dispatch_set_want_clean(kav_dispatch *d, bint want_clean)
+    void kav_dispatch_set_held(kav_dispatch *d, bint held)
     int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
     size_t kav_dispatch_event_count(const kav_dispatch *d)
     kav_event kav_dispatch_event(const kav_dispatch *d, size_t index)
     void kav_dispatch_clear(kav_dispatch *d)
     const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d)
     uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
+    uint64_t kav_dispatch_in_hand(const kav_dispatch *d)
     uint32_t kav_dispatch_workers(const kav_dispatch *d)
     void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories)
     enum:
@@ -152,6 +154,9 @@ cdef class Dispatcher:
     def set_want_clean(self, bint want_clean):
         kav_dispatch_set_want_clean(self.alive(), want_clean)
 
+    def set_held(self, bint held):
+        kav_dispatch_set_held(self.alive(), held)
+
     def step(self, int wake_fd, uint32_t timeout_ms):
         cdef kav_dispatch *d = self.alive()
         cdef int flags
@@ -182,6 +187,10 @@ cdef class Dispatcher:
     @property
     def outstanding(self):
         return kav_dispatch_outstanding(self.alive())
+
+    @property
+    def in_hand(self):
+        return kav_dispatch_in_hand(self.alive())
 
     @property
     def workers(self):

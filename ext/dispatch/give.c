@@ -159,7 +159,7 @@ static int give_to(kav_dispatch *d, kav_worker *worker)
 
 int kav_give(kav_dispatch *d)
 {
-    while (d->head) {
+    while (d->head && !d->held) {
         kav_worker *worker = least_loaded(d);
         if (!worker) return 0;
         int failed = give_to(d, worker);

@@ -137,6 +137,11 @@ void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
     d->options.workers_max = workers_max < KAV_DISPATCH_WORKERS ? workers_max : KAV_DISPATCH_WORKERS;
 }
 
+void kav_dispatch_set_held(kav_dispatch *d, bool held)
+{
+    d->held = held;
+}
+
 void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean)
 {
     d->options.want_clean = want_clean;
@@ -147,7 +152,7 @@ void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean)
 /* When too many descriptors are on their way for us to send, reading is what makes them fewer. */
 static bool may_read_walkers(const kav_dispatch *d)
 {
-    if (d->fds_held + KAV_BATCH_FILES > d->options.fd_budget) return false;
+    if (d->held || d->fds_held + KAV_BATCH_FILES > d->options.fd_budget) return false;
     return d->refused || (d->pending < KAV_BATCH_FILES && d->pending_bytes < KAV_BATCH_BYTES);
 }
 
@@ -204,7 +209,7 @@ static int flags_now(const kav_dispatch *d)
 {
     int flags = 0;
     if (d->events.count) flags |= KAV_STEP_EVENT;
-    if (d->live_workers < kav_give_demand(d)) flags |= KAV_STEP_WANT;
+    if (!d->held && d->live_workers < kav_give_demand(d)) flags |= KAV_STEP_WANT;
     if (!d->walker_count && !d->outstanding) flags |= KAV_STEP_DONE;
     return flags;
 }
@@ -275,6 +280,10 @@ const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d)
 uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
 {
     return d->outstanding;
+}
+uint64_t kav_dispatch_in_hand(const kav_dispatch *d)
+{
+    return d->flying;
 }
 uint32_t kav_dispatch_workers(const kav_dispatch *d)
 {

@@ -62,6 +62,7 @@ struct kav_dispatch {
     uint64_t walked, directories; /* what the slots of closed walkers said */
     uint32_t fds_held;
     bool refused; /* a send found no room since the last round */
+    bool held;    /* nothing new is begun */
     uint64_t next_work;
     uint64_t now_ms;
     kav_seen seen;

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/ioprio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -65,6 +66,11 @@ int kav_process_keep(uint64_t mask)
 int kav_process_no_new_privs(void)
 {
     return done(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+}
+
+int kav_process_idle_io(void)
+{
+    return done((int)syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_PRIO_VALUE(IOPRIO_CLASS_IDLE, 0)));
 }
 
 int kav_process_hide(void)

@@ -29,6 +29,10 @@ int kav_process_keep(uint64_t mask);
 /* Never gain privileges again, by no execve() of anything. */
 int kav_process_no_new_privs(void);
 
+/* Read and write only when nobody else wants the disk, where its scheduler knows of that (I/O class idle). Threads made
+ * later do so too. */
+int kav_process_idle_io(void);
+
 /* No core dump, no ptrace() and no /proc/self/mem for others of the same user. */
 int kav_process_hide(void);
 

@@ -12,6 +12,7 @@ cdef extern from "process.h" nogil:
     int kav_process_bound(uint64_t mask)
     int kav_process_keep(uint64_t mask)
     int kav_process_no_new_privs()
+    int kav_process_idle_io()
     int kav_process_hide()
 
 
@@ -49,6 +50,11 @@ def keep_capabilities(uint64_t mask):
 def no_new_privs():
     """Never gain privileges again."""
     check(kav_process_no_new_privs())
+
+
+def idle_io():
+    """Read and write only when nobody else wants the disk, where its scheduler knows of that."""
+    check(kav_process_idle_io())
 
 
 def hide():
