@@ -1,1 +1,1 @@
-"""Measurements: kernels (bench_*.py, run by pytest) and journeys side by side with clamd and a floor in plain C."""
+"""Measurements: kernels (bench_*.py, run by pytest) and scenarios beside a floor in plain C, clamd, fd and find."""

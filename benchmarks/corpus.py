@@ -1,4 +1,4 @@
-"""Corpora: /usr/bin as it is, a fixed sample of it, and small files made from a seed.
+"""Corpora: /usr/bin as it is, a fixed sample of it, small files and a tree of very many made from a seed.
 
 The small files are those of a file server: sizes log-normal (median 4 KiB, sigma 1.5, so the mean is about 12 KiB),
 kinds drawn by the weights below, no content twice. They are made once and kept in the cache folder under a name that
@@ -26,6 +26,10 @@ PER_FOLDER = 200
 VERSION = 1  # of the generator: another number makes other files
 SAMPLE_STEP = 8
 
+TREE = (80, 100, 50)  # folders, folders in each, files in each of these: 400,000 in 8,000
+QUICK_TREE = (8, 10, 50)
+TREE_SMALLEST, TREE_LARGEST = 100, 8192  # bytes; the logarithm of the size is uniform
+
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
@@ -47,6 +51,17 @@ def files_below(folder: Path) -> Iterator[bytes]:
             if os.path.isfile(path) and not os.path.islink(path) and (info.st_dev, info.st_ino) not in seen:
                 seen.add((info.st_dev, info.st_ino))
                 yield path
+
+
+def read_once(corpus: Corpus) -> tuple[int, int]:
+    """Read everything, so that the page cache is warm. Files and bytes."""
+    files = size = 0
+    for path in files_below(corpus.folder):
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                size += len(piece)
+        files += 1
+    return files, size
 
 
 # ---- kinds of small files: each takes (random, size, serial) and gives about size bytes, different for every serial
@@ -187,3 +202,28 @@ def binaries_sample(cache: Path, folder: Path = Path("/usr/bin")) -> Corpus:
 
     sample = kept(cache / f"sample-{SAMPLE_STEP}{str(folder).replace('/', '-')}", copy)
     return Corpus(f"{folder} 1/{SAMPLE_STEP}", sample, f"a copy of every {SAMPLE_STEP}th file of {folder} by name")
+
+
+def make_tree(folder: Path, shape: tuple[int, int, int]) -> None:
+    """The same kinds as the small files, of which most are smaller than a page."""
+    rnd = random.Random(SEED)
+    words = Words(rnd)
+    names = list(KINDS)
+    weights = [KINDS[name][0] for name in names]
+    serial = 0
+    for place in (folder / f"{i:03d}" / f"{j:03d}" for i in range(shape[0]) for j in range(shape[1])):
+        place.mkdir(parents=True)
+        for _ in range(shape[2]):
+            kind = rnd.choices(names, weights)[0]
+            size = round(math.exp(rnd.uniform(math.log(TREE_SMALLEST), math.log(TREE_LARGEST))))
+            (place / f"{serial:06d}.{kind}").write_bytes(KINDS[kind][1](words, rnd, size, serial))
+            serial += 1
+
+
+def unchanged(cache: Path, shape: tuple[int, int, int] = TREE) -> Corpus:
+    """The tree of very many small files, from the cache or made now."""
+    name = f"tree-v{VERSION}-" + "-".join(map(str, shape))
+    folder = kept(cache / name, lambda part: make_tree(part, shape))
+    folders, files = shape[0] * shape[1], math.prod(shape)
+    about = f"{files:,} files in {folders:,} folders from seed {SEED}, sizes about {TREE_SMALLEST} to {TREE_LARGEST}"
+    return Corpus(f"{files:,} unchanged files", folder, about)

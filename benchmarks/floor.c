@@ -1,7 +1,10 @@
 /* Floor: the least that a scan of these files can cost. A plain C program that opens, reads, digests and matches.
  *
  *     floor build LITERALS DATABASES        compile the literals, one Vectorscan database per target type
- *     floor scan DATABASES THREADS < LIST   scan the files named in LIST (NUL-separated) and print what it took
+ *     floor scan DATABASES THREADS WORK < LIST
+ *
+ * The latter scans the files named in LIST (NUL-separated) and prints what it took. WORK is what is done with the bytes
+ * that were read: "match", "sha256", "md5", or several of them with commas between.
  *
  * It shares no line with kavfs and does nothing a scan could leave out: no directory is listed (LIST is made before the
  * clock starts), no hit is verified, nothing is unpacked, nothing is reported. LITERALS has lines "target flags hex"
@@ -9,34 +12,18 @@
  * given as a multiple of the seconds printed here.
  */
 #define _GNU_SOURCE
-#include <errno.h>
+#include "floor.h"
 #include <fcntl.h>
 #include <hs.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { TARGETS = 13, WINDOW = 1 << 20, OVERLAP = 64, MAX_THREADS = 64 };
+enum { TARGETS = 13, WINDOW = 1 << 20, OVERLAP = 64, KINDS = 2 };
 enum { ANY, PE, OLE2, HTML, MAIL, GRAPHICS, ELF, TEXT, MACHO = 9, PDF, FLASH, JAVA };
-
-static void die(const char *what)
-{
-    fprintf(stderr, "floor: %s: %s\n", what, strerror(errno));
-    exit(1);
-}
-
-static void *must(void *p)
-{
-    if (!p) die("out of memory");
-    return p;
-}
 
 /* ---- build ----------------------------------------------------------------------------------------------------- */
 
@@ -124,12 +111,14 @@ typedef struct {
     char **paths;
     size_t count;
     atomic_size_t next;
+    const EVP_MD *kinds[KINDS]; /* digests that are computed */
+    unsigned kind_count;
 } work;
 
 typedef struct {
     work *work;
     hs_scratch_t *scratch;
-    EVP_MD_CTX *digest;
+    EVP_MD_CTX *digest[KINDS];
     unsigned char *buffer;
     unsigned long long files, bytes, hits, failed, digests; /* digests: so that no digest can be optimised away */
 } hand;
@@ -190,11 +179,12 @@ static void scan_file(hand *h, const char *path)
     const hs_database_t *db = NULL;
     size_t kept = 0;
     int first = 1;
-    EVP_DigestInit_ex(h->digest, NULL, NULL);
+    for (unsigned k = 0; k < h->work->kind_count; k++) EVP_DigestInit_ex(h->digest[k], NULL, NULL);
     for (;;) {
         ssize_t got = read(fd, h->buffer + kept, WINDOW);
         if (got <= 0) break;
-        EVP_DigestUpdate(h->digest, h->buffer + kept, (size_t)got);
+        for (unsigned k = 0; k < h->work->kind_count; k++)
+            EVP_DigestUpdate(h->digest[k], h->buffer + kept, (size_t)got);
         if (first) db = h->work->database[target_of(h->buffer, (size_t)got)];
         size_t have = kept + (size_t)got;
         if (db && hs_scan(db, (const char *)h->buffer, (unsigned)have, 0, h->scratch, on_hit, &h->hits)) die("hs_scan");
@@ -203,9 +193,11 @@ static void scan_file(hand *h, const char *path)
         h->bytes += (size_t)got;
         first = 0;
     }
-    unsigned char sum[EVP_MAX_MD_SIZE];
-    EVP_DigestFinal_ex(h->digest, sum, NULL);
-    h->digests += sum[0];
+    for (unsigned k = 0; k < h->work->kind_count; k++) {
+        unsigned char sum[EVP_MAX_MD_SIZE];
+        EVP_DigestFinal_ex(h->digest[k], sum, NULL);
+        h->digests += sum[0];
+    }
     h->files++;
     close(fd);
 }
@@ -252,22 +244,34 @@ static void prepare(hand *h, work *w)
     h->work = w;
     for (unsigned target = 0; target < TARGETS; target++)
         if (w->database[target] && hs_alloc_scratch(w->database[target], &h->scratch)) die("hs_alloc_scratch");
-    h->digest = must(EVP_MD_CTX_new());
-    if (!EVP_DigestInit_ex(h->digest, EVP_sha256(), NULL)) die("SHA-256");
+    for (unsigned k = 0; k < w->kind_count; k++) {
+        h->digest[k] = must(EVP_MD_CTX_new());
+        if (!EVP_DigestInit_ex(h->digest[k], w->kinds[k], NULL)) die("digest");
+    }
     h->buffer = must(malloc(WINDOW + OVERLAP));
 }
 
-static int scan(const char *folder, unsigned threads)
+/* What WORK asks for; false for a word that nobody knows. */
+static int choose(work *w, char *words, const char *folder)
+{
+    for (char *word = strtok(words, ","); word; word = strtok(NULL, ",")) {
+        if (!strcmp(word, "match")) load(w, folder);
+        else if (!strcmp(word, "sha256") && w->kind_count < KINDS) w->kinds[w->kind_count++] = EVP_sha256();
+        else if (!strcmp(word, "md5") && w->kind_count < KINDS) w->kinds[w->kind_count++] = EVP_md5();
+        else return 0;
+    }
+    return 1;
+}
+
+static int scan(const char *folder, unsigned threads, char *words)
 {
     static work w;
     static hand hands[MAX_THREADS];
     pthread_t thread[MAX_THREADS];
-    struct timespec t0, t1;
-    if (!threads || threads > MAX_THREADS) threads = 1;
+    if (!choose(&w, words, folder)) return 2;
     read_list(&w);
-    load(&w, folder);
     for (unsigned i = 0; i < threads; i++) prepare(&hands[i], &w);
-    clock_gettime(CLOCK_MONOTONIC, &t0);
+    double start = now();
     for (unsigned i = 0; i < threads; i++)
         if (pthread_create(&thread[i], NULL, run, &hands[i])) die("pthread_create");
     hand sum = {0};
@@ -279,8 +283,7 @@ static int scan(const char *folder, unsigned threads)
         sum.failed += hands[i].failed;
         sum.digests += hands[i].digests;
     }
-    clock_gettime(CLOCK_MONOTONIC, &t1);
-    double seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) / 1e9;
+    double seconds = now() - start;
     printf("{\"seconds\": %.6f, \"files\": %llu, \"bytes\": %llu, \"hits\": %llu, \"failed\": %llu, \"check\": %llu}\n",
            seconds, sum.files, sum.bytes, sum.hits, sum.failed, sum.digests);
     return 0;
@@ -289,7 +292,7 @@ static int scan(const char *folder, unsigned threads)
 int main(int argc, char **argv)
 {
     if (argc == 4 && !strcmp(argv[1], "build")) return build(argv[2], argv[3]);
-    if (argc == 4 && !strcmp(argv[1], "scan")) return scan(argv[2], (unsigned)atoi(argv[3]));
-    fprintf(stderr, "usage: floor build LITERALS DATABASES | floor scan DATABASES THREADS < LIST\n");
+    if (argc == 5 && !strcmp(argv[1], "scan")) return scan(argv[2], thread_count(argv[3]), argv[4]);
+    fprintf(stderr, "usage: floor build LITERALS DATABASES | floor scan DATABASES THREADS WORK < LIST\n");
     return 2;
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 import psutil
 
@@ -31,10 +33,9 @@ def program(name: str) -> list[str]:
 class Kavfs:
     """An image of *signatures* in a state folder of its own, and runs of kavscanner over it."""
 
-    def __init__(self, signatures: Path, threads: int, quiet: bool) -> None:
+    def __init__(self, signatures: Path, threads: int) -> None:
         self.signatures = signatures
         self.threads = threads
-        self.quiet = quiet
 
     def __enter__(self) -> Kavfs:
         self.state = Path(tempfile.mkdtemp(prefix="kavfs-bench-"))
@@ -54,31 +55,60 @@ class Kavfs:
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
         return time.perf_counter() - started
 
-    def command(self, target: Path) -> list[str]:
-        words = ["--db", str(self.signatures), "--state", str(self.state), "--no-cache", "--jobs", str(self.threads)]
-        return [*program("kavscanner"), "-q", *words, *([] if self.quiet else ["--json", os.devnull]), str(target)]
+    def command(self, target: Path, *words: str) -> list[str]:
+        """kavscanner over *target*; silent unless *words* say otherwise."""
+        places = ["--db", str(self.signatures), "--state", str(self.state), "--jobs", str(self.threads)]
+        return [*program("kavscanner"), *places, *(words or ("-q",)), str(target)]
+
+    def forget(self) -> None:
+        """Empty what is remembered of files and objects; compiled signatures stay."""
+        shutil.rmtree(self.state / "cache", ignore_errors=True)
 
     def account(self, corpus: Corpus) -> str:
         """What an untimed run says it has done, so that nobody measures a scan that scanned nothing."""
-        command = [*self.command(corpus.folder), "--json", "-"]
+        command = self.command(corpus.folder, "-q", "--no-cache", "-mn", "--json", "-")
         told = subprocess.run(command, check=False, capture_output=True, env=ENVIRONMENT).stdout.splitlines()
         summary = json.loads(told[-1])
         statuses = ", ".join(f"{name} {count:,}" for name, count in summary["statuses"].items() if count)
         reasons = ", ".join(f"{name} {count:,}" for name, count in summary["reasons"].items()) or "none"
         return f"{summary['files']:,} files and {summary['members']:,} members: {statuses}; partial coverage: {reasons}"
 
-    def scan(self, corpus: Corpus) -> Measured:
+    def unchanged(self, corpus: Corpus) -> int | None:
+        """How many files a run with a report says were answered from the store; None where it does not say. A report in
+        text, because JSON lines have every file's digest, and that is another setting."""
+        report = self.state / "bench.report"
+        report.unlink(missing_ok=True)
+        self.run(self.command(corpus.folder, "-q", "-mn", "-j3", "-o", str(report)))
+        found = re.search(r"unchanged[^\n\d]*([\d,]+)|([\d,]+)[^\n\d]*unchanged", report.read_text(errors="replace"))
+        return int((found[1] or found[2]).replace(",", "")) if found else None
+
+    def run(self, command: list[str], out: int | IO[bytes] = subprocess.DEVNULL) -> float:
+        """Seconds of a scan from process start to exit."""
         started = time.perf_counter()
-        done = subprocess.run(self.command(corpus.folder), check=False, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+        done = subprocess.run(command, check=False, stdout=out, env=ENVIRONMENT)
         seconds = time.perf_counter() - started
         if done.returncode not in FINISHED:
             raise RuntimeError(f"kavscanner ended with {done.returncode}")
-        return Measured(seconds, 0, 0)
+        return seconds
+
+    def scan(self, corpus: Corpus, *words: str) -> Measured:
+        return Measured(self.run(self.command(corpus.folder, *words)), 0, 0)
+
+    def opened(self, corpus: Corpus) -> list[str]:
+        """Names of the files of *corpus* that a scan opened, by strace; a run of its own, because strace is slow."""
+        if shutil.which("strace") is None:
+            raise FileNotFoundError("strace is not installed (make system-test)")
+        trace = self.state / "bench.strace"
+        command = ["strace", "-f", "-qq", "-e", "trace=open,openat,openat2", "-e", "signal=none", "-o", str(trace)]
+        self.run([*command, *self.command(corpus.folder)])
+        name = re.compile(r'open\w*\([^"]*"(?:[^"]*/)?(\d{6}\.\w+)"')
+        with trace.open(errors="replace") as lines:
+            return [found[1] for line in lines if (found := name.search(line))]
 
     def memory(self, corpus: Corpus) -> tuple[float, int]:
         """(most private bytes that one child of a scan held, how many children were seen). An untimed run of its own:
         asking for private memory stops a process for milliseconds."""
-        scan = psutil.Popen(self.command(corpus.folder), stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+        scan = psutil.Popen(self.command(corpus.folder, "-q", "--no-cache"), stdout=subprocess.DEVNULL, env=ENVIRONMENT)
         most: dict[int, int] = {}
         while scan.poll() is None:
             for child in scan.children(recursive=True):

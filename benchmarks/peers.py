@@ -13,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -32,40 +33,81 @@ class Measured:
     flagged: int
 
 
-class Floor:
-    """The C program floor.c with databases of the same literals, in *cache*."""
+def built(folder: Path, name: str, libraries: tuple[str, ...] = ()) -> Path:
+    """The program NAME.c of this folder, compiled."""
+    folder.mkdir(parents=True, exist_ok=True)
+    flags: list[str] = []
+    if libraries:
+        asked = ["pkg-config", "--cflags", "--libs", *libraries]
+        flags = subprocess.run(asked, check=True, capture_output=True, text=True).stdout.split()
+    program = folder / name
+    command = ["gcc", "-std=gnu11", "-O2", "-o", str(program), str(HERE / f"{name}.c"), *flags, "-lpthread"]
+    subprocess.run(command, check=True)
+    return program
 
-    def __init__(self, cache: Path, signatures: Path, threads: int) -> None:
-        self.folder = cache / "floor"
+
+class Floor:
+    """The C program floor.c with databases of the literals of *signatures*, in *cache* under *name*."""
+
+    def __init__(self, cache: Path, signatures: Path, threads: int, name: str = "floor") -> None:
+        self.folder = cache / name
         self.signatures = signatures
         self.threads = threads
         self.literals = self.without = self.hits = 0
 
     def __enter__(self) -> Floor:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        flags = subprocess.run(
-            ["pkg-config", "--cflags", "--libs", "libhs", "libcrypto"], check=True, capture_output=True, text=True
-        ).stdout.split()
-        program = str(self.folder / "floor")
-        subprocess.run(
-            ["gcc", "-std=gnu11", "-O2", "-o", program, str(HERE / "floor.c"), *flags, "-lpthread"], check=True
-        )
+        self.program = built(self.folder, "floor", ("libhs", "libcrypto"))
         wanted = self.folder / "literals"
         self.literals, self.without = literals.write(self.signatures, wanted)
-        subprocess.run([program, "build", str(wanted), str(self.folder)], check=True, stdout=subprocess.DEVNULL)
+        command = [str(self.program), "build", str(wanted), str(self.folder)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         return self
 
     def __exit__(self, *_: object) -> None:
         pass
 
     def scan(self, corpus: Corpus) -> Measured:
-        names = b"\0".join(files_below(corpus.folder))
-        command = [str(self.folder / "floor"), "scan", str(self.folder), str(self.threads)]
-        told = json.loads(subprocess.run(command, check=True, input=names, capture_output=True).stdout)
+        return self.read(list(files_below(corpus.folder)), "match,sha256")
+
+    def read(self, paths: Iterable[bytes], work: str) -> Measured:
+        """Open and read these files and do *work* with their bytes (floor.c says what there is)."""
+        command = [str(self.program), "scan", str(self.folder), str(self.threads), work]
+        told = json.loads(subprocess.run(command, check=True, input=b"\0".join(paths), capture_output=True).stdout)
         if told["failed"]:
-            raise RuntimeError(f"floor could not open {told['failed']} files of {corpus.folder}")
+            raise RuntimeError(f"floor could not open {told['failed']} files")
         self.hits = told["hits"]
         return Measured(told["seconds"], told["files"], 0)
+
+
+class Lister:
+    """Programs that list a tree and look at each file: the floor in C, fd and find."""
+
+    def __init__(self, cache: Path, threads: int) -> None:
+        self.floor = built(cache / "floor", "floor_walk")
+        self.threads = threads
+
+    def walk(self, corpus: Corpus) -> Measured:
+        done = subprocess.run(
+            [str(self.floor), str(self.threads), str(corpus.folder)], check=True, capture_output=True, text=True
+        )
+        told = json.loads(done.stdout)
+        if told["failed"]:
+            raise RuntimeError(f"floor_walk could not look at {told['failed']} entries of {corpus.folder}")
+        return Measured(told["seconds"], told["files"], 0)
+
+    def fd(self, corpus: Corpus) -> float | None:
+        """Seconds of fd with a condition on sizes, so that it looks at every file; None where it is not installed."""
+        found = shutil.which("fdfind") or shutil.which("fd")
+        words = ["-u", "-t", "f", "--size", "+0b", "-j", str(self.threads), ".", str(corpus.folder)]
+        return self._seconds([found, *words]) if found else None
+
+    def find(self, corpus: Corpus) -> float:
+        return self._seconds(["find", str(corpus.folder), "-type", "f", "-printf", "%s\\n"])
+
+    def _seconds(self, command: list[str]) -> float:
+        started = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - started
 
 
 CLAMD_CONF = """\
