@@ -79,10 +79,9 @@ class Seen(NamedTuple):
 def context_digest(limits: Limits, switches: Switch) -> bytes:
     """16 bytes for the object cache: what decides how an object is opened, besides the budget that its records carry.
 
-    The size of one member is not in that budget, so it is here. No signature of today asks for anything outside the
-    object itself.
+    The limits that stand here are not in that budget. No signature of today asks for anything outside the object.
     """
-    return _digest(b"context", (limits.max_member_size, int(switches & OPENING)))
+    return _digest(b"context", (limits.max_member_size, limits.memory, limits.spill, int(switches & OPENING)))
 
 
 def _digest(kind: bytes, numbers: tuple[int, ...]) -> bytes:
