@@ -49,6 +49,21 @@ typedef struct {
 
 #define KAV_EXTRA_MAX (64u << 10) /* a fact whose extra would be longer is not kept */
 
+/* Whether an extra, of which room bytes can be read, holds what it says. */
+static inline bool kav_extra_sound(const kav_extra *extra, size_t room)
+{
+    if (room < sizeof *extra || extra->length < sizeof *extra || extra->length > room) return false;
+    if (extra->length > KAV_EXTRA_MAX || extra->length % 8 || extra->notes_len % 8 || extra->layers_len % 8)
+        return false;
+    return (uint64_t)sizeof *extra + extra->notes_len + extra->layers_len <= extra->length;
+}
+
+/* Clean, complete, and nothing to tell but that. */
+static inline bool kav_fact_plain(const kav_fact *fact)
+{
+    return fact->status == KAV_CLEAN && !fact->reasons && !(fact->flags & (KAV_FACT_CONTAINER | KAV_FACT_UNOPENED));
+}
+
 _Static_assert(sizeof(kav_fact) == 56, "kav_fact is in a store");
 _Static_assert(sizeof(kav_extra) == 32, "kav_extra is in a store");
 

@@ -20,4 +20,18 @@ void kav_place(const uint8_t secret[KAV_SECRET], const uint8_t fs[16], uint64_t 
 /* SipHash-2-4 of bytes under the first 16 bytes of the secret: the checksum of everything in a store. */
 uint64_t kav_seal(const uint8_t secret[KAV_SECRET], const void *data, size_t length);
 
+/* A large directory is a trie: a split place has KAV_PARTS parts, each of them a place that may be split again. The
+ * part of an inode below a split place; depth counts from 0. The place itself is the key. */
+#define KAV_PARTS      16
+#define KAV_PART_DEPTH 8 /* levels below a directory's own place */
+void kav_part_place(const uint8_t place[16], uint64_t ino, unsigned depth, uint8_t out[16]);
+
+/* The same in two steps: which part, and its place. */
+unsigned kav_part_number(const uint8_t place[16], uint64_t ino);
+void kav_part_at(const uint8_t place[16], unsigned number, unsigned depth, uint8_t out[16]);
+
+/* What it is made of: SipHash-2-4 with 64 and with 128 bits of output. */
+uint64_t kav_siphash(const uint8_t key[16], const void *data, size_t length);
+void kav_siphash_wide(const uint8_t key[16], const void *data, size_t length, uint8_t out[16]);
+
 #endif

@@ -3,16 +3,21 @@
  *     kav_memory_add(m, place, &fact, extra)     as verdicts fall; cheap: into a bounded buffer
  *     kav_memory_renew(m, place)                 a directory that the delta does not concern
  *     kav_memory_gone(m, place, inodes, n)
- *     kav_memory_flush(m, newest_ns, last)       sort by place, merge with what is there, write; under flock
+ *     kav_memory_newest(m, fs, ctime)            what walkers see
+ *     kav_memory_flush(m, last)                  sort by place, merge with what is there, write; under flock
  *
- * Facts whose max(ctime, mtime) is not older than min(start - 3 s, newest stamp seen on that file system) are held back
- * until the last flush and dropped then if that still is so. When the buffer is full and another process holds the
- * lock, the oldest facts are dropped: that costs a scan later. ENOSPC, EIO: the memory goes deaf, error says why.
+ * Facts whose max(ctime, mtime) is not older than the scan's start - 3 s are dropped at once. Those not older than the
+ * newest stamp seen on that file system are held back until the last flush and dropped then if that still is so. When
+ * the buffer is full and another process holds the lock, the oldest facts are dropped: that costs a scan later. ENOSPC,
+ * EIO: the memory goes deaf, error says why.
  */
 #ifndef KAV_REMEMBER_H
 #define KAV_REMEMBER_H
 
 #include "cachefile.h"
+
+#define KAV_MEMORY_FACTS  65536      /* in the buffer */
+#define KAV_MEMORY_EXTRAS (4u << 20) /* bytes of their extras */
 
 typedef struct kav_memory kav_memory;
 
@@ -26,6 +31,7 @@ typedef struct {
     uint64_t size_limit; /* bytes of the file */
     int64_t start_ns;    /* when the scan began, CLOCK_REALTIME */
     bool journal;        /* keep facts that no rule of freshness lets into the other store */
+    uint32_t room;       /* facts in the buffer; 0 = KAV_MEMORY_FACTS */
 } kav_memory_options;
 
 /* Open, or make, the file. NULL and errno; EINVAL = damaged or foreign (the caller sets it aside and tries again). */
