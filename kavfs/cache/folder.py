@@ -5,6 +5,7 @@
     objects         level 2 of the object cache
     settings.json   settings that scans had lately
     journal-*       what interrupted scans had done
+    NAME.lock       held by who writes NAME
 
 Whoever can write here can make anything clean. So a folder of another user, or one that others may write to, is never
 used. A scan holds a shared lock on the key as long as it lasts; who removes stores takes it alone. Nobody waits for a
@@ -196,6 +197,14 @@ class Folder:
                 self.write(KEY, os.urandom(SECRET), replace=False)
         finally:
             fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+
+def removable(names: Iterable[str]) -> list[str]:
+    """Everything that is ours but the key: stores, their locks, and what was set aside or left half-written."""
+    stems = (FILES, OBJECTS, SETTINGS)
+    return [
+        name for name in names if name.startswith((JOURNAL, *(f"{stem}." for stem in (*stems, KEY)))) or name in stems
+    ]
 
 
 def stores_in(names: Iterable[str]) -> list[str]:

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
+from kavfs._native import cache
 from kavfs.cache.folder import FILES, OBJECTS, SETTINGS, Folder, Refused
 from kavfs.cache.settings import Settings, asked, context_digest, read, remember, write
 from kavfs.limits import GIB, MIB, Limits
@@ -114,11 +115,19 @@ def open_stores(
 def _usable(folder: Folder, name: str, notes: list[str]) -> bool:
     """Whether a store can be used: it is ours, or is not there yet, or could be set aside."""
     try:
-        os.close(folder.open(name))
+        fd = folder.open(name)
     except FileNotFoundError:
         return True
     except OSError as error:
         return _set_aside(folder, name, f"cannot be opened ({error.strerror})", notes)
+    try:
+        cache.File(fd, folder.secret)
+    except cache.DamagedStore:
+        return _set_aside(folder, name, "is damaged, or of another version", notes, fd)
+    except OSError as error:
+        return _set_aside(folder, name, f"cannot be read ({error.strerror})", notes, fd)
+    finally:
+        os.close(fd)
     return True
 
 

@@ -73,12 +73,14 @@ def _scan(request: Request) -> int:
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
-    from kavfs.cli.running import open_signatures, own_stores, stopped_by_signals
+    from kavfs.cli.running import open_cache, open_signatures, own_stores, stopped_by_signals
     from kavfs.scan.job import Job
 
     image, state = open_signatures(request.databases, request.state)
-    with image:
+    with image, open_cache(request, request.switches(reports.wants_members), state) as cache:
         report = reports.begin(image)
+        for note in cache.notes:
+            report.note(note)
         options = request.scan_options(own_stores(state), reports.wants_members)
         job = Job(image, options, report, server=server, tick=reports.tick, count=reports.tick is not None)
         reports.on_closed_pipe(job.stop)

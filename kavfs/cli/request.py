@@ -51,13 +51,17 @@ class Request:
     jobs: int = 0
     all_match: bool = False
 
-    def scan_options(self, stores: tuple[tuple[int, int], ...], all_members: bool) -> ScanOptions:
-        """What the scan is given. *stores* are our own folders, which a walker does not enter."""
-        settings = self.settings
-        switches = settings.switches
+    def switches(self, all_members: bool) -> Switch:
+        """What is opened and told about; *all_members*: some report names clean members."""
+        switches = self.settings.switches
         switches |= Switch.ALL_MATCH if self.all_match else Switch(0)
         switches |= Switch.ALL_MEMBERS if all_members else Switch(0)
         switches |= Switch.DIGEST if self.json else Switch(0)
+        return switches
+
+    def scan_options(self, stores: tuple[tuple[int, int], ...], all_members: bool) -> ScanOptions:
+        """What the scan is given. *stores* are our own folders, which a walker does not enter."""
+        settings = self.settings
         walk = WalkOptions(
             roots=self.roots,
             recurse=settings.recursion,
@@ -67,7 +71,7 @@ class Request:
             exclude_dirs=settings.exclude_dirs,
             stores=stores,
         )
-        return ScanOptions(walk, self.limits, switches, jobs=self.jobs, spill_dir=settings.temp)
+        return ScanOptions(walk, self.limits, self.switches(all_members), jobs=self.jobs, spill_dir=settings.temp)
 
 
 def read_request(words: Sequence[bytes]) -> Request:

@@ -7,15 +7,39 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from kavfs.signatures.image import Image, open_image
 from kavfs.signatures.sources import default_databases, default_state
+
+if TYPE_CHECKING:
+    from kavfs.cache.stores import OpenStores
+    from kavfs.cli.request import Request
+    from kavfs.model import Switch
 
 
 def open_signatures(databases: Sequence[bytes], state: bytes) -> tuple[Image, bytes]:
     """The image of *databases* (none: the usual places), and the state folder that was used."""
     state = state or default_state()
     return open_image(tuple(databases) or default_databases(), state), state
+
+
+def open_cache(request: Request, switches: Switch, state: bytes) -> OpenStores:
+    """What the scan may look up and remember, as options and configuration say; none with --no-cache."""
+    from kavfs.cache.stores import OpenStores, open_stores  # of all programs only the scanner needs it
+
+    settings = request.settings
+    if not settings.cache:
+        return OpenStores(None, ())
+    return open_stores(
+        state,
+        limits=request.limits,
+        switches=switches,
+        files=settings.ichecker,
+        digests=settings.remember_digests,
+        size_limit=settings.cache_size,
+        objects=settings.object_cache_size,
+    )
 
 
 def own_stores(state: bytes) -> tuple[tuple[int, int], ...]:

@@ -14,6 +14,7 @@ from types import ModuleType
 
 import pytest
 
+from kavfs.cache.stores import OpenStores
 from kavfs.cli import kavscanner
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError, SystemFailure
 from kavfs.model import OUTCOMES, Member, Reason, Result, Status, Switch, Threat, Totals
@@ -90,6 +91,7 @@ def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> World:
     monkeypatch.setitem(sys.modules, "kavfs.scan.job", job)
     monkeypatch.setitem(sys.modules, "kavfs.scan.roles", roles)
     monkeypatch.setattr(running, "open_signatures", world.open_signatures)
+    monkeypatch.setattr(running, "open_cache", lambda *_: OpenStores(None, ()))
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "no-config"))
     return world
