@@ -1,11 +1,12 @@
-"""Basics: sources, types, digests and hash sets of the C core, for library, tools and tests (contracts: source.h,
-type.h, digest.h, hashset.h)."""
+"""Basics: sources, types, digests, hash sets and sets of lines of the C core, for library, tools and tests (contracts:
+source.h, type.h, digest.h, hashset.h, lines.h)."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport free, malloc
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
 
 import errno
 import os
@@ -76,6 +77,37 @@ cdef extern from "hashset.h" nogil:
     bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
     int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
     void kav_hashset_built_free(kav_hashset_built *built)
+
+
+cdef extern from "stdbool.h" nogil:
+    ctypedef bint cbool "bool"
+
+cdef extern from "part.h" nogil:
+    ctypedef struct kav_buffer:
+        uint8_t *data
+        size_t length
+    void kav_buffer_free(kav_buffer *b)
+    const char *kav_part_check(const uint8_t *data, uint64_t length, cbool *foreign)
+
+
+cdef extern from "lines.h" nogil:
+    ctypedef struct kav_lines_header:
+        uint8_t source[32]
+    ctypedef struct kav_lines:
+        const kav_lines_header *header
+        uint64_t count
+    ctypedef struct kav_lines_text:
+        const uint8_t *part
+        const char *text
+        uint64_t length
+        const char *form
+        size_t form_length
+    enum:
+        KAV_LINES_OK, KAV_LINES_MEMORY, KAV_LINES_DAMAGED
+    int kav_lines_build(const kav_lines_text *text, kav_buffer *out)
+    bint kav_lines_open(kav_lines *lines, const uint8_t *data, uint64_t length)
+    bint kav_lines_without(const kav_lines *lines, const kav_lines *older, kav_buffer *out)
+    int kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out, size_t count)
 
 
 MD5 = KAV_D_MD5
@@ -258,3 +290,126 @@ class Built:
         self.comments = comments
         self.rejects = rejects
         self.reject_count = reject_count
+
+
+cdef class Checked:
+    """A part of an image as it lies in the caller's object, checked."""
+
+    cdef Py_buffer view
+    cdef bint holds
+
+    def __cinit__(self, part not None):
+        cdef cbool foreign
+        cdef const char *why
+        PyObject_GetBuffer(part, &self.view, PyBUF_SIMPLE)
+        self.holds = True
+        if <size_t>self.view.buf % 8:
+            raise ValueError("a part must lie at a multiple of 8 bytes")
+        with nogil:
+            why = kav_part_check(<const uint8_t *>self.view.buf, self.view.len, &foreign)
+        if why != NULL:
+            raise ValueError(why.decode("ascii"))
+
+    def __dealloc__(self):
+        if self.holds:
+            PyBuffer_Release(&self.view)
+
+
+cdef class Lines:
+    """The lines of a segment as digests (ext/match/lines.h), where they lie in the caller's object, checked."""
+
+    cdef Py_buffer view
+    cdef bint holds
+    cdef kav_lines lines
+
+    def __cinit__(self, data not None):
+        PyObject_GetBuffer(data, &self.view, PyBUF_SIMPLE)
+        self.holds = True
+        if <size_t>self.view.buf % 8:
+            raise ValueError("lines must lie at a multiple of 8 bytes")
+        cdef bint ok
+        with nogil:
+            ok = kav_lines_open(&self.lines, <const uint8_t *>self.view.buf, self.view.len)
+        if not ok:
+            raise ValueError("lines are not what was written")
+
+    def __dealloc__(self):
+        if self.holds:
+            PyBuffer_Release(&self.view)
+
+    def __len__(self):
+        return self.lines.count
+
+    @property
+    def source(self):
+        return self.lines.header.source[:32]
+
+    def without(self, Lines older not None):
+        cdef kav_buffer out
+        cdef bint ok
+        memset(&out, 0, sizeof(out))
+        with nogil:
+            ok = kav_lines_without(&self.lines, &older.lines, &out)
+        if not ok:
+            kav_buffer_free(&out)
+            raise MemoryError
+        try:
+            return Lines(PyBytes_FromStringAndSize(<char *>out.data, out.length))
+        finally:
+            kav_buffer_free(&out)
+
+
+cdef kav_lines_text lines_text(Checked held, const uint8_t[::1] text, bytes form) noexcept:
+    cdef kav_lines_text given
+    given.part = <const uint8_t *>held.view.buf
+    given.length = text.shape[0]
+    given.form, given.form_length = PyBytes_AS_STRING(form), PyBytes_GET_SIZE(form)
+    given.text = <const char *>&text[0] if given.length else given.form  # nothing is read from it
+    return given
+
+
+cdef int check_lines(int error) except -1:
+    if error == KAV_LINES_DAMAGED:
+        raise ValueError("not made from this text")
+    if error != KAV_LINES_OK:
+        raise MemoryError
+    return 0
+
+
+def build_lines(part, const uint8_t[::1] text not None, bytes form not None):
+    cdef Checked held = Checked(part)
+    cdef kav_lines_text given = lines_text(held, text, form)
+    cdef kav_buffer out
+    cdef int error
+    memset(&out, 0, sizeof(out))
+    with nogil:
+        error = kav_lines_build(&given, &out)
+    try:
+        check_lines(error)
+        return PyBytes_FromStringAndSize(<char *>out.data, out.length)
+    finally:
+        kav_buffer_free(&out)
+
+
+def pick_lines(part, const uint8_t[::1] text not None, bytes form not None, wanted not None):
+    cdef Checked held = Checked(part)
+    cdef kav_lines_text given = lines_text(held, text, form)
+    cdef size_t count = len(wanted)
+    cdef kav_lines *rows = <kav_lines *>calloc(count + 1, sizeof(kav_lines))
+    cdef kav_buffer *out = <kav_buffer *>calloc(count + 1, sizeof(kav_buffer))
+    cdef int error
+    try:
+        if rows == NULL or out == NULL:
+            raise MemoryError
+        for i, lines in enumerate(wanted):
+            rows[i] = (<Lines?>lines).lines
+        with nogil:
+            error = kav_lines_pick(&given, rows, out, count)
+        check_lines(error)
+        return [PyBytes_FromStringAndSize(<char *>out[i].data, out[i].length) for i in range(count)]
+    finally:
+        if out != NULL:
+            for i in range(count):
+                kav_buffer_free(&out[i])
+        free(out)
+        free(rows)

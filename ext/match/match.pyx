@@ -169,6 +169,8 @@ def build_hash_segment(const uint8_t[::1] text not None, uint32_t level, *, bint
     kav_part_begin(&out)
     kav_part_table(&out, KAV_TAB_DATABASE, PyBytes_AS_STRING(database), PyBytes_GET_SIZE(database))
     kav_part_table(&out, KAV_TAB_SET, built.table, built.length)
+    free(built.table)  # millions of lines: what was copied is not kept twice
+    built.table = NULL
     ok = kav_part_finish(&out, kind, KAV_PF_OFFICIAL if official else 0, <const uint8_t *>PyBytes_AS_STRING(digest))
     try:
         if not ok:
@@ -347,6 +349,22 @@ def part_names(part):
                 raise ImageDamaged("name outside")
             yield text[ignored[i].text:ignored[i].text + ignored[i].length].decode("utf-8", "surrogateescape")
             i += 1
+
+
+def part_targets(part):
+    cdef kav_body body = (<Held>Held(part)).body()
+    targets = 0
+    for i in range(body.signature_count):
+        targets |= 1 << body.signatures[i].target
+    return targets
+
+
+def hash_table(part):
+    cdef Held held = Held(part)
+    if kav_part_of(held.data()).kind not in (KAV_P_HASH, KAV_P_EXCEPTION):
+        raise ValueError("not a part with hash signatures")
+    return PyBytes_FromStringAndSize(<char *>kav_part_data(held.data(), KAV_TAB_SET),
+                                     kav_part_count(held.data(), KAV_TAB_SET, 1))
 
 
 class Hit(NamedTuple):

@@ -35,6 +35,7 @@ cdef extern from "format.h" nogil:
         uint8_t source[32]
     ctypedef struct kav_signature:
         uint32_t name, name_len, line
+        uint8_t target
 
 cdef extern from "part.h" nogil:
     void kav_part_begin(kav_buffer *out)

@@ -1,4 +1,7 @@
-"""Sources, types, digests and hash sets of the C core (ext/source, ext/type and ext/hash state the contracts)."""
+"""Sources, types, digests, hash sets and sets of lines of the C core (ext/source, ext/type, ext/hash and
+ext/match/lines.h state the contracts)."""
+
+from collections.abc import Sequence
 
 from _typeshed import ReadableBuffer as Buffer
 
@@ -57,3 +60,25 @@ class HashSet:
 
     def at(self, i: int) -> tuple[bytes, int]:
         """(name, line) of the i-th signature in line order. Raises IndexError."""
+
+class Lines:
+    """The lines of a segment as digests, sorted, each once. Holds the buffer, which must lie at a multiple of 8.
+
+    Raises ValueError when they are damaged.
+    """
+
+    def __init__(self, data: Buffer) -> None: ...
+    def __len__(self) -> int: ...
+    @property
+    def source(self) -> bytes:
+        """The digest that the segment was made with."""
+
+    def without(self, older: Lines) -> Lines:
+        """Those that are not in *older*. Raises MemoryError."""
+
+def build_lines(part: Buffer, text: Buffer, form: bytes) -> bytes:
+    """What Lines() takes: the lines of *text* that were taken into *part*, read as *form*. Raises ValueError when the
+    part was not made from the text, MemoryError."""
+
+def pick_lines(part: Buffer, text: Buffer, form: bytes, wanted: Sequence[Lines]) -> list[bytes]:
+    """For each of *wanted* the taken lines of *text* that are in it, each with a newline. Raises as build_lines."""

@@ -103,6 +103,12 @@ def part_names(part: Buffer) -> Generator[str]:
 def literal_count(part: Buffer) -> int:
     """Literals of a body segment: what it costs in a group."""
 
+def part_targets(part: Buffer) -> int:
+    """Of a body segment: the target types that its signatures are for, a bit each."""
+
+def hash_table(part: Buffer) -> bytes:
+    """Of a hash segment: its table, as ext/hash/hashset.h takes it."""
+
 class Hit(NamedTuple):
     """A signature that matched: name as it is printed, index of its database, line, offset (None for a digest)."""
 

@@ -14,19 +14,20 @@ from dataclasses import asdict, dataclass
 
 from kavfs._native import match
 from kavfs.signatures.kinds import READ
-from kavfs.signatures.lines import LATER, OTHER_LEVEL
+from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, READERS
 from kavfs.signatures.sources import STARTER, Identity
 
 ENGINE = 1
 """Goes up whenever the engine may answer differently with the same rules: then no remembered answer holds."""
 
-LAYOUT = 1
+LAYOUT = 2
 """Of the catalog itself."""
 
 
 def stamp() -> str:
-    """What compiled parts depend on besides the signatures: our build, library, CPU. Another stamp: compile again."""
-    return f"{LAYOUT}/{match.BUILD}/{match.hs_version()}/{match.cpu_stamp()}"
+    """What compiled parts and their answers depend on besides the signatures: our build, readers and engine, library,
+    CPU. Another stamp: compile again, and nothing that was known before holds."""
+    return f"{LAYOUT}/{ENGINE}/{READERS}/{LEVEL}/{match.BUILD}/{match.hs_version()}/{match.cpu_stamp()}"
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,23 @@ class Entry:
 
 @dataclass(frozen=True)
 class Part:
-    """One stretch of compiled bytes: a segment, or a group over several."""
+    """One stretch of compiled bytes: a segment, a group over several, or the table of the deltas."""
 
     key: str
-    kind: str  # "segments" or "groups": also the folder where it is kept
+    kind: str  # "segments", "groups" or "deltas": also the folder where it is kept
     length: int  # bytes
     identity: Identity | None = None  # of its file; None inside an image file
     offset: int = 0  # bytes, inside an image file
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is new since an older generation: ports.Delta, on disk."""
+
+    generation: str  # the older one, in hexadecimal digits
+    parts: tuple[Part, ...]  # () when nothing is new, or too much
+    rules: int  # that are new
+    full: bool = False  # objects are scanned in full
 
 
 @dataclass(frozen=True)
@@ -81,11 +92,19 @@ class Catalog:
     stamp: str
     entries: tuple[Entry, ...]
     parts: tuple[Part, ...]
+    deltas: tuple[Row, ...] = ()  # sorted by generation; none inside an image file
+    table: Part | None = None  # what walkers need of them; its key is its SHA-256
+
+    @property
+    def every_part(self) -> tuple[Part, ...]:
+        """Those of the image, of its deltas, and their table."""
+        table = () if self.table is None else (self.table,)
+        return (*self.parts, *(part for row in self.deltas for part in row.parts), *table)
 
     @property
     def generation(self) -> bytes:
         """16 bytes that change with every rule that counts, the engine, its formats and its library."""
-        digest = hashlib.sha256(f"kavfs generation {ENGINE} {self.stamp}".encode())
+        digest = hashlib.sha256(f"kavfs generation {self.stamp}".encode())
         for key in unique(entry.key for entry in self.entries):
             digest.update(b"\0" + key.encode())
         return digest.digest()[:16]
@@ -137,8 +156,10 @@ def _catalog(tree: dict) -> Catalog:  # type: ignore[type-arg]
         )
         for entry in tree["entries"]
     )
-    parts = tuple(
-        Part(**{**part, "identity": Identity(**part["identity"]) if part["identity"] else None})
-        for part in tree["parts"]
-    )
-    return Catalog(tree["stamp"], entries, parts)
+    parts = tuple(_part(part) for part in tree["parts"])
+    rows = tuple(Row(**{**row, "parts": tuple(_part(part) for part in row["parts"])}) for row in tree["deltas"])
+    return Catalog(tree["stamp"], entries, parts, rows, _part(tree["table"]) if tree["table"] else None)
+
+
+def _part(tree: dict) -> Part:  # type: ignore[type-arg]
+    return Part(**{**tree, "identity": Identity(**tree["identity"]) if tree["identity"] else None})

@@ -9,14 +9,15 @@ compiled bytes are mapped and checked by whoever matches with them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kavfs.errors import SystemFailure, UsageError
-from kavfs.ports import ImagePart
+from kavfs.ports import Delta, ImagePart
 from kavfs.signatures import imagefile
-from kavfs.signatures.catalog import Catalog, Entry, stamp
+from kavfs.signatures.catalog import Catalog, Entry, Part, stamp
 from kavfs.signatures.sources import Identity, Source, absolute, absolute_path, find_sources
 from kavfs.signatures.store import StateFailure, Store
 
@@ -24,10 +25,19 @@ from kavfs.signatures.store import StateFailure, Store
 class Image:
     """Open parts and the catalog that describes them. Close it, or use it in a with statement."""
 
-    def __init__(self, catalog: Catalog, parts: Sequence[ImagePart], read_side: Callable[[str], bytes | None]) -> None:
+    def __init__(
+        self,
+        catalog: Catalog,
+        parts: Sequence[ImagePart],
+        read_side: Callable[[str], bytes | None],
+        deltas: Sequence[Delta] = (),
+        table: ImagePart | None = None,
+    ) -> None:
         self._catalog = catalog
         self._parts = tuple(parts)
         self._read_side = read_side
+        self._deltas = tuple(deltas)
+        self._table = table
 
     @property
     def parts(self) -> Sequence[ImagePart]:
@@ -48,6 +58,18 @@ class Image:
     @property
     def demonstration(self) -> bool:
         return self._catalog.demonstration
+
+    @property
+    def deltas(self) -> Sequence[Delta]:
+        return self._deltas if self.delta_table else ()
+
+    @functools.cached_property
+    def delta_table(self) -> bytes:
+        """Read when somebody asks. A damaged one is as good as none: then everything is scanned in full."""
+        if self._table is None or self._catalog.table is None:
+            return b""
+        data = os.pread(self._table.fd, self._table.length, self._table.offset)
+        return data if hashlib.sha256(data).hexdigest() == self._catalog.table.key else b""
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -81,9 +103,10 @@ class Image:
         )
 
     def close(self) -> None:
-        for fd in {part.fd for part in self._parts}:
+        parts = [*self._parts, *(part for delta in self._deltas for part in delta.parts), self._table]
+        for fd in {part.fd for part in parts if part is not None}:
             os.close(fd)
-        self._parts = ()
+        self._parts, self._deltas, self._table = (), (), None
 
     def __enter__(self) -> Image:
         return self
@@ -92,25 +115,34 @@ class Image:
         self.close()
 
 
-def open_image(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool = False) -> Image:
+def open_image(
+    paths: Sequence[str | bytes],
+    state: str | bytes,
+    *,
+    distrust: bool = False,
+    used: Collection[bytes] | None = None,
+) -> Image:
     """Open the image of all databases on *paths*, compiling into the folder *state* what is new or has changed.
 
     A path is a folder of databases, a database file, or (alone) an image file. While another process compiles the
     same image, the one from before is opened; where there is none, this waits. With *distrust* every compiled part is
-    read and checked, and made again when damaged: for callers whose matcher has refused the image.
+    read and checked, and made again when damaged: for callers whose matcher has refused the image. *used* are the older
+    generations for which records are kept; None stands for whatever the state folder knows.
 
     Raises DatabaseMissing, DatabaseDamaged, SystemFailure, or UsageError for an image file among other paths, each with
     one line that says what is wrong.
     """
-    return _open(paths, state, distrust=distrust, wait=False)
+    return _open(paths, state, used, distrust=distrust, wait=False)
 
 
-def compile_image(paths: Sequence[str | bytes], state: str | bytes) -> Image:
+def compile_image(paths: Sequence[str | bytes], state: str | bytes, *, used: Collection[bytes] | None = None) -> Image:
     """open_image, but every part is checked, and what another process compiles is waited for."""
-    return _open(paths, state, distrust=True, wait=True)
+    return _open(paths, state, used, distrust=True, wait=True)
 
 
-def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, wait: bool) -> Image:
+def _open(
+    paths: Sequence[str | bytes], state: str | bytes, used: Collection[bytes] | None, *, distrust: bool, wait: bool
+) -> Image:
     places = absolute(paths)
     if any(imagefile.is_image(place) for place in places):
         return _open_file(places)
@@ -118,8 +150,23 @@ def _open(paths: Sequence[str | bytes], state: str | bytes, *, distrust: bool, w
     store = Store(absolute_path(state))
     name = _image_name(places)
     if not distrust and (image := _open_current(store, name, sources)):
-        return image
-    return _renew(store, name, sources, distrust=distrust, wait=wait)
+        if not _wants_more(image.catalog, used, store):
+            return image
+        image.close()
+        distrust = True  # the lock's last holder cannot have had these generations in mind
+    return _renew(store, name, sources, used, distrust=distrust, wait=wait)
+
+
+def _wants_more(catalog: Catalog, used: Collection[bytes] | None, store: Store) -> bool:
+    """Whether records are kept for a generation for which this image could have a delta, and has none."""
+    has = {bytes.fromhex(row.generation) for row in catalog.deltas}
+    if used is None or has.issuperset(set(used) - {catalog.generation}):
+        return False
+    from kavfs.signatures.delta import chosen_rows  # a start that needs none saves them
+    from kavfs.signatures.history import read_history
+
+    chosen = chosen_rows(read_history(store), catalog.generation.hex(), used)
+    return not has.issuperset(bytes.fromhex(past.generation) for past in chosen)
 
 
 def _open_file(places: Sequence[bytes]) -> Image:
@@ -139,8 +186,8 @@ def _open_current(store: Store, name: str, sources: Sequence[Source] | None) -> 
         catalog = store.catalog(name)
         if catalog is None or (sources is not None and not _is_current(catalog, sources)):
             return None
-        if parts := _open_parts(store, catalog):
-            return Image(catalog, parts, store.side)
+        if image := _open_parts(store, catalog):
+            return image
     return None
 
 
@@ -153,22 +200,36 @@ def _is_current(catalog: Catalog, sources: Sequence[Source]) -> bool:
     )
 
 
-def _open_parts(store: Store, catalog: Catalog, *, moved: bool = False) -> list[ImagePart] | None:
-    """Descriptors of all parts; None when one is not the file that was written (unless they *moved* as a whole)."""
-    parts: list[ImagePart] = []
-    for part in catalog.parts:
+def _open_parts(store: Store, catalog: Catalog) -> Image | None:
+    """The image of a catalog; None when one of its parts is not the file that was written."""
+    opened: dict[Part, ImagePart] = {}
+    for part in catalog.every_part:
+        if part in opened:
+            continue
         fd = store.open(part.kind, part.key)
         if fd is not None:
-            parts.append(ImagePart(fd, 0, part.length))
-        if fd is None or not (moved or Identity.of(os.fstat(fd)) == part.identity):
-            for opened in parts:
-                os.close(opened.fd)
+            opened[part] = ImagePart(fd, 0, part.length)
+        if fd is None or Identity.of(os.fstat(fd)) != part.identity:
+            for some in opened.values():
+                os.close(some.fd)
             return None
-    return parts
+    deltas = [Delta(bytes.fromhex(row.generation), tuple(opened[part] for part in row.parts)) for row in catalog.deltas]
+    table = opened[catalog.table] if catalog.table else None
+    return Image(catalog, [opened[part] for part in catalog.parts], store.side, deltas, table)
 
 
-def _renew(store: Store, name: str, sources: Sequence[Source], *, distrust: bool, wait: bool) -> Image:
-    from kavfs.signatures.renew import renew  # readers and compiler: a start that needs none saves them
+def _renew(
+    store: Store,
+    name: str,
+    sources: Sequence[Source],
+    used: Collection[bytes] | None,
+    *,
+    distrust: bool,
+    wait: bool,
+) -> Image:
+    from kavfs.signatures.delta import with_deltas  # readers and compiler: a start that needs none saves them
+    from kavfs.signatures.history import kept_lines
+    from kavfs.signatures.renew import renew
 
     try:
         store.prepare()
@@ -182,26 +243,28 @@ def _renew(store: Store, name: str, sources: Sequence[Source], *, distrust: bool
             # Whoever held the lock until now may have done the work.
             if not distrust and (image := _open_current(store, name, sources)):
                 return image
-            catalog = renew(sources, store, old)
+            catalog = with_deltas(renew(sources, store, old), old, used, store)
             if catalog != old:
                 store.write("images", f"{name}.json", catalog.to_bytes())
-            parts = _open_parts(store, catalog)
+            image = _open_parts(store, catalog)
         if catalog != old:
             with contextlib.suppress(StateFailure):  # what cannot be removed now is removed next time
-                store.sweep()
+                store.sweep(kept_lines)
     except MemoryError as why:
         raise SystemFailure(f"not enough memory to compile signatures ({why})") from None
     except StateFailure as why:
         if not why.closed:
             raise
         return _use_as_it_is(store, name, sources, why)
-    if parts is None:
+    if image is None:
         raise SystemFailure("compiled signatures were removed from the state folder while in use")
-    return Image(catalog, parts, store.side)
+    return image
 
 
 def _use_as_it_is(store: Store, name: str, sources: Sequence[Source], why: StateFailure) -> Image:
-    """An image in a state folder that is closed to us: good when it was made from just these bytes, else *why*."""
+    """An image in a state folder that is closed to us: good when it was made from just these bytes, else *why*.
+
+    Its deltas are left alone: nobody could make a damaged one again."""
     from kavfs.signatures.renew import still_valid  # the same start-up saver as in _renew
 
     catalog = store.catalog(name)

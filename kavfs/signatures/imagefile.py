@@ -136,7 +136,9 @@ def _makes_sense(catalog: Catalog, sides: dict[str, tuple[int, int]], end: int) 
         words += [part.key, part.kind]
         numbers += [part.offset, part.length]
     return (
-        all(type(word) is str and not _LONE.search(word) for word in words)
+        not catalog.deltas
+        and catalog.table is None
+        and all(type(word) is str and not _LONE.search(word) for word in words)
         and not any(b"\0" in entry.path for entry in catalog.entries)
         and all(type(number) is int and abs(number) < 1 << 63 for number in numbers)
         and all(part.offset >= PAGE and part.offset % PAGE == 0 and part.length > 0 for part in catalog.parts)

@@ -61,7 +61,10 @@ def _write(fd: int, catalog: Catalog, parts: Sequence[ImagePart], sides: dict[st
         write_all(fd, side, at)
         places[key] = (at, len(side))
         at += len(side)
-    tree = {"catalog": replace(catalog, parts=tuple(placed)).to_bytes().decode(), "sides": places}
+    tree = {
+        "catalog": replace(catalog, parts=tuple(placed), deltas=(), table=None).to_bytes().decode(),
+        "sides": places,
+    }
     index = json.dumps(tree, separators=(",", ":")).encode()
     write_all(fd, index, at)
     write_all(fd, HEAD.pack(MAGIC, at, len(index), hashlib.sha256(index).digest()), 0)

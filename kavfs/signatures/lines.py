@@ -11,6 +11,9 @@ from typing import Protocol
 
 from kavfs._native.match import PatternError, SignatureError
 
+READERS = 1
+"""Goes up whenever a reader takes lines that it did not take before, or reads them otherwise."""
+
 LEVEL = 216
 """The functionality level that lines are compared with: that of ClamAV 1.4.6."""
 

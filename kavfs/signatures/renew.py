@@ -13,9 +13,12 @@ import mmap
 import os
 from collections.abc import Iterator, Sequence
 
-from kavfs._native import match
+from kavfs._native import basics, match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure
 from kavfs.signatures.catalog import Catalog, Entry, stamp, unique
+from kavfs.signatures.changes import Change, change_of
+from kavfs.signatures.kinds import READ
+from kavfs.signatures.lines import Tally
 from kavfs.signatures.segment import compile_segment, segment_key, tally_from_json, tally_to_json
 from kavfs.signatures.sources import Source, read_source
 from kavfs.signatures.store import Store
@@ -34,7 +37,7 @@ def renew(sources: Sequence[Source], store: Store, old: Catalog | None) -> Catal
     if not any(entry.signatures for entry in entries):
         raise _nothing(entries)
     segments = unique(entry.key for entry in entries)
-    groups = _build_groups(_plan(entries), store)
+    groups = build_groups(_plan(entries), store)
     parts = [store.part("segments", key) for key in segments] + [store.part("groups", key) for key in groups]
     return Catalog(stamp(), entries, tuple(parts))
 
@@ -85,15 +88,9 @@ def _entry(source: Source, known: Entry | None, store: Store) -> Entry:
         return known
     text, identity, settled = read_source(source.path)
     key = segment_key(source, text)
-    side = store.side(key)
-    tally_and_literals = tally_from_json(side) if side else None
-    if tally_and_literals is None or (tally_and_literals[0].taken and not _segment_is_whole(store, key)):
-        segment = compile_segment(source, text, key)
-        tally_and_literals = segment.tally, segment.literals
-        if segment.data:
-            store.write("segments", f"{key}.bin", segment.data)
-        store.write("segments", f"{key}.json", tally_to_json(*tally_and_literals))
-    tally, literals = tally_and_literals
+    tally, literals = ensure_segment(source, text, key, store)
+    if tally.taken and not _lines_are_there(store, source.kind, key):
+        _write_lines(source, text, key, store)
     return Entry(
         path=source.path,
         kind=source.kind,
@@ -108,8 +105,47 @@ def _entry(source: Source, known: Entry | None, store: Store) -> Entry:
     )
 
 
+def ensure_segment(source: Source, text: bytes, key: str, store: Store) -> tuple[Tally, int]:
+    """Have the segment of a text whole in the store: what became of its lines, and its literals."""
+    side = store.side(key)
+    tally_and_literals = tally_from_json(side) if side else None
+    if tally_and_literals is None or (tally_and_literals[0].taken and not _segment_is_whole(store, key)):
+        segment = compile_segment(source, text, key)
+        tally_and_literals = segment.tally, segment.literals
+        if segment.data:
+            store.write("segments", f"{key}.bin", segment.data)
+        store.write("segments", f"{key}.json", tally_to_json(*tally_and_literals))
+    return tally_and_literals
+
+
+def _write_lines(source: Source, text: bytes, key: str, store: Store) -> None:
+    with mapped(store, "segments", f"{key}.bin") as part:
+        if part is None:
+            raise SystemFailure("compiled signatures were removed from the state folder while in use")
+        lines = basics.build_lines(part, text, READ[source.kind].value.encode())
+    store.write("segments", f"{key}.lines", lines)
+
+
+def _lines_are_there(store: Store, kind: str, key: str) -> bool:
+    if change_of(kind) is not Change.LINES:
+        return True
+    return lines_of(store, key) is not None
+
+
+def lines_of(store: Store, key: str) -> basics.Lines | None:
+    """The lines of a segment; None when they are not there, damaged, or those of another segment."""
+    data = store.read("segments", f"{key}.lines")
+    try:
+        lines = basics.Lines(data) if data else None
+    except ValueError:
+        return None
+    return lines if lines is not None and lines.source == bytes.fromhex(key) else None
+
+
 def _segment_is_there(store: Store, entry: Entry) -> bool:
-    return store.side(entry.side) is not None and (not entry.key or _segment_is_whole(store, entry.key))
+    if store.side(entry.side) is None:
+        return False
+    return not entry.key or (_segment_is_whole(store, entry.key) and _lines_are_there(store, entry.kind, entry.key))
 
 
 def _segment_is_whole(store: Store, key: str) -> bool:
@@ -118,7 +154,7 @@ def _segment_is_whole(store: Store, key: str) -> bool:
 
 def _identity(store: Store, key: str) -> tuple[bytes, int] | None:
     """What groups know a segment by; None when it is not there, damaged, or another one under this name."""
-    with _mapped(store, "segments", key) as data:
+    with mapped(store, "segments", f"{key}.bin") as data:
         if data is None or not match.part_is_whole(data):
             return None
         identity = match.part_identity(data)
@@ -135,13 +171,13 @@ def _group_key(members: Sequence[str]) -> str:
 
 def _group_is_whole(store: Store, key: str, members: Sequence[str]) -> bool:
     """Whether the group is there, whole, and over just the segments that are there now."""
-    with _mapped(store, "groups", key) as data:
+    with mapped(store, "groups", f"{key}.bin") as data:
         if data is None or not match.part_is_whole(data) or match.part_kind(data) != "group":
             return False
         return match.group_members(data) == [_identity(store, member) for member in members]
 
 
-def _build_groups(plan: Sequence[Sequence[str]], store: Store) -> list[str]:
+def build_groups(plan: Sequence[Sequence[str]], store: Store) -> list[str]:
     """The keys of all groups, those built that are missing. The library compiles with several threads of its own."""
     keys: list[str] = []
     for members in plan:
@@ -150,9 +186,9 @@ def _build_groups(plan: Sequence[Sequence[str]], store: Store) -> list[str]:
         if _group_is_whole(store, key, members):
             continue
         with contextlib.ExitStack() as stack:
-            mapped = [stack.enter_context(_mapped(store, "segments", member)) for member in members]
-            parts = [data for data in mapped if data is not None]
-            if len(parts) < len(mapped):
+            held = [stack.enter_context(mapped(store, "segments", f"{member}.bin")) for member in members]
+            parts = [data for data in held if data is not None]
+            if len(parts) < len(held):
                 raise SystemFailure("compiled signatures were removed from the state folder while in use")
             group = match.build_group(parts, threads=len(os.sched_getaffinity(0)))
         store.write("groups", f"{key}.bin", group)
@@ -160,8 +196,9 @@ def _build_groups(plan: Sequence[Sequence[str]], store: Store) -> list[str]:
 
 
 @contextlib.contextmanager
-def _mapped(store: Store, kind: str, key: str) -> Iterator[mmap.mmap | None]:
-    fd = store.open(kind, key)
+def mapped(store: Store, kind: str, name: str) -> Iterator[mmap.mmap | None]:
+    """A file of the store; None when it is not there, or empty."""
+    fd = store.open_file(kind, name)
     if fd is None:
         yield None
         return

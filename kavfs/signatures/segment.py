@@ -11,12 +11,9 @@ from kavfs.signatures.ignore import read_ign2
 from kavfs.signatures.kinds import LATER as KINDS_LATER
 from kavfs.signatures.kinds import READ, WHOLE_FILES, Form
 from kavfs.signatures.ldb import read_ldb
-from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, Tally
+from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, READERS, Tally
 from kavfs.signatures.ndb import read_ndb
 from kavfs.signatures.sources import Source
-
-READERS = 1
-"""Goes up whenever a reader takes lines that it did not take before, or reads them otherwise."""
 
 
 def segment_key(source: Source, text: bytes) -> str:

@@ -1,9 +1,12 @@
 """Store: the compiled signatures in a state folder. Whole files appear by rename; none is ever changed in place.
 
     STATE/segments/<digest>.bin    one database file compiled; <digest>.json: what became of its lines
+    STATE/segments/<digest>.lines  the lines that were taken into it, as digests
     STATE/groups/<digest>.bin      matcher over the literals of one or several segments
     STATE/images/<digest>.json     catalog of the image of one set of paths
     STATE/images/<digest>.lock     held while that image is renewed
+    STATE/deltas/<digest>.bin      table of what is new since older generations
+    STATE/history.json             the older generations, see history.py; .lock beside it while it is written
     STATE/lock                     held shared while renewing, alone while sweeping
 
 A file's name is the digest of everything it was made from, so two processes that make the same file make the same
@@ -16,13 +19,13 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kavfs.errors import SystemFailure
 from kavfs.signatures.catalog import Catalog, Part, stamp
 from kavfs.signatures.sources import Identity
 
-FOLDERS = ("segments", "groups", "images")
+FOLDERS = ("segments", "groups", "deltas", "images")
 TEMPORARY = ".new-"
 
 # Whoever may write here decides what is found: no mask of the caller's (0 in some daemons) may open it to others.
@@ -49,8 +52,12 @@ class Store:
 
     def open(self, kind: str, key: str) -> int | None:
         """A descriptor of a part, None when it is not there."""
+        return self.open_file(kind, f"{key}.bin")
+
+    def open_file(self, kind: str, name: str) -> int | None:
+        """A descriptor of a file, None when it is not there."""
         try:
-            return os.open(self.path(kind, f"{key}.bin"), os.O_RDONLY | os.O_CLOEXEC)
+            return os.open(self.path(kind, name), os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
         except OSError as why:
@@ -61,6 +68,16 @@ class Store:
         with self._explained():
             status = os.stat(self.path(kind, f"{key}.bin"))
         return Part(key, kind, status.st_size, Identity.of(status))
+
+    def has(self, kind: str, name: str) -> bool:
+        return os.path.exists(self.path(kind, name))
+
+    def size(self, kind: str, name: str) -> int:
+        """Bytes of a file; 0 when it is not there."""
+        try:
+            return os.stat(self.path(kind, name)).st_size
+        except OSError:
+            return 0
 
     def read(self, kind: str, name: str) -> bytes | None:
         """A small file whole, None when it is not there."""
@@ -107,22 +124,34 @@ class Store:
         with self._lock("lock", fcntl.LOCK_SH), self._lock(f"images/{image}.lock", fcntl.LOCK_EX, wait=wait) as mine:
             yield mine
 
-    def sweep(self) -> None:
-        """Remove what no catalog names. Does nothing while any process renews an image here."""
+    @contextlib.contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold a lock beside a file that several processes change."""
+        with self._lock(name, fcntl.LOCK_EX):
+            yield
+
+    def sweep(self, kept: Callable[[Store], set[str]]) -> None:
+        """Remove what no catalog names, nor *kept*. Does nothing while any process renews an image here."""
         with self._explained(), self._lock("lock", fcntl.LOCK_EX, wait=False) as alone:
             if not alone:
                 return
-            used: set[str] = set()
+            used = kept(self)
             for name in os.listdir(self.path("images")):
                 image, _, ending = os.fsdecode(name).rpartition(".")
                 catalog = self.catalog(image) if ending == "json" else None
                 if catalog and any(os.path.lexists(entry.path) for entry in catalog.entries):
                     used.add(f"images/{image}.json")
-                    used.update(f"{part.kind}/{part.key}.bin" for part in catalog.parts)
+                    used.update(f"{part.kind}/{part.key}.bin" for part in catalog.every_part)
+                    used.update(f"segments/{part.key}.json" for part in catalog.every_part)
                     used.update(f"segments/{entry.side}.json" for entry in catalog.entries)
+                    used.update(f"segments/{entry.key}.lines" for entry in catalog.entries)
             self._remove_all_but(used)
 
     def _remove_all_but(self, used: set[str]) -> None:
+        for name in os.listdir(self.folder):
+            if name.startswith(TEMPORARY.encode()):  # a history that a killed process did not finish
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.folder, name))
         for folder in FOLDERS:
             for name in os.listdir(self.path(folder)):
                 if f"{folder}/{os.fsdecode(name)}" not in used:

@@ -1,0 +1,70 @@
+"""Changes: what it means for what was already found clean when a database of a kind changes. One row for each kind.
+
+An object is remembered as clean only when nothing matched it, not even a match that was lifted. So new detections are
+all that can make it infected, and what is withdrawn, excepted or silenced concerns nothing that is remembered.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Change(enum.Enum):
+    """What has to be looked at again after a change, in objects that were clean and complete before it."""
+
+    LINES = "lines"  # only the lines that are new, each for itself
+    NOTHING = "nothing"  # it can only lift or silence matches
+    UNREAD = "unread"  # no line of it is read yet, so no answer can depend on it
+    FULL = "full"  # a line of it can change how everything is read: scan in full
+
+
+CHANGES: dict[str, Change] = {
+    # A body, logical or hash signature stands for itself: it matches a layer or not, whatever stands beside it.
+    "ndb": Change.LINES,
+    "ldb": Change.LINES,
+    "hdb": Change.LINES,
+    "hsb": Change.LINES,
+    # Exceptions and ignored names lift matches. An object with a lifted match is never remembered: when the exception
+    # goes, the object is scanned in full as ever. One without a match has nothing to be lifted.
+    "fp": Change.NOTHING,
+    "sfp": Change.NOTHING,
+    "ign2": Change.NOTHING,
+    # Not read yet. Behind each kind stands what its change will mean: LINES, FULL, or the rules that depend on it.
+    "cvd": Change.UNREAD,  # what is in it, each by its own kind
+    "cld": Change.UNREAD,  # likewise
+    "cud": Change.UNREAD,  # likewise
+    "cbc": Change.UNREAD,  # FULL: a program sees everything
+    "cat": Change.UNREAD,  # NOTHING: trusted, it lifts
+    "cdb": Change.UNREAD,  # LINES, for containers: their members' names and sizes are not remembered
+    "cfg": Change.UNREAD,  # FULL: switches of the engine
+    "crb": Change.UNREAD,  # FULL: a revoked certificate detects, a trusted one lifts
+    "db": Change.UNREAD,  # LINES
+    "ftm": Change.UNREAD,  # FULL: another type means other signatures and other members
+    "gdb": Change.UNREAD,  # LINES, for what holds web addresses
+    "hdu": Change.UNREAD,  # LINES
+    "hsu": Change.UNREAD,  # LINES
+    "idb": Change.UNREAD,  # the logical signatures that name its icon groups: new with it
+    "ign": Change.UNREAD,  # NOTHING, as ign2
+    "imp": Change.UNREAD,  # LINES, for executables: the digest is of their import table
+    "info": Change.UNREAD,  # NOTHING: it describes a collection
+    "ioc": Change.UNREAD,  # LINES
+    "ldu": Change.UNREAD,  # LINES
+    "mdb": Change.UNREAD,  # LINES, for executables: the digest is of a section
+    "mdu": Change.UNREAD,  # LINES, likewise
+    "msb": Change.UNREAD,  # LINES, likewise
+    "msu": Change.UNREAD,  # LINES, likewise
+    "ndu": Change.UNREAD,  # LINES
+    "pdb": Change.UNREAD,  # FULL for mails: protected addresses are compared with all others
+    "pwdb": Change.UNREAD,  # FULL: what is encrypted may open; such objects are Protected and scanned again anyway
+    "rmd": Change.UNREAD,  # LINES, for RAR archives
+    "sdb": Change.UNREAD,  # LINES
+    "wdb": Change.UNREAD,  # NOTHING: trusted, it lifts
+    "yar": Change.UNREAD,  # the rules that are new, with the private and global rules that they name
+    "yara": Change.UNREAD,  # likewise
+    "zmd": Change.UNREAD,  # LINES, for ZIP archives
+}
+
+
+def change_of(kind: str) -> Change:
+    """What the change of a database of this kind means; of a kind that nobody has thought of: everything."""
+    return CHANGES.get(kind, Change.FULL)

@@ -1,0 +1,198 @@
+"""Delta: what came new between older generations and the one of now, compiled as little images of their own.
+
+    history -> for each generation: the new lines -> segments + groups, and one table for walkers (ext/cache/delta.h)
+
+A file of lines that is missing or damaged leaves its generation without a row, and what was remembered for it is
+scanned in full: a row that says too little would be a missed detection, one that is not there only costs time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from kavfs._native import basics, match
+from kavfs.signatures.catalog import Catalog, Entry, Part, Row
+from kavfs.signatures.changes import Change
+from kavfs.signatures.history import Past, past_of, read_history, remember
+from kavfs.signatures.kinds import READ, Form
+from kavfs.signatures.renew import build_groups, ensure_segment, lines_of, mapped, plan_groups
+from kavfs.signatures.segment import segment_key
+from kavfs.signatures.sources import Identity, Source, read_source
+from kavfs.signatures.store import Store
+
+ROWS_MAX = 4
+"""Older generations that an image carries a delta for."""
+
+FULL_SHARE = 5
+FULL_LEAST = 20_000
+"""More than one in FULL_SHARE rules new, and more than FULL_LEAST: scanning against them alone saves nothing."""
+
+HEAD = struct.Struct("=8sIIQ40x")  # magic, version, rows, length
+ROW = struct.Struct("=16sHHIII8Q")  # generation, targets, 0, flags, sets, 0, (offset, length) of each set
+MAGIC = b"KAVDELT\0"
+VERSION = 1
+FLAG_FULL = 1
+ALL_TARGETS = (1 << 13) - 1
+SET_ALIGNMENT = 64
+
+SAMPLE = {Form.BODY: "ndb", Form.LOGICAL: "ldb", Form.HASH: "hsb"}
+"""A kind that is read in each form: new lines are compiled as a file of it, wherever they came from."""
+
+
+@dataclass
+class _Delta:
+    """A row while it is made."""
+
+    past: Past
+    fresh: dict[str, basics.Lines] = field(default_factory=dict)  # key of a segment of now: its new lines
+    texts: dict[Form, list[bytes]] = field(default_factory=dict)
+    full: bool = False
+
+    @property
+    def rules(self) -> int:
+        return sum(len(lines) for lines in self.fresh.values())
+
+
+def with_deltas(catalog: Catalog, old: Catalog | None, used: Collection[bytes] | None, store: Store) -> Catalog:
+    """The catalog with a row for each older generation in *used* (None: any) that history knows, and history with it.
+
+    The caller holds the image's lock, so that nothing is swept away meanwhile.
+    """
+    now = past_of(catalog)
+    if old is not None and old.generation.hex() not in {past.generation for past in read_history(store)}:
+        remember(store, [past_of(old)])  # history was lost
+    history = read_history(store)
+    chosen = chosen_rows(history, now.generation, used)
+    deltas = [delta for past in chosen if (delta := _difference(past, catalog, store))]
+    complete = _collect_texts(deltas, catalog, store)
+    rows, tables = [], []
+    for delta in sorted(deltas if complete else (), key=lambda delta: delta.past.generation):
+        row, table = _compile(delta, store)
+        rows.append(row)
+        tables.append(table)
+    served = {row.generation for row in rows}
+    lost = {past.generation for past in chosen if complete} - served
+    remember(store, [now], lost)
+    return replace(catalog, deltas=tuple(rows), table=_write_table(rows, tables, store))
+
+
+def chosen_rows(history: Sequence[Past], now: str, used: Collection[bytes] | None) -> list[Past]:
+    """The generations that rows are for."""
+    wanted = None if used is None else {generation.hex() for generation in used}
+    older = [past for past in history if past.generation != now]
+    return [past for past in older if wanted is None or past.generation in wanted][:ROWS_MAX]
+
+
+# -- which lines are new -----------------------------------------------------------------------------------------------
+
+
+def _difference(past: Past, catalog: Catalog, store: Store) -> _Delta | None:
+    """The lines of now that an older generation did not have; None when that cannot be told any more."""
+    delta = _Delta(past)
+    now = past_of(catalog)
+    if set(past.keys(Change.FULL)) != set(now.keys(Change.FULL)):
+        delta.full = True
+        return delta
+    known = set(past.keys(Change.LINES))
+    entries = {entry.key: entry for entry in catalog.entries if entry.key in now.keys(Change.LINES)}
+    # What the old generation had and the new one has not comes first: a changed file is like its predecessor.
+    older = sorted(past.segments, key=lambda segment: segment[1] in entries)
+    for key, entry in entries.items():
+        if key in known:
+            continue
+        fresh = _fresh_lines(entry, [old for kind, old in older if READ.get(kind) is READ[entry.kind]], store)
+        if fresh is None:
+            return None
+        if len(fresh):
+            delta.fresh[key] = fresh
+    delta.full = delta.rules > FULL_LEAST and delta.rules * FULL_SHARE > catalog.signature_count
+    return delta
+
+
+def _fresh_lines(entry: Entry, older: Sequence[str], store: Store) -> basics.Lines | None:
+    fresh = lines_of(store, entry.key)
+    for key in older:
+        if fresh is None or (gone := lines_of(store, key)) is None:
+            return None
+        fresh = fresh.without(gone)
+    return fresh
+
+
+# -- their text --------------------------------------------------------------------------------------------------------
+
+
+def _collect_texts(deltas: Sequence[_Delta], catalog: Catalog, store: Store) -> bool:
+    """Fill in the texts. False when a database file is no longer the one that was compiled: then there are no rows,
+    and the next opening compiles it again."""
+    for entry in {entry.key: entry for entry in catalog.entries}.values():
+        some = [delta for delta in deltas if not delta.full and entry.key in delta.fresh]
+        if not some:
+            continue
+        text = read_source(entry.path)[0]
+        if segment_key(Source(entry.path, entry.kind, entry.identity), text) != entry.side:
+            return False
+        form = READ[entry.kind]
+        with mapped(store, "segments", f"{entry.key}.bin") as part:
+            if part is None:
+                return False
+            picked = basics.pick_lines(part, text, form.value.encode(), [delta.fresh[entry.key] for delta in some])
+        for delta, lines in zip(some, picked, strict=True):
+            delta.texts.setdefault(form, []).append(lines)
+    return True
+
+
+# -- compiled ----------------------------------------------------------------------------------------------------------
+
+
+def _compile(delta: _Delta, store: Store) -> tuple[Row, tuple[int, int, list[bytes]]]:
+    """The row of a catalog, and (targets, flags, hash sets) of the table's."""
+    segments: list[tuple[str, int]] = []  # (key, literals)
+    targets, sets, full = 0, [], delta.full
+    for form, texts in delta.texts.items():
+        text = b"".join(texts)
+        source = Source(b"/delta." + SAMPLE[form].encode(), SAMPLE[form], Identity(0, 0, 0, 0))
+        key = segment_key(source, text)
+        tally, literals = ensure_segment(source, text, key, store)
+        segments.append((key, literals))
+        full |= tally.taken != text.count(b"\n")  # a line that is good in its file only: nothing is known then
+        with mapped(store, "segments", f"{key}.bin") as part:
+            if part is None:
+                full = True
+            elif form is Form.HASH:
+                sets.append(match.hash_table(part))
+            else:
+                targets |= match.part_targets(part)
+    generation = delta.past.generation
+    if full:
+        return Row(generation, (), delta.rules, full=True), (ALL_TARGETS, FLAG_FULL, [])
+    groups = build_groups(plan_groups(segments), store)
+    parts = [store.part("segments", key) for key, _ in segments] + [store.part("groups", key) for key in groups]
+    return Row(generation, tuple(parts), delta.rules), (targets, 0, sets)
+
+
+def _write_table(rows: Sequence[Row], tables: Sequence[tuple[int, int, list[bytes]]], store: Store) -> Part | None:
+    if not rows:
+        return None
+    data = pack_table([(bytes.fromhex(row.generation), *table) for row, table in zip(rows, tables, strict=True)])
+    key = hashlib.sha256(data).hexdigest()
+    if store.read("deltas", f"{key}.bin") != data:
+        store.write("deltas", f"{key}.bin", data)
+    return store.part("deltas", key)
+
+
+def pack_table(rows: Sequence[tuple[bytes, int, int, list[bytes]]]) -> bytes:
+    """The table of ext/cache/delta.h over (generation, targets, flags, hash sets), sorted by generation."""
+    at = HEAD.size + ROW.size * len(rows)
+    heads, blobs = [], []
+    for generation, targets, flags, sets in rows:
+        places = [0] * 8
+        for i, data in enumerate(sets):
+            gap = -at % SET_ALIGNMENT
+            places[2 * i : 2 * i + 2] = at + gap, len(data)
+            blobs += [bytes(gap), data]
+            at += gap + len(data)
+        heads.append(ROW.pack(generation, targets, 0, flags, len(sets), 0, *places))
+    return b"".join([HEAD.pack(MAGIC, VERSION, len(rows), at), *heads, *blobs])
