@@ -1,9 +1,8 @@
-/* Batch: entries of one thread on their way to the coordinator; outlet: the socket that all threads share. */
+/* Batch: entries of one thread on their way to the coordinator. */
 #ifndef KAV_WALK_BATCH_H
 #define KAV_WALK_BATCH_H
 
-#include "walk.h"
-#include <pthread.h>
+#include "outlet.h"
 
 #define KAV_BLOB_MAX (KAV_MESSAGE_MAX - sizeof(kav_batch_header) - KAV_BATCH_FILES * sizeof(kav_entry))
 
@@ -24,22 +23,15 @@ typedef struct {
     size_t dir_len;
     const char *name;
     size_t name_len;
-} kav_place;
+} kav_where;
 
-typedef struct {
-    const kav_walk_sink *sink;
-    volatile int *stop;
-    pthread_mutex_t lock; /* over waiting and slot->state */
-    unsigned waiting;     /* threads that wait for the reader */
-} kav_outlet;
-
-/* Whether an entry of that place still fits. True for every place in an empty batch, as long as directory and name
+/* Whether an entry there still fits. True for every one in an empty batch, as long as directory and name
  * together have at most KAV_PATH_MAX bytes. */
-bool kav_batch_fits(const kav_batch *batch, const kav_place *place);
+bool kav_batch_fits(const kav_batch *batch, const kav_where *where);
 
 /* Add an entry that fits; offsets are filled in here. *fd* (of KAV_E_FILE, else -1) belongs to the batch from now on.
  */
-void kav_batch_add(kav_batch *batch, const kav_entry *entry, const kav_place *place, int fd);
+void kav_batch_add(kav_batch *batch, const kav_entry *entry, const kav_where *where, int fd);
 
 /* Whether it is time to send: enough files or enough bytes. */
 bool kav_batch_full(const kav_batch *batch);
@@ -47,11 +39,7 @@ bool kav_batch_full(const kav_batch *batch);
 /* Close the descriptors and forget the entries. */
 void kav_batch_clear(kav_batch *batch);
 
-int kav_outlet_init(kav_outlet *outlet, const kav_walk_sink *sink, volatile int *stop);
-void kav_outlet_free(kav_outlet *outlet);
-
-/* Send and clear; waits for the reader as long as it takes or until stop is set. Returns 0 or -errno (-EPIPE: nobody
- * reads any more); the batch is empty afterwards in any case. */
-int kav_outlet_send(kav_outlet *outlet, kav_batch *batch);
+/* Send and clear; the batch is empty afterwards in any case. An empty one is not sent. As kav_outlet_send. */
+int kav_batch_send(kav_batch *batch, kav_outlet *outlet);
 
 #endif

@@ -46,35 +46,35 @@ static int look_from_mount(const char *mount, size_t mount_len, const char *path
     return fd;
 }
 
-static int look(kav_lister *lister, const kav_node *node, int dirfd, const kav_place *place)
+static int look(kav_lister *lister, const kav_node *node, int dirfd, const kav_where *where)
 {
     const char *mount;
-    int fd = kav_look(dirfd, place->name, false);
+    int fd = kav_look(dirfd, where->name, false);
     if (fd != -EXDEV) return fd;
     size_t mount_len = mount_point(lister, node, &mount);
     if (mount_len == 0) {
-        memcpy(lister->real + lister->real_len, place->name, place->name_len + 1);
+        memcpy(lister->real + lister->real_len, where->name, where->name_len + 1);
         return look_from_mount("", 0, lister->real);
     }
     char text[PATH_MAX];
-    ssize_t len = readlinkat(dirfd, place->name, text, sizeof text - 1);
+    ssize_t len = readlinkat(dirfd, where->name, text, sizeof text - 1);
     if (len < 0) return -errno;
     text[len] = '\0';
     return text[0] == '/' ? look_from_mount(mount, mount_len, text) : -EXDEV;
 }
 
 /* A directory's node remembers where it really is, because that is how it will be opened, and who it was. */
-static kav_node *directory_at(kav_lister *lister, kav_node *node, const kav_place *place, int fd,
+static kav_node *directory_at(kav_lister *lister, kav_node *node, const kav_where *where, int fd,
                               const struct statx *st)
 {
     if (!lister->walker->options->recurse) return NULL;
     char *real = kav_real_path(fd);
-    kav_node *child = real ? kav_node_new(node, place->name, place->name_len, KAV_NODE_LINK) : NULL;
+    kav_node *child = real ? kav_node_new(node, where->name, where->name_len, KAV_NODE_LINK) : NULL;
     if (!child) {
         int error = real ? -ENOMEM : -errno;
         free(real);
         if (error == -ENOMEM) kav_walker_fail(lister->walker, error);
-        else kav_tell(lister, place, KAV_E_ERROR, KAV_EF_DIR, error, NULL);
+        else kav_tell(lister, where, KAV_E_ERROR, KAV_EF_DIR, error, NULL);
         return NULL;
     }
     child->real = real;
@@ -83,30 +83,30 @@ static kav_node *directory_at(kav_lister *lister, kav_node *node, const kav_plac
     return child;
 }
 
-static kav_node *follow(kav_lister *lister, kav_node *node, const kav_place *place, int fd)
+static kav_node *follow(kav_lister *lister, kav_node *node, const kav_where *where, int fd)
 {
     struct statx st;
     int error = kav_identify(fd, &st);
-    if (error) kav_tell(lister, place, KAV_E_ERROR, 0, error, NULL);
+    if (error) kav_tell(lister, where, KAV_E_ERROR, 0, error, NULL);
     else if (kav_mount(&st) != node->mount)
-        kav_tell(lister, place, KAV_E_SUBMOUNT, S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0, 0, NULL);
-    else if (S_ISDIR(st.stx_mode)) return directory_at(lister, node, place, fd, &st);
-    else if (S_ISREG(st.stx_mode)) kav_meet_looked(lister, node, place, fd);
-    else kav_tell(lister, place, KAV_E_SPECIAL, 0, 0, &st);
+        kav_tell(lister, where, KAV_E_SUBMOUNT, S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0, 0, NULL);
+    else if (S_ISDIR(st.stx_mode)) return directory_at(lister, node, where, fd, &st);
+    else if (S_ISREG(st.stx_mode)) kav_meet_looked(lister, node, where, fd);
+    else kav_tell(lister, where, KAV_E_SPECIAL, 0, 0, &st);
     return NULL;
 }
 
-kav_node *kav_meet_link(kav_lister *lister, kav_node *node, int dirfd, const kav_place *place)
+kav_node *kav_meet_link(kav_lister *lister, kav_node *node, int dirfd, const kav_where *where)
 {
     bool wanted = lister->walker->options->follow_symlinks;
-    int fd = wanted ? look(lister, node, dirfd, place) : -ENOENT;
+    int fd = wanted ? look(lister, node, dirfd, where) : -ENOENT;
     if (fd >= 0) {
-        kav_node *child = follow(lister, node, place, fd);
+        kav_node *child = follow(lister, node, where, fd);
         close(fd);
         return child;
     }
     if (fd == -ENOENT || fd == -ELOOP || fd == -ENOTDIR) /* not to be followed, or it leads nowhere */
-        kav_tell(lister, place, KAV_E_SYMLINK, 0, 0, NULL);
-    else kav_tell(lister, place, kav_kind_of_failure(fd), 0, fd, NULL);
+        kav_tell(lister, where, KAV_E_SYMLINK, 0, 0, NULL);
+    else kav_tell(lister, where, kav_kind_of_failure(fd), 0, fd, NULL);
     return NULL;
 }

@@ -15,8 +15,8 @@
 static void tell_node(kav_lister *lister, const kav_node *node, uint8_t kind, int error, const struct statx *st)
 {
     size_t dir_len = node->parent ? node->parent->shown_len : 0;
-    kav_place place = {0, lister->shown, dir_len, node->name, node->name_len};
-    kav_tell(lister, &place, kind, KAV_EF_DIR | (node->parent ? 0 : KAV_EF_ROOT), error, st);
+    kav_where where = {0, lister->shown, dir_len, node->name, node->name_len};
+    kav_tell(lister, &where, kind, KAV_EF_DIR | (node->parent ? 0 : KAV_EF_ROOT), error, st);
 }
 
 /* Note who it is and, of a root, where it really is. 0 or -ENOMEM. */
@@ -45,29 +45,28 @@ static int first_visit(kav_walker *walker, const struct statx *st)
 /* ---- opening ---------------------------------------------------------------------------------------------------- */
 
 /* Whether an opened directory is to be listed; if not, that has been told. */
-static bool admit(kav_lister *lister, kav_node *node, int fd)
+static bool admit(kav_lister *lister, kav_node *node, int fd, struct statx *st)
 {
-    struct statx st;
-    int error = kav_identify(fd, &st);
+    int error = kav_identify(fd, st);
     if (error) {
         tell_node(lister, node, KAV_E_ERROR, error, NULL);
         return false;
     }
-    if (node->flags & KAV_NODE_LINK && (kav_dev(&st) != node->dev || st.stx_ino != node->ino)) {
+    if (node->flags & KAV_NODE_LINK && (kav_dev(st) != node->dev || st->stx_ino != node->ino)) {
         tell_node(lister, node, KAV_E_VANISHED, 0, NULL); /* the link's end was replaced after it had been looked at */
         return false;
     }
-    if (node->parent && kav_mount(&st) != node->mount) {
-        tell_node(lister, node, KAV_E_SUBMOUNT, 0, &st);
+    if (node->parent && kav_mount(st) != node->mount) {
+        tell_node(lister, node, KAV_E_SUBMOUNT, 0, st);
         return false;
     }
-    if (node->parent && kav_is_store(lister->walker, &st)) {
-        tell_node(lister, node, KAV_E_STORE, 0, &st);
+    if (node->parent && kav_is_store(lister->walker, st)) {
+        tell_node(lister, node, KAV_E_STORE, 0, st);
         return false;
     }
-    int first = first_visit(lister->walker, &st);
-    if (first == 0) tell_node(lister, node, KAV_E_SEEN, 0, &st);
-    if (first == 1) first = settle(lister, node, fd, &st) == 0 ? 1 : -ENOMEM;
+    int first = first_visit(lister->walker, st);
+    if (first == 0) tell_node(lister, node, KAV_E_SEEN, 0, st);
+    if (first == 1) first = settle(lister, node, fd, st) == 0 ? 1 : -ENOMEM;
     if (first < 0) kav_walker_fail(lister->walker, first);
     return first == 1;
 }
@@ -90,16 +89,16 @@ static int open_child(kav_lister *lister, kav_node *node)
 static int open_root(kav_lister *lister, kav_node *node)
 {
     kav_walker *walker = lister->walker;
-    kav_place place = {0, "", 0, node->name, node->name_len};
+    kav_where where = {0, "", 0, node->name, node->name_len};
     struct statx st;
     int seen = open(node->name, O_PATH | O_CLOEXEC);
     int error = seen < 0 ? -errno : kav_identify(seen, &st);
     int fd = -1;
-    if (error) kav_tell(lister, &place, KAV_E_ERROR, KAV_EF_ROOT, error, NULL);
+    if (error) kav_tell(lister, &where, KAV_E_ERROR, KAV_EF_ROOT, error, NULL);
     else if (!walker->options->enter_pseudo && kav_is_pseudo(seen))
-        kav_tell(lister, &place, KAV_E_PSEUDO, KAV_EF_ROOT | (S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0), 0, &st);
-    else if (S_ISREG(st.stx_mode)) kav_meet_file(lister, NULL, AT_FDCWD, &place);
-    else if (!S_ISDIR(st.stx_mode)) kav_tell(lister, &place, KAV_E_SPECIAL, KAV_EF_ROOT, 0, &st);
+        kav_tell(lister, &where, KAV_E_PSEUDO, KAV_EF_ROOT | (S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0), 0, &st);
+    else if (S_ISREG(st.stx_mode)) kav_meet_file(lister, NULL, AT_FDCWD, &where);
+    else if (!S_ISDIR(st.stx_mode)) kav_tell(lister, &where, KAV_E_SPECIAL, KAV_EF_ROOT, 0, &st);
     else if ((fd = kav_open_directory(seen, ".")) < 0) tell_node(lister, node, KAV_E_ERROR, fd, NULL);
     if (seen >= 0) close(seen);
     return fd;
@@ -146,10 +145,11 @@ static void list_some(kav_lister *lister, kav_node *node, int fd, size_t len)
     if (first) kav_walker_push(walker, first, last, count);
 }
 
-static void list_all(kav_lister *lister, kav_node *node, int fd)
+static void list_all(kav_lister *lister, kav_node *node, int fd, const struct statx *st)
 {
     lister->dir_id++;
     lister->too_long = false;
+    kav_ask_directory(lister, fd, st);
     look_up_names(lister, node);
     while (!kav_walker_over(lister->walker)) {
         ssize_t len = getdents64(fd, lister->dirents, sizeof lister->dirents);
@@ -160,9 +160,12 @@ static void list_all(kav_lister *lister, kav_node *node, int fd)
         /* ENOENT: the directory was removed after it had been opened. */
         int error = len < 0 ? -errno : 0;
         if (error) tell_node(lister, node, error == -ENOENT ? KAV_E_VANISHED : KAV_E_ERROR, error, NULL);
+        lister->partial |= error || lister->too_long;
+        kav_ask_rest(lister);
         break;
     }
     if (lister->too_long) tell_node(lister, node, KAV_E_ERROR, -ENAMETOOLONG, NULL);
+    kav_ask_end(lister);
 }
 
 void kav_list(kav_lister *lister, kav_node *node)
@@ -171,13 +174,14 @@ void kav_list(kav_lister *lister, kav_node *node)
     kav_node_shown(node, lister->shown);
     lister->shown_len = node->shown_len;
     int fd = node->parent ? open_child(lister, node) : open_root(lister, node);
+    struct statx st;
     if (fd < 0) return;
-    if (!admit(lister, node, fd)) {
+    if (!admit(lister, node, fd, &st)) {
         close(fd);
         return;
     }
     bool kept = kav_node_keep(node, fd, &walker->budget);
-    list_all(lister, node, fd);
+    list_all(lister, node, fd, &st);
     if (!kept) kav_trail_move(&lister->trail, node, fd);
     kav_node_release(node, &walker->budget);
     if (walker->outlet.sink->slot) __atomic_fetch_add(&walker->outlet.sink->slot->index, 1, __ATOMIC_RELAXED);

@@ -15,6 +15,9 @@
  *     cannot be opened: gone or replaced / any other reason          KAV_E_VANISHED / KAV_E_ERROR
  *     one of our stores; a directory seen before                     KAV_E_STORE; KAV_E_SEEN
  *
+ * With a store, a regular file is looked at by its name first (statx). If the store knows it, it is not opened: it is
+ * counted (KNOWN) or its verdict is sent (REPLAY). What the store should forget or renew follows its directory.
+ *
  * What the user named is never excluded: the rules for names and stores do not apply to roots.
  *
  *     root -- node -- node ...    a node is a directory that waits, is listed, or has descendants that wait
@@ -25,6 +28,7 @@
 #define KAV_WALK_H
 
 #include "kav.h"
+#include "lookup.h"
 #include <stdbool.h>
 
 #define KAV_WALK_THREADS_MAX 64
@@ -39,22 +43,31 @@ typedef struct {
     size_t exclude_dir_count;
     const char *const *mount_points; /* real paths; an entry with such a path is not touched */
     size_t mount_point_count;
-    const uint64_t *stores; /* pairs (dev, ino) of our own stores, dev as in kav_entry */
-    size_t store_count;     /* pairs */
-    bool recurse;           /* false: only the files directly in a root */
-    bool follow_symlinks;   /* links met inside a root; a root that is a link is always followed */
-    bool enter_pseudo;      /* for roots that the user named */
-    bool count_only;        /* open no file and send nothing: slot->total and slot->bytes are the answer */
-    unsigned threads;       /* 1 .. KAV_WALK_THREADS_MAX */
-    unsigned max_fds;       /* descriptors kept for directories that have waiting children; the others are opened again.
-                               Besides: one per running root, 3 per thread, KAV_BATCH_FILES per thread */
+    const uint64_t *stores;           /* pairs (dev, ino) of our own stores, dev as in kav_entry */
+    size_t store_count;               /* pairs */
+    bool recurse;                     /* false: only the files directly in a root */
+    bool follow_symlinks;             /* links met inside a root; a root that is a link is always followed */
+    bool enter_pseudo;                /* for roots that the user named */
+    bool count_only;                  /* open no file and send nothing: slot->total and slot->bytes are the answer */
+    const kav_lookup_options *lookup; /* the stores: files that are known there are not opened; NULL = none */
+    uint8_t fs[16];                   /* the file system of the roots, as places name it */
+    uint64_t fs_dev;                  /* its st_dev, as in kav_entry; what lies on another is not looked up */
+    bool subvolumes;                  /* btrfs: fs_dev does not matter, fs and the subvolume make the place */
+    bool trusted;     /* what is on it may be remembered and looked up; else only a journal is asked. The process
+                         must ignore SIGIO: files are leased for a moment */
+    bool names;       /* send the names of known files */
+    bool cold;        /* ask for each file that is opened whether it is in the page cache */
+    unsigned threads; /* 1 .. KAV_WALK_THREADS_MAX */
+    unsigned max_fds; /* descriptors kept for directories that have waiting children; the others are opened again.
+                         Besides: one per running root, 3 per thread, KAV_BATCH_FILES per thread */
 } kav_walk_options;
 
-/* Where finished batches go: a SOCK_SEQPACKET socket; waiting for the reader is the back-pressure. */
+/* Where messages go: a SOCK_SEQPACKET socket; waiting for the reader is the back-pressure. */
 typedef struct {
     int socket;
-    kav_slot *slot; /* progress, or NULL: beat, total (entries), index (directories listed), bytes (of regular files;
-                       with count_only alone), state (KAV_SLOT_SENDING while a thread waits for the reader) */
+    kav_slot
+        *slot; /* progress, or NULL: beat, total (entries), index (directories listed), bytes (of regular files;
+                  with count_only alone), newest, known, state (KAV_SLOT_SENDING while a thread waits for the reader) */
 } kav_walk_sink;
 
 /* Walk all roots to the end. Returns 0, also when *stop became non-zero (it may be NULL); -errno when the walk itself

@@ -3,8 +3,9 @@
 import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
 
 cdef extern from "<stdbool.h>" nogil:
@@ -16,6 +17,34 @@ cdef extern from "kav.h" nogil:
         KAV_PATH_MAX
     ctypedef struct kav_slot:
         pass
+
+
+cdef extern from "lookup.h" nogil:
+    enum:
+        KAV_SECRET
+        KAV_SETTINGS_MAX
+    ctypedef struct kav_delta:
+        pass
+    kav_delta *kav_delta_open(const void *bytes, size_t length)
+    void kav_delta_close(kav_delta *delta)
+    ctypedef struct kav_lookup_options:
+        int file
+        int journal
+        uint8_t secret[32]
+        uint8_t generation[16]
+        uint8_t settings[4][16]
+        uint32_t settings_count
+        const kav_delta *delta
+
+
+cdef extern from "filesystem.h" nogil:
+    ctypedef struct kav_file_system:
+        uint64_t dev
+        uint64_t mount
+        uint64_t unique_mount
+        uint8_t uuid[16]
+        uint8_t uuid_len
+    int kav_file_system_ask(int fd, kav_file_system *out)
 
 
 cdef extern from "walk.h" nogil:
@@ -36,6 +65,13 @@ cdef extern from "walk.h" nogil:
         c_bool follow_symlinks
         c_bool enter_pseudo
         c_bool count_only
+        const kav_lookup_options *lookup
+        uint8_t fs[16]
+        uint64_t fs_dev
+        c_bool subvolumes
+        c_bool trusted
+        c_bool names
+        c_bool cold
         unsigned threads
         unsigned max_fds
     ctypedef struct kav_walk_sink:
@@ -124,6 +160,52 @@ cdef class _Slot:
             PyBuffer_Release(&self.view)
 
 
+cdef class Lookup:
+    """What walk() asks; keeps the delta table."""
+
+    cdef kav_lookup_options options
+    cdef kav_delta *delta
+    cdef Py_buffer view
+    cdef bint held
+
+    def __cinit__(self, secret, generation, settings, *, int file=-1, int journal=-1, delta=None):
+        cdef uint32_t i
+        kept = list(settings)
+        if len(secret) != KAV_SECRET or len(generation) != 16 or any(len(one) != 16 for one in kept):
+            raise ValueError("a secret has 32 bytes, a generation and settings have 16")
+        if not 1 <= len(kept) <= KAV_SETTINGS_MAX:
+            raise ValueError("settings must be 1 to %d" % KAV_SETTINGS_MAX)
+        memcpy(self.options.secret, <const char *>secret, KAV_SECRET)
+        memcpy(self.options.generation, <const char *>generation, 16)
+        for i in range(len(kept)):
+            memcpy(self.options.settings[i], <const char *>kept[i], 16)
+        self.options.settings_count = len(kept)
+        self.options.file, self.options.journal = file, journal
+        if delta is None:
+            return
+        PyObject_GetBuffer(delta, &self.view, PyBUF_SIMPLE)
+        self.held = True
+        self.delta = kav_delta_open(self.view.buf, self.view.len)
+        if self.delta == NULL:
+            raise ValueError("the delta table is malformed")
+        self.options.delta = self.delta
+
+    def __dealloc__(self):
+        kav_delta_close(self.delta)
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+
+def file_system(int fd):
+    cdef kav_file_system found
+    cdef int answer
+    with nogil:
+        answer = kav_file_system_ask(fd, &found)
+    if answer != 0:
+        raise OSError(-answer, os.strerror(-answer))
+    return found.dev, found.mount, found.unique_mount, bytes(found.uuid[: found.uuid_len])
+
+
 def walk(
     int socket_fd,
     roots,
@@ -137,6 +219,13 @@ def walk(
     bint follow_symlinks=False,
     bint enter_pseudo=False,
     bint count_only=False,
+    Lookup lookup=None,
+    bytes fs=bytes(16),
+    uint64_t fs_dev=0,
+    bint subvolumes=False,
+    bint trusted=False,
+    bint names=False,
+    bint cold=False,
     unsigned threads=1,
     unsigned max_fds=1024,
     Stop stop=None,
@@ -155,6 +244,8 @@ def walk(
     for root in root_strings.kept:
         if not 0 < len(root) < KAV_PATH_MAX:
             raise ValueError("a root must have 1 to %d bytes" % (KAV_PATH_MAX - 1))
+    if len(fs) != 16:
+        raise ValueError("a file system is named by 16 bytes")
     if not 1 <= threads <= KAV_WALK_THREADS_MAX:
         raise ValueError("threads must be 1 to %d" % KAV_WALK_THREADS_MAX)
     options.roots, options.root_count = root_strings.items, root_strings.count
@@ -164,6 +255,10 @@ def walk(
     options.stores, options.store_count = pairs.items, pairs.count
     options.recurse, options.follow_symlinks = recurse, follow_symlinks
     options.enter_pseudo, options.count_only = enter_pseudo, count_only
+    options.lookup = &lookup.options if lookup is not None else NULL
+    memcpy(options.fs, <const char *>fs, 16)
+    options.fs_dev, options.subvolumes, options.trusted = fs_dev, subvolumes, trusted
+    options.names, options.cold = names, cold
     options.threads, options.max_fds = threads, max_fds
     sink.socket, sink.slot = socket_fd, memory.pointer()
     with nogil:

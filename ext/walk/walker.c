@@ -58,7 +58,7 @@ static kav_node *take(kav_lister *lister)
             walker->stack = node->next;
             break;
         }
-        if (lister->batch.count == 0) {
+        if (!kav_has_unsent(lister)) {
             pthread_cond_wait(&walker->more, &walker->lock);
             continue;
         }
@@ -83,13 +83,19 @@ static void *run(void *argument)
 {
     kav_lister *lister = argument;
     kav_node *node;
+    lister->newest = INT64_MIN;
+    if (lister->walker->options->lookup) {
+        lister->lookup = kav_lookup_new(&lister->walker->lookup);
+        if (!lister->lookup) kav_walker_fail(lister->walker, -ENOMEM);
+    }
     while ((node = take(lister))) {
         kav_list(lister, node);
         done(lister->walker, node);
     }
     kav_trail_free(&lister->trail);
+    kav_lookup_free(lister->lookup);
     if (kav_walker_over(lister->walker)) kav_batch_clear(&lister->batch);
-    else if (lister->batch.count > 0) kav_flush(lister);
+    else if (kav_has_unsent(lister)) kav_flush(lister);
     return NULL;
 }
 
@@ -132,10 +138,18 @@ static int run_all(kav_walker *walker)
     return walker->failure;
 }
 
+/* Somebody who opens a file for writing in the moment in which we hold a lease on it makes the kernel send SIGIO. */
+static bool ignores_sigio(void)
+{
+    struct sigaction action;
+    return sigaction(SIGIO, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 static bool sensible(const kav_walk_options *options, const kav_walk_sink *sink)
 {
     if (options->threads < 1 || options->threads > KAV_WALK_THREADS_MAX) return false;
     if (sink->socket < 0 && !options->count_only) return false;
+    if (options->trusted && !ignores_sigio()) return false;
     for (size_t i = 0; i < options->root_count; i++) {
         size_t len = strlen(options->roots[i]);
         if (len == 0 || len >= KAV_PATH_MAX) return false;
@@ -164,6 +178,11 @@ int kav_walk(const kav_walk_options *options, const kav_walk_sink *sink, volatil
 {
     if (!sensible(options, sink)) return -EINVAL;
     kav_walker walker = {.options = options, .budget = {.most = options->max_fds}};
+    if (options->lookup) {
+        walker.lookup = *options->lookup;
+        if (!options->trusted) walker.lookup.file = -1; /* only what this very scan had found before it was resumed */
+        walker.asks = walker.lookup.file >= 0 || walker.lookup.journal >= 0;
+    }
     int error = kav_outlet_init(&walker.outlet, sink, stop);
     if (error) return error;
     pthread_mutex_init(&walker.lock, NULL); /* neither can fail with default attributes on Linux */

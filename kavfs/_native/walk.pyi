@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from _typeshed import WriteableBuffer
+from _typeshed import ReadableBuffer, WriteableBuffer
 
 class Stop:
     """Ends a walk early. May be set at any time from another thread, or before the walk begins."""
@@ -10,6 +10,25 @@ class Stop:
     def set(self) -> None: ...
     @property
     def is_set(self) -> bool: ...
+
+class Lookup:
+    """The stores that a walk asks (ext/cache/lookup.h). The descriptors *file* and *journal*, -1 = none, stay the
+    caller's and must be open during the walk; *delta* is the delta table, checked here (ValueError)."""
+
+    def __init__(
+        self,
+        secret: bytes,
+        generation: bytes,
+        settings: Iterable[bytes],
+        *,
+        file: int = -1,
+        journal: int = -1,
+        delta: ReadableBuffer | None = None,
+    ) -> None: ...
+
+def file_system(fd: int) -> tuple[int, int, int, bytes]:
+    """Where an open file or directory lies: device (as kav_entry has it), number of the mount as in mountinfo, its
+    unique number, UUID. 0 and b"" stand for what the kernel does not tell. OSError."""
 
 def walk(
     socket_fd: int,
@@ -24,6 +43,13 @@ def walk(
     follow_symlinks: bool = False,
     enter_pseudo: bool = False,
     count_only: bool = False,
+    lookup: Lookup | None = None,
+    fs: bytes = ...,
+    fs_dev: int = 0,
+    subvolumes: bool = False,
+    trusted: bool = False,
+    names: bool = False,
+    cold: bool = False,
     threads: int = 1,
     max_fds: int = 1024,
     stop: Stop | None = None,
@@ -32,6 +58,10 @@ def walk(
 
     *slot* is the memory of one kav_slot (64 bytes at a multiple of 8). *stores* are pairs (st_dev, st_ino) as os.stat
     gives them. With *count_only* nothing is opened or sent, *socket_fd* may be -1, and the slot holds the sums.
+
+    With *lookup*, files that the stores know are not opened; *fs* (16 bytes), *fs_dev* (as file_system tells it),
+    *subvolumes*, *trusted*, *names* and *cold* are those of kav_walk_options. A process that walks what is *trusted*
+    must ignore SIGIO; OSError (EINVAL) if it does not.
 
     Returns at the end of the walk or soon after *stop* was set. Raises BrokenPipeError when nobody reads the socket any
     more, OSError or MemoryError when the walk cannot go on for another reason. Signal handlers written in Python run

@@ -18,10 +18,10 @@ from kavfs.model import Entry
 
 MAGIC = 0x5441424B
 HEADER = struct.Struct("=IIII")
-ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")
+ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH16sII")
 MESSAGE_MAX = 160 << 10
 FILES_MAX = 64
-DEDUP, DIR, ROOT = 1, 2, 4
+DEDUP, DIR, ROOT, KEEP, COLD = 1, 2, 4, 8, 16
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Met:
     mtime_ns: int = 0
     ctime_ns: int = 0
     btime_ns: int = 0
+    place: bytes = bytes(16)
+    delta: int = 0
     content: bytes | None = None  # what was read through the descriptor, if the reader was asked to
 
 
@@ -83,10 +85,10 @@ def _demand(holds: bool, what: str) -> None:
 def _entry(message: bytes, index: int, blob: bytes) -> Met:
     fields = ENTRY.unpack_from(message, HEADER.size + index * ENTRY.size)
     dev, ino, size, mtime_ns, ctime_ns, btime_ns, mode, nlink = fields[:8]
-    dir_off, dir_len, name_off, name_len, error, kind, flags, reserved = fields[8:]
+    dir_off, dir_len, name_off, name_len, error, kind, flags, reserved, where, delta, reserved2 = fields[8:]
     _demand(dir_off + dir_len <= len(blob) and name_off + name_len <= len(blob), "offset")
     _demand(dir_len + name_len <= 64 << 10 and name_len > 0, "path length")
-    _demand(reserved == 0, "reserved")
+    _demand(reserved == 0 and reserved2 == 0, "reserved")
     _demand((error != 0) == (kind == Entry.ERROR), "error")
     directory, name = blob[dir_off : dir_off + dir_len], blob[name_off : name_off + name_len]
     _demand(directory == b"" or directory.endswith(b"/"), "directory")
@@ -104,6 +106,8 @@ def _entry(message: bytes, index: int, blob: bytes) -> Met:
         mtime_ns=mtime_ns,
         ctime_ns=ctime_ns,
         btime_ns=btime_ns,
+        place=where,
+        delta=delta,
     )
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from kavfs._native.walk import Stop, walk
 from kavfs.model import Entry
-from tests.support.batches import batches, collect, pair, receive
+from tests.support.batches import ENTRY, batches, collect, pair, receive
 from tests.support.trees import File, Sparse, build
 
 SLOT = struct.Struct("=QQQQII24x")
@@ -104,7 +104,7 @@ def test_a_directory_path_is_stored_once(tmp_path: Path) -> None:
     root = build(tmp_path, {"d" * 200: files(60)})
     ((count, _, length),) = collect(lambda fd: walk(fd, [root])).batches
     assert count == 60
-    assert length < 16 + 60 * 80 + len(root) + 202 + 60 * 4
+    assert length < 16 + 60 * ENTRY.size + len(root) + 202 + 60 * 4
 
 
 def test_messages_stay_within_their_limit_with_long_paths(tmp_path: Path) -> None:

@@ -1,0 +1,98 @@
+#define _GNU_SOURCE
+#include "walker.h"
+
+#include "lease.h"
+#include "open.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+static void count_bytes(const kav_lister *lister, const struct statx *st)
+{
+    kav_slot *slot = lister->walker->outlet.sink->slot;
+    if (slot) __atomic_fetch_add(&slot->bytes, st->stx_size, __ATOMIC_RELAXED);
+}
+
+/* Judge what was opened, not what was listed: the name may mean something else by now. */
+static uint8_t kind_of_opened(const kav_lister *lister, const kav_node *node, const struct statx *st)
+{
+    if (S_ISDIR(st->stx_mode)) return KAV_E_VANISHED;
+    if (!S_ISREG(st->stx_mode)) return KAV_E_SPECIAL;
+    if (node && kav_mount(st) != node->mount) return KAV_E_SUBMOUNT;
+    if (node && kav_is_store(lister->walker, st)) return KAV_E_STORE;
+    return KAV_E_FILE;
+}
+
+/* What a store needs to know of an open file in the directory in hand. */
+static void mark(const kav_lister *lister, const kav_asked *asked, const struct statx *st, int fd, kav_entry *entry)
+{
+    if (!lister->placed || kav_dev(st) != lister->dev) return;
+    memcpy(entry->place, lister->place, sizeof entry->place);
+    if (lister->walker->options->trusted && kav_unwritten(fd, st)) entry->flags |= KAV_EF_KEEP;
+    kav_identity id = kav_identity_of(st);
+    if (asked->delta && memcmp(&id, &asked->id, sizeof id) == 0) entry->delta = asked->delta;
+}
+
+/* Send what has been opened, or say why it was not; *fd* may be -errno. *asked* is NULL for what does not lie in the
+ * directory in hand. */
+static void send_file(kav_lister *lister, const kav_node *node, const kav_where *where, int fd, uint8_t flags,
+                      const kav_asked *asked)
+{
+    struct statx st;
+    if (fd < 0) {
+        kav_tell(lister, where, node ? kav_kind_of_failure(fd) : KAV_E_ERROR, flags, fd, NULL);
+        return;
+    }
+    int error = kav_identify(fd, &st);
+    uint8_t kind = error ? KAV_E_ERROR : kind_of_opened(lister, node, &st);
+    if (kind != KAV_E_FILE) {
+        close(fd);
+        kav_tell(lister, where, kind, flags, error, error ? NULL : &st);
+        return;
+    }
+    if (st.stx_nlink > 1) flags |= KAV_EF_DEDUP;
+    kav_entry entry = {.kind = KAV_E_FILE, .flags = flags};
+    kav_describe(&entry, &st);
+    kav_note_time(lister, &st);
+    if (asked) mark(lister, asked, &st, fd, &entry);
+    if (lister->walker->options->cold && st.stx_size > 0 && kav_is_cold(fd)) entry.flags |= KAV_EF_COLD;
+    kav_send(lister, &entry, where, fd);
+}
+
+/* Whether to open once more, and patiently: our own batch may be what fills the table of descriptors, and it must not
+ * lie here while a lease is waited for; so it is sent. */
+static bool once_more(kav_lister *lister, int fd)
+{
+    if (fd != -EMFILE && fd != -ENFILE && fd != -EAGAIN) return false;
+    kav_flush(lister);
+    return true;
+}
+
+void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_where *where)
+{
+    bool root = !node; /* a root may be a link */
+    if (lister->walker->options->count_only) {
+        struct statx st;
+        int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | (root ? 0 : AT_SYMLINK_NOFOLLOW);
+        if (statx(dirfd, where->name, flags, KAV_STATX_MASK, &st) == 0) count_bytes(lister, &st);
+        return;
+    }
+    kav_asked asked = {.delta = 0};
+    if (!root && lister->asks && kav_ask(lister, node, dirfd, where, &asked)) return;
+    int fd = kav_open_file(dirfd, where->name, root, false);
+    if (once_more(lister, fd)) fd = kav_open_file(dirfd, where->name, root, true);
+    send_file(lister, node, where, fd, root ? KAV_EF_ROOT | KAV_EF_DEDUP : 0, root ? NULL : &asked);
+}
+
+void kav_meet_looked(kav_lister *lister, const kav_node *node, const kav_where *where, int looked)
+{
+    if (lister->walker->options->count_only) {
+        struct statx st;
+        if (kav_identify(looked, &st) == 0) count_bytes(lister, &st);
+        return;
+    }
+    int fd = kav_open_looked(looked, false);
+    if (once_more(lister, fd)) fd = kav_open_looked(looked, true);
+    send_file(lister, node, where, fd, KAV_EF_DEDUP, NULL);
+}
