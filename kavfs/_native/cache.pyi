@@ -73,6 +73,9 @@ def place(secret: Buffer, fs: Buffer, dir_ino: int, dir_btime_ns: int, settings:
 def part_place(above: Buffer, ino: int, depth: int) -> bytes:
     """The part of a split place where the fact of an inode belongs."""
 
+def identity_of(fd: int) -> Identity:
+    """Of an open file or directory, also of one opened with O_PATH. Raises OSError."""
+
 def differs(a: Identity, b: Identity) -> tuple[str, ...]:
     """Names of the fields in which two identities differ."""
 
