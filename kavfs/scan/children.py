@@ -23,6 +23,7 @@ from kavfs.options import ScanOptions
 from kavfs.scan import roles
 from kavfs.scan.control import Message
 from kavfs.scan.forkserver import ForkServer
+from kavfs.scan.lookups import Lookups
 
 SLOT_PAGE = 4096
 COUNTED = struct.Struct("=16xQ")  # bytes, in a kav_slot
@@ -72,6 +73,7 @@ class Children:
     server: ForkServer
     dispatcher: Dispatcher
     options: ScanOptions
+    lookups: Lookups | None = None  # what walkers may ask
     living: dict[int, Child] = field(default_factory=dict)
     last_number: int = 0
     counter: Counter | None = None
@@ -93,7 +95,11 @@ class Children:
         self.living[child.number] = child
 
     def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
-        child = self._start("walker", setup, [])
+        if self.lookups is None or setup["lookup"] is None:
+            child = self._start("walker", setup, [])
+        else:
+            with self.lookups.opened() as (kinds, fds):
+                child = self._start("walker", {**setup, "descriptors": kinds}, fds)
         child.roots = roots
         self.living[child.number] = child
 
@@ -195,6 +201,8 @@ class Children:
         if self.counter is not None:
             os.close(self.counter.slot_fd)
             self.counter = None
+        if self.lookups is not None:
+            self.lookups.close()
 
 
 CLOSED = "closed its socket"  # as the dispatcher says it

@@ -69,17 +69,19 @@ def limits(setup: Message) -> Limits:
 
 
 def run_walker(setup: Message, fds: list[int], image: list[Part]) -> None:
-    """Become a walker: [socket, slot]."""
-    socket_fd, slot_fd = fds
+    """Become a walker: [socket, slot, then what setup["descriptors"] names]."""
+    socket_fd, slot_fd, *stores = fds
 
     def work() -> None:
         from kavfs._native.walk import walk
-        from kavfs.scan import sandbox
+        from kavfs.scan import asking, sandbox
 
         limit = leave_room_in_flight(descriptors.raise_limit())
         sandbox.enter_walker(setup["parent"])
+        roots = _paths(setup["roots"])
+        options = {**_walk_options(setup, limit), **asking.options(setup, roots, stores)}
         with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
-            walk(socket_fd, _paths(setup["roots"]), slot=slot, **_walk_options(setup, limit))
+            walk(socket_fd, roots, slot=slot, **options)
 
     with_last_words(slot_fd, work)
 
@@ -104,6 +106,7 @@ def _walk_options(setup: Message, limit: int) -> dict[str, Any]:
         "stores": [(dev, ino) for dev, ino in setup["stores"]],
         "recurse": setup["recurse"],
         "count_only": setup["count_only"],
+        "cold": setup["cold"],
         "follow_symlinks": setup["follow_symlinks"],
         "enter_pseudo": setup["enter_pseudo"],
         "threads": threads,
@@ -153,9 +156,9 @@ def _prepare_worker() -> None:
 
 def _prepare_walker() -> None:
     from kavfs._native import walk
-    from kavfs.scan import sandbox
+    from kavfs.scan import asking, sandbox
 
-    _ = walk, sandbox
+    _ = walk, asking, sandbox
 
 
 def roles() -> dict[str, Role]:

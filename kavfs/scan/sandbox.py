@@ -2,7 +2,7 @@
 
     worker    user and groups, all capabilities, resource limits, dumpability; no_new_privs. It has descriptors and no
               need of paths, so that a filter for the file system and one for system calls belong here too
-    walker    all capabilities but those for reading any directory and for O_NOATIME; no_new_privs
+    walker    all capabilities but those for reading any directory, for O_NOATIME and for leases; no_new_privs
 
 Whoever is not root has less to give up; what does not apply is left out, what fails is an error and ends the child.
 """
@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 from kavfs._native import process
 
-WALKER_CAPABILITIES = 1 << 2 | 1 << 3  # CAP_DAC_READ_SEARCH; CAP_FOWNER for O_NOATIME on files of others
+WALKER_CAPABILITIES = 1 << 2 | 1 << 3 | 1 << 28
+"""CAP_DAC_READ_SEARCH; CAP_FOWNER for O_NOATIME and CAP_LEASE for leases on files of others."""
 
 SPARE_DESCRIPTORS = 64  # besides those of the batches that a worker may hold
 BATCH_FILES = 64
@@ -44,7 +45,8 @@ def enter_worker(bounds: Bounds) -> None:
 
 
 def enter_walker(parent: int) -> None:
-    """Give up what a walker does not need."""
+    """Give up what a walker does not need. SIGIO is ignored: it is sent to who holds a lease that somebody breaks."""
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
     process.name(b"kavfs-walker")
     process.bound_capabilities(WALKER_CAPABILITIES)
     process.keep_capabilities(WALKER_CAPABILITIES)

@@ -16,6 +16,7 @@ from kavfs.errors import UsageError
 from kavfs.model import Entry
 from kavfs.options import WalkOptions
 from kavfs.scan.control import Message, text_of
+from kavfs.scan.lookups import Lookups
 from kavfs.scan.resources import allowed_cpus
 from kavfs.walk import mounts
 from kavfs.walk.mounts import within
@@ -31,6 +32,7 @@ class Walk:
 
     roots: tuple[bytes, ...]
     named: bool  # by the user: entered even when it is a pseudo file system
+    mount: mounts.Mount | None = None  # on which all roots lie; None = not known
 
 
 @dataclass(slots=True)
@@ -38,6 +40,8 @@ class Walks:
     """The queue. ``options.roots`` is not looked at: roots come through add_named."""
 
     options: WalkOptions
+    lookups: Lookups | None = None  # files that the stores know are not opened
+    cold: bool = False  # say of each file whether it was in the page cache
     _queue: deque[Walk] = field(default_factory=deque)
     _named: tuple[bytes, ...] = ()  # roots, as walkers get them
     _tops: set[bytes] = field(default_factory=set)  # real paths that are walked or will be
@@ -58,7 +62,7 @@ class Walks:
             stores=self.options.stores,
         )
         for group in plan(options, self._table, _here(roots)):
-            self._queue.append(Walk(group.roots, named=True))
+            self._queue.append(Walk(group.roots, named=True, mount=group.mount))
             self._named += group.roots
             self._tops.update(resolve(root, self._table) for root in group.roots)
 
@@ -75,7 +79,7 @@ class Walks:
         if real in self._tops or shown_elsewhere(mount, self._table, self._tops):
             return Entry.SEEN
         self._tops.add(real)
-        self._queue.append(Walk((path,), named=False))
+        self._queue.append(Walk((path,), named=False, mount=mount))
         return None
 
     def next(self, running: int) -> Walk | None:
@@ -116,6 +120,8 @@ class Walks:
             "follow_symlinks": options.follow_symlinks,
             "enter_pseudo": walk.named,
             "count_only": False,
+            "cold": self.cold,
+            "lookup": self.lookups.words(walk.mount, self._table) if self.lookups and self._table else None,
             "threads": options.threads or min(THREADS, allowed_cpus()),
         }
 

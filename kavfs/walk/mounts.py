@@ -36,6 +36,7 @@ class Mount:
     point: bytes  # where
     fstype: bytes
     source: bytes
+    options: bytes = b""  # of the file system, not of this mount; between commas, each escaped as in the table
 
     @property
     def pseudo(self) -> bool:
@@ -113,15 +114,16 @@ def _parse_line(line: bytes) -> Mount:
             number=int(words[0]),
             parent=int(words[1]),
             device=(int(major), int(minor)),
-            top=_unescape(words[3]),
-            point=_unescape(words[4]),
-            fstype=_unescape(words[rest + 1]),
-            source=_unescape(words[rest + 2]),
+            top=unescape(words[3]),
+            point=unescape(words[4]),
+            fstype=unescape(words[rest + 1]),
+            source=unescape(words[rest + 2]),
+            options=words[rest + 3] if len(words) > rest + 3 else b"",
         )
     except (ValueError, IndexError):
         raise ValueError(f"not a line of mountinfo: {line!r}") from None
 
 
-def _unescape(word: bytes) -> bytes:
+def unescape(word: bytes) -> bytes:
     """The kernel writes blank, tab, newline, '#' and '\\' as three octal digits."""
     return re.sub(rb"\\([0-3][0-7]{2})", lambda found: bytes([int(found[1], 8)]), word)

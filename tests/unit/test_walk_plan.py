@@ -33,8 +33,8 @@ def table(*points: tuple[bytes, bytes]) -> MountTable:
 
 def test_mountinfo_is_read_with_its_escapes() -> None:
     found = mounts.parse(MOUNTINFO)
-    assert found.mounts[0] == Mount(22, 27, (0, 21), b"/", b"/proc", b"proc", b"proc")
-    assert found.mounts[2] == Mount(40, 27, (0, 50), b"/", b"/mnt/a b\\\t\nc", b"nfs4", b"server:/x y")
+    assert found.mounts[0] == Mount(22, 27, (0, 21), b"/", b"/proc", b"proc", b"proc", b"rw")
+    assert found.mounts[2] == Mount(40, 27, (0, 50), b"/", b"/mnt/a b\\\t\nc", b"nfs4", b"server:/x y", b"rw")
     assert set(found.points) == {b"/proc", b"/", b"/mnt/a b\\\t\nc", b"/mnt/bind", b"/data", b"/data/again"}
 
 
