@@ -202,7 +202,7 @@ class Result:
     error: str | None = None  # text for ERROR
     container: bool = False
     suppressed: bool = False  # a match was lifted by an exception
-    cached: bool = False
+    cached: bool = False  # answered from a store; scanned says what was read when it was found
 
     @property
     def complete(self) -> bool:
@@ -232,6 +232,9 @@ class Totals:
     statuses: dict[Status, int] = field(default_factory=dict)
     reasons: dict[Reason, int] = field(default_factory=dict)
     entries: dict[Entry, int] = field(default_factory=dict)
+    known: int = 0  # of the files: unchanged, answered from a store
+    known_bytes: int = 0
+    delta: int = 0  # files that were compared with nothing but what is new in the signatures
     unopened: int = 0  # containers kept closed by a switch
     suppressed: int = 0  # objects with a match lifted by an exception
     worker_deaths: int = 0

@@ -90,9 +90,15 @@ class Image(Protocol):
 class Report(Protocol):
     """Where results go. Called from one thread, in the order in which verdicts fall."""
 
-    wants_clean: bool  # False: clean, complete, plain files are only counted, add() never sees them
+    wants_clean: bool  # False: what is clean and complete is only counted, add() and known() need not see it
 
     def add(self, result: Result) -> None: ...
+
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        """Files that are unchanged, clean, complete and plain: names with a NUL behind each, and their sizes in bytes
+        as unsigned 64-bit numbers of this machine. The directory ends with a slash, or is empty. There may be
+        thousands of them, in a run in which nothing else costs anything."""
+        ...
 
     def skip(self, skip: Skip) -> None: ...
 

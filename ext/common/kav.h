@@ -151,9 +151,9 @@ typedef struct {
 #define KAV_RENEW_MAGIC  0x4e45524bu /* "KREN" */
 #define KAV_GONE_MAGIC   0x4e4f474bu /* "KGON" */
 
-/* Files that are unchanged, clean, complete and plain: all of this message by name, or none of them where nobody wants to
- * see clean files (then nothing but the header). Followed by a uint64_t size for each name, their sum being bytes, then
- * the directory with its final '/' ("" for a root), then the names, each with a NUL behind it. */
+/* Files that are unchanged, clean, complete and plain: all of this message by name, or none of them where nobody wants
+ * to see clean files (then nothing but the header). Followed by a uint64_t size for each name, their sum being bytes,
+ * then the directory with its final '/' ("" for a root), then the names, each with a NUL behind it. */
 typedef struct {
     uint32_t magic; /* KAV_KNOWN_MAGIC */
     uint32_t dir_len, names_len;
@@ -161,9 +161,9 @@ typedef struct {
     uint64_t files, bytes;
 } kav_known_header;
 
-/* One unchanged file whose verdict is more than that. Followed by kav_result (index, layers and learned 0; flags as found
- * then plus KAV_F_CACHED; payload_len = notes_len), the path, zeros up to a multiple of 8, and the notes as in kav_result.
- * The entry's identity is that of the result. */
+/* One unchanged file whose verdict is more than that. Followed by kav_result (index, layers and learned 0; flags as
+ * found then plus KAV_F_CACHED; payload_len = notes_len), the path, zeros up to a multiple of 8, and the notes as in
+ * kav_result. The entry's identity is that of the result. */
 typedef struct {
     uint32_t magic; /* KAV_REPLAY_MAGIC */
     uint32_t path_len, notes_len;

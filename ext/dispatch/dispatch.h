@@ -9,9 +9,10 @@
  * checked and counted. Only what Python must see becomes an event. Walkers and workers are hostile: a frame with one
  * wrong field ends that peer (KAV_EV_LOST), and everything it had not answered is scanned again by another.
  *
- * Every KAV_E_FILE entry ends with exactly one verdict: a worker's, that of another path to the same inode, or
- * KAV_ERROR with KAV_R_WORKER. Back-pressure: at most KAV_DISPATCH_LOAD pieces of work wait at each worker and one
- * batch waits here; then walkers are not read and block. Descriptors are held until the verdict is in.
+ * Every KAV_E_FILE entry ends with exactly one verdict: a worker's, that of another path to the same inode (if what was
+ * read is what this path's own descriptor showed), or KAV_ERROR with KAV_R_WORKER. What needs no scan is counted.
+ * Back-pressure: at most KAV_DISPATCH_LOAD pieces of work wait at each worker and one batch waits here; then walkers
+ * are not read and block. Descriptors are held until the verdict is in.
  *
  * One thread; no globals. Functions return 0 or -errno unless said otherwise.
  */
@@ -35,11 +36,26 @@ typedef struct {
     uint32_t stall_ms;    /* silence after which a walker is given up */
     uint32_t fd_budget;   /* descriptors of objects held at most; at least KAV_BATCH_FILES */
     uint32_t workers_max; /* KAV_STEP_WANT asks for no more */
-    bool want_clean;      /* clean, complete, plain objects are events too */
+    bool want_clean;      /* clean and complete objects are events too */
 } kav_dispatch_options;
+
+/* What a scan remembers, and what it was made for (kavfs/ports.py: Stores, Image). */
+typedef struct {
+    int folder;                       /* where the files stand */
+    const char *journal;              /* name of the journal in it; NULL or "" = none is kept */
+    int objects_memory, objects_file; /* both levels of the object cache, -1 = none */
+    bool files;                       /* remember whole files */
+    uint8_t secret[32], generation[16];
+    const void *delta; /* the delta table (ext/cache/delta.h), or NULL */
+    size_t delta_len;
+    uint64_t size_limit; /* bytes of each file */
+    int64_t start_ns;    /* when the scan began, CLOCK_REALTIME */
+} kav_dispatch_stores;
 
 typedef struct {
     uint64_t files, bytes, scanned, members, unopened, suppressed;
+    uint64_t known, known_bytes; /* of files and bytes: unchanged, answered by a walker from a store */
+    uint64_t delta;              /* objects that were compared with nothing but what is new */
     uint64_t statuses[KAV_STATUS_COUNT];
     uint64_t reasons[KAV_REASON_COUNT];
     uint64_t entries[KAV_E_KIND_COUNT];
@@ -52,7 +68,9 @@ enum kav_event_kind {
     KAV_EV_LOST = 3,  /* number = worker; text = why. Kill it, then kav_dispatch_retire */
     KAV_EV_WALKED =
         4, /* number = walker that closed its socket; nothing more comes. Its exit status says if it was done */
-    KAV_EV_STALLED = 5 /* number = walker; text = why. Kill it; it is forgotten here already */
+    KAV_EV_STALLED = 5, /* number = walker; text = why. Kill it; it is forgotten here already */
+    KAV_EV_KNOWN = 6    /* number = files, unchanged and clean; path = directory; data = a uint64_t size of each; text =
+                           names, NULs */
 };
 
 typedef struct {
@@ -73,12 +91,20 @@ enum kav_step_flag {
 kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options); /* NULL: out of memory */
 void kav_dispatch_free(kav_dispatch *d);                             /* closes every descriptor it holds */
 
+/* Remember what is found from now on. The descriptors and the delta table stay the caller's and outlive the dispatcher.
+ * -errno: something of it cannot be used; the rest is. */
+int kav_dispatch_set_stores(kav_dispatch *d, const kav_dispatch_stores *stores);
+
+/* The verdicts are in, or nobody waits for more: write what is to be remembered. 0, or -errno: some of it cannot be. */
+int kav_dispatch_finish(kav_dispatch *d);
+
 /* Take over a connected SOCK_SEQPACKET socket, and map the slot behind slot_fd (stays the caller's; its size must be
  * sealed, a page at least). On failure the socket is still the caller's. */
 int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
 int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
 
-/* An object that no walker found; fd is taken over on success. tag comes back in its KAV_EV_RESULT. */
+/* An object that no walker found; fd is taken over on success. tag comes back in its KAV_EV_RESULT. When the same inode
+ * is being scanned just now it waits for that verdict, and is scanned itself if that was about another state of it. */
 int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag);
 
 /* The worker's process is gone. What it had is scanned again: the object in hand alone, the rest as new work. An object

@@ -2,8 +2,8 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport ENOMEM
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
-from libc.string cimport strerror
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy, strerror
 
 
 cdef extern from "kav.h":
@@ -25,8 +25,19 @@ cdef extern from "dispatch.h" nogil:
         uint32_t grace_ms, stall_ms, fd_budget, workers_max
         bint want_clean
 
+    ctypedef struct kav_dispatch_stores:
+        int folder, objects_memory, objects_file
+        const char *journal
+        bint files
+        uint8_t secret[32]
+        uint8_t generation[16]
+        const void *delta
+        size_t delta_len
+        uint64_t size_limit
+        int64_t start_ns
+
     ctypedef struct kav_dispatch_totals:
-        uint64_t files, bytes, scanned, members, unopened, suppressed
+        uint64_t files, bytes, scanned, members, unopened, suppressed, known, known_bytes, delta
         uint64_t statuses[10]
         uint64_t reasons[13]
         uint64_t entries[10]
@@ -41,6 +52,8 @@ cdef extern from "dispatch.h" nogil:
 
     kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
     void kav_dispatch_free(kav_dispatch *d)
+    int kav_dispatch_set_stores(kav_dispatch *d, const kav_dispatch_stores *stores)
+    int kav_dispatch_finish(kav_dispatch *d)
     int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
     int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
     int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
@@ -69,6 +82,7 @@ cdef extern from "dispatch.h" nogil:
         KAV_EV_LOST
         KAV_EV_WALKED
         KAV_EV_STALLED
+        KAV_EV_KNOWN
 
 
 DONE = KAV_STEP_DONE
@@ -82,6 +96,7 @@ EV_ENTRY = KAV_EV_ENTRY
 EV_LOST = KAV_EV_LOST
 EV_WALKED = KAV_EV_WALKED
 EV_STALLED = KAV_EV_STALLED
+EV_KNOWN = KAV_EV_KNOWN
 
 
 cdef int check(int code) except -1:
@@ -106,6 +121,7 @@ cdef class Dispatcher:
     """One loop. Belongs to one thread; close() is idempotent and closes every descriptor it holds."""
 
     cdef kav_dispatch *d
+    cdef bytes delta  # the dispatcher reads it as long as it lives
 
     def __cinit__(self, *, uint64_t max_unpacked, uint64_t time_base_ms, uint64_t time_rate, uint32_t grace_ms,
                   uint32_t stall_ms, uint32_t fd_budget, uint32_t workers_max, bint want_clean):
@@ -132,6 +148,38 @@ cdef class Dispatcher:
     def close(self):
         kav_dispatch_free(self.d)
         self.d = NULL
+
+    def set_stores(self, *, int folder, str journal, bint files, bytes secret, bytes generation, bytes delta,
+                   uint64_t size_limit, int64_t start_ns, int objects_memory, int objects_file):
+        """Remember what is found; OSError says what of it cannot be used, the rest is."""
+        cdef kav_dispatch *d = self.alive()
+        cdef kav_dispatch_stores stores
+        cdef bytes name = journal.encode()
+        if len(secret) != 32 or len(generation) != 16:
+            raise ValueError("a secret has 32 bytes, a generation 16")
+        self.delta = delta
+        stores.folder = folder
+        stores.journal = <const char *>name
+        stores.files = files
+        memcpy(stores.secret, <const char *>secret, 32)
+        memcpy(stores.generation, <const char *>generation, 16)
+        stores.delta = NULL
+        if delta:
+            stores.delta = <const char *>delta
+        stores.delta_len = <size_t>len(delta)
+        stores.size_limit = size_limit
+        stores.start_ns = start_ns
+        stores.objects_memory = objects_memory
+        stores.objects_file = objects_file
+        check(kav_dispatch_set_stores(d, &stores))
+
+    def finish(self):
+        """Write what is to be remembered; OSError says why some of it cannot be."""
+        cdef kav_dispatch *d = self.alive()
+        cdef int code
+        with nogil:
+            code = kav_dispatch_finish(d)
+        check(code)
 
     def add_walker(self, uint32_t id, int socket_fd, int slot_fd):
         check(kav_dispatch_add_walker(self.alive(), id, socket_fd, slot_fd))
@@ -180,7 +228,7 @@ cdef class Dispatcher:
     def totals(self):
         """Counts so far as plain lists and numbers, in the order of kav_dispatch_totals."""
         cdef const kav_dispatch_totals *t = kav_dispatch_get_totals(self.alive())
-        return (t.files, t.bytes, t.scanned, t.members, t.unopened, t.suppressed,
+        return (t.files, t.bytes, t.scanned, t.members, t.unopened, t.suppressed, t.known, t.known_bytes, t.delta,
                 [t.statuses[i] for i in range(10)], [t.reasons[i] for i in range(13)],
                 [t.entries[i] for i in range(10)])
 

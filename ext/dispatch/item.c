@@ -1,10 +1,11 @@
+#define _GNU_SOURCE
 #include "item.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "wire.h"
@@ -35,37 +36,40 @@ kav_frame *kav_frame_new(const uint8_t *message, size_t len, const int *fds)
     return frame;
 }
 
-static int64_t nanoseconds(struct timespec t)
+static int64_t nanoseconds(struct statx_timestamp t)
 {
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
 kav_item *kav_item_submitted(int fd, const void *path, size_t path_len)
 {
-    struct stat st;
-    if (fstat(fd, &st)) return NULL;
+    struct statx st;
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st)) return NULL;
     size_t len = sizeof(kav_batch_header) + sizeof(kav_entry) + path_len;
     uint8_t *message = malloc(len);
     if (!message) return NULL;
     kav_batch_header header = {KAV_BATCH_MAGIC, 1, (uint32_t)path_len, 1};
     kav_entry entry = {
-        .dev = (uint64_t)major(st.st_dev) << 32 | minor(st.st_dev),
-        .ino = st.st_ino,
-        .size = (uint64_t)st.st_size,
-        .mtime_ns = nanoseconds(st.st_mtim),
-        .ctime_ns = nanoseconds(st.st_ctim),
-        .btime_ns = INT64_MIN,
-        .mode = st.st_mode,
-        .nlink = (uint32_t)st.st_nlink,
+        .dev = (uint64_t)st.stx_dev_major << 32 | st.stx_dev_minor,
+        .ino = st.stx_ino,
+        .size = st.stx_size,
+        .mtime_ns = nanoseconds(st.stx_mtime),
+        .ctime_ns = nanoseconds(st.stx_ctime),
+        .btime_ns = st.stx_mask & STATX_BTIME ? nanoseconds(st.stx_btime) : INT64_MIN,
+        .mode = st.stx_mode,
+        .nlink = st.stx_nlink,
         .name_len = (uint32_t)path_len,
         .kind = KAV_E_FILE,
+        .flags = KAV_EF_DEDUP,
     };
     memcpy(message, &header, sizeof header);
     memcpy(message + sizeof header, &entry, sizeof entry);
     memcpy(message + sizeof header + sizeof entry, path, path_len);
     kav_frame *frame = kav_frame_new(message, len, &fd);
     free(message);
-    return frame ? frame->items : NULL;
+    if (!frame) return NULL;
+    frame->items->asked = true;
+    return frame->items;
 }
 
 void kav_item_close(kav_item *item)
@@ -77,6 +81,8 @@ void kav_item_close(kav_item *item)
 void kav_item_done(kav_item *item)
 {
     kav_frame *frame = item->frame;
+    if (item->fd >= 0 && item->entry->flags & KAV_EF_COLD)
+        posix_fadvise(item->fd, 0, 0, POSIX_FADV_DONTNEED); /* the page cache as we found it */
     kav_item_close(item);
     kav_item_drop_notes(item);
     if (--frame->open == 0) free(frame);

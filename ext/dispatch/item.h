@@ -29,6 +29,8 @@ struct kav_item {
     bool alone;    /* goes to a worker as the only object of its work */
     bool started;  /* a worker has shown it as the object in hand */
     bool first;    /* stands in the table of inodes as the one that is scanned */
+    bool second;   /* the scan of another path to this inode came to nothing; its verdict is everybody's */
+    bool asked;    /* submitted: what is found is nobody's who comes later */
 };
 
 struct kav_frame {
@@ -43,7 +45,7 @@ struct kav_frame {
  * descriptors are still the caller's). A frame without files is NULL too; ask only with fd_count > 0. */
 kav_frame *kav_frame_new(const uint8_t *message, size_t len, const int *fds);
 
-/* A frame of one item around an open descriptor, its entry filled in by fstat. NULL: errno says why. */
+/* A frame of one item around an open descriptor, its entry filled in by statx. NULL: errno says why. */
 kav_item *kav_item_submitted(int fd, const void *path, size_t path_len);
 
 /* The item has its verdict: close, free; the frame goes with its last item. */

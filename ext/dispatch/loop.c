@@ -76,8 +76,17 @@ static void add_walked(const kav_walker *walker, uint64_t *entries, uint64_t *di
     *directories += __atomic_load_n(&walker->slot->index, __ATOMIC_RELAXED);
 }
 
+/* What a walker's slot says of its file systems; it may be nonsense, and then less is remembered, or what that walker
+ * could have had remembered anyway. */
+static void tell_newest(kav_dispatch *d, const kav_walker *walker)
+{
+    int64_t newest = __atomic_load_n(&walker->slot->newest, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < walker->device_count; i++) kav_keep_newest(&d->keep, walker->devices[i], newest);
+}
+
 void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker)
 {
+    tell_newest(d, walker);
     add_walked(walker, &d->walked, &d->directories);
     close(walker->socket);
     unmap_slot(walker->slot);
@@ -96,6 +105,7 @@ void kav_dispatch_free(kav_dispatch *d)
     }
     kav_seen_clear(&d->seen);
     kav_events_free(&d->events);
+    kav_keep_close(&d->keep);
     free(d->message);
     free(d);
 }
@@ -104,6 +114,23 @@ static const kav_slot *map_slot(int fd)
 {
     const void *page = mmap(NULL, (size_t)sysconf(_SC_PAGESIZE), PROT_READ, MAP_SHARED, fd, 0);
     return page == MAP_FAILED ? NULL : page;
+}
+
+int kav_dispatch_set_stores(kav_dispatch *d, const kav_dispatch_stores *stores)
+{
+    return kav_keep_open(&d->keep, stores);
+}
+
+static void remember(kav_dispatch *d, bool last)
+{
+    for (uint32_t i = 0; i < d->walker_count; i++) tell_newest(d, &d->walkers[i]);
+    kav_keep_flush(&d->keep, last);
+}
+
+int kav_dispatch_finish(kav_dispatch *d)
+{
+    remember(d, true);
+    return d->keep.error;
 }
 
 int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
@@ -150,7 +177,7 @@ void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean)
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
 /* When too many descriptors are on their way for us to send, reading is what makes them fewer. */
-static bool may_read_walkers(const kav_dispatch *d)
+bool kav_dispatch_may_read(const kav_dispatch *d)
 {
     if (d->held || d->fds_held + KAV_BATCH_FILES > d->options.fd_budget) return false;
     return d->refused || (d->pending < KAV_BATCH_FILES && d->pending_bytes < KAV_BATCH_BYTES);
@@ -168,7 +195,7 @@ static void fill(kav_dispatch *d, poll_set *set, int wake_fd)
     for (uint32_t i = 0; i < d->worker_count; i++) {
         *at++ = (struct pollfd){.fd = d->workers[i].socket, .events = POLLIN};
     }
-    bool listen = may_read_walkers(d);
+    bool listen = kav_dispatch_may_read(d);
     for (uint32_t i = 0; i < d->walker_count; i++) {
         d->walkers[i].listened = listen;
         *at++ = (struct pollfd){.fd = listen ? d->walkers[i].socket : -1, .events = POLLIN};
@@ -189,8 +216,8 @@ static int read_ready(kav_dispatch *d, const poll_set *set)
     at += set->walkers;
     for (uint32_t i = set->walkers; i-- > 0 && !failed;) { /* backwards: a closed one is replaced by the last */
         at--;
-        if (!at->revents || !may_read_walkers(d)) continue;
-        failed = kav_take_batch(d, &d->walkers[i]);
+        if (!at->revents || !kav_dispatch_may_read(d)) continue;
+        failed = kav_take_walker(d, &d->walkers[i]);
         if (!failed) failed = kav_give(d);
     }
     return failed;
@@ -202,6 +229,7 @@ static int watch(kav_dispatch *d)
     uint64_t passed = now - d->now_ms;
     if (passed < WATCH_MS) return 0;
     d->now_ms = now;
+    remember(d, false);
     return kav_watch(d, passed < PASSED_MS ? passed : PASSED_MS);
 }
 
@@ -257,8 +285,10 @@ int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_l
     d->outstanding++;
     d->fds_held++;
     d->totals.entries[KAV_E_FILE]++;
-    kav_give_push(d, item);
-    return 0;
+    bool joined;
+    int failed = kav_settle_join(d, item, &joined);
+    if (!failed && !joined) kav_give_push(d, item);
+    return failed;
 }
 
 size_t kav_dispatch_event_count(const kav_dispatch *d)

@@ -86,16 +86,17 @@ kav_seen_slot *kav_seen_put(kav_seen *seen, kav_item *item)
     return slot;
 }
 
-void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict)
+void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict, bool share)
 {
     slot->item = NULL;
-    slot->dropped = verdict && (uint64_t)verdict->data_len + verdict->text_len > KAV_SEEN_KEEP;
+    slot->dropped =
+        !share || (verdict && (uint64_t)verdict->data_len + verdict->text_len + verdict->layers_len > KAV_SEEN_KEEP);
     if (slot->dropped) free(verdict);
     else slot->verdict = verdict;
 }
 
 bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry)
 {
-    return !slot->dropped && slot->size == entry->size && slot->mtime_ns == entry->mtime_ns &&
-           slot->ctime_ns == entry->ctime_ns && slot->btime_ns == entry->btime_ns;
+    return slot->size == entry->size && slot->mtime_ns == entry->mtime_ns && slot->ctime_ns == entry->ctime_ns &&
+           slot->btime_ns == entry->btime_ns;
 }

@@ -14,17 +14,18 @@
 #define KAV_SEEN_KEEP (1u << 20) /* bytes of a verdict */
 
 typedef struct {
-    uint32_t data_len, text_len;
-    uint8_t bytes[]; /* kav_result and its notes, then text */
+    uint32_t data_len, text_len, layers_len;
+    uint8_t bytes[] __attribute__((aligned(8))); /* kav_result and its notes, then text, then layers */
 } kav_verdict;
 
 typedef struct {
     uint64_t dev, ino, size;
     int64_t mtime_ns, ctime_ns, btime_ns;
     kav_item *item;       /* in flight; NULL = done or empty */
-    kav_verdict *verdict; /* NULL with used and no item: clean, complete, plain */
+    kav_verdict *verdict; /* NULL with used and no item: clean, complete, plain, and nothing is remembered */
     bool used;
-    bool dropped; /* its verdict was too large to keep */
+    bool dropped; /* its verdict is not here: too large to keep, or only good for the path that was read */
+    bool failed;  /* the scan came to nothing */
 } kav_seen_slot;
 
 typedef struct {
@@ -45,9 +46,9 @@ kav_seen_slot *kav_seen_put(kav_seen *seen, kav_item *item);
 /* What was known belongs to an older state of the inode: item is in flight now. */
 void kav_seen_renew(kav_seen_slot *slot, kav_item *item);
 
-/* The item in flight has its verdict (NULL: plain); the slot owns it now. */
-void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict);
+/* The item in flight has its verdict (NULL: plain); the slot owns it now, and drops it unless it is to be shared. */
+void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict, bool share);
 
-bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry); /* size and times too, and the verdict is here */
+bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry); /* size and times too */
 
 #endif

@@ -3,26 +3,44 @@
 #include <string.h>
 
 #include "state.h"
+#include "wire.h"
 
-/* Not worth an object in Python unless somebody wants to see clean files. */
+/* Clean, complete, and nothing else to be counted: in the table of inodes no verdict says just that. */
 static bool is_plain(const kav_result *result, size_t notes_len)
 {
-    return result->status == KAV_CLEAN && !result->reasons && !notes_len &&
+    return result->status == KAV_CLEAN && !result->reasons && !notes_len && !result->members &&
            !(result->flags & (KAV_F_CONTAINER | KAV_F_SUPPRESSED | KAV_F_UNOPENED));
 }
 
-static void count(kav_dispatch *d, const kav_result *result, uint64_t size, bool again)
+/* Worth an object in Python. What is clean and complete holds nothing but clean members. */
+static bool is_told(const kav_dispatch *d, const kav_result *result)
 {
-    d->totals.files++;
-    d->totals.bytes += size;
-    d->totals.statuses[result->status]++;
+    return d->options.want_clean || result->status != KAV_CLEAN || result->reasons;
+}
+
+enum occasion {
+    READ,     /* now, under this path */
+    REPEATED, /* the inode was read under another path */
+    REPLAYED  /* it is unchanged */
+};
+
+static void count(kav_dispatch *d, const kav_result *result, uint64_t size, enum occasion occasion)
+{
+    kav_dispatch_totals *totals = &d->totals;
+    totals->files++;
+    totals->bytes += size;
+    totals->statuses[result->status]++;
     for (unsigned bit = 0; bit < KAV_REASON_COUNT; bit++)
-        if (result->reasons & (1u << bit)) d->totals.reasons[bit]++;
-    if (result->flags & KAV_F_UNOPENED) d->totals.unopened++;
-    if (result->flags & KAV_F_SUPPRESSED) d->totals.suppressed++;
-    if (again) return; /* the inode was read once, under its first path */
-    d->totals.scanned += result->scanned;
-    d->totals.members += result->members;
+        if (result->reasons & (1u << bit)) totals->reasons[bit]++;
+    if (result->flags & KAV_F_UNOPENED) totals->unopened++;
+    if (result->flags & KAV_F_SUPPRESSED) totals->suppressed++;
+    if (result->flags & KAV_F_DELTA) totals->delta++;
+    if (occasion == REPEATED) return;
+    totals->members += result->members;
+    if (occasion == READ) totals->scanned += result->scanned;
+    if (occasion != REPLAYED) return;
+    totals->known++;
+    totals->known_bytes += size;
 }
 
 static void put_path(uint8_t *to, const kav_item *item)
@@ -48,60 +66,153 @@ static void done(kav_dispatch *d, kav_item *item)
     kav_item_done(item);
 }
 
-/* The verdict as it is kept and repeated: the record, all notes, the text. */
-static kav_verdict *compose(const kav_item *item, const kav_result *result, const uint8_t *notes, const void *text,
-                            size_t text_len)
+/* The verdict as it is kept and repeated: the record, all notes, the text, the layers. */
+static kav_verdict *compose(const kav_item *item, const kav_said *said)
 {
-    size_t notes_len = item->notes_len + result->payload_len;
-    kav_verdict *verdict = malloc(sizeof *verdict + sizeof *result + notes_len + text_len);
+    size_t notes_len = item->notes_len + said->notes_len;
+    uint32_t layers_len = said->layers ? said->result->layers_len : 0;
+    kav_verdict *verdict = malloc(sizeof *verdict + sizeof *said->result + notes_len + said->text_len + layers_len);
     if (!verdict) return NULL;
-    kav_result whole = *result;
-    whole.notes += item->note_count;
+    kav_result whole = *said->result;
+    whole.notes = item->note_count + (said->notes_len ? whole.notes : 0);
     whole.payload_off = 0;
     whole.payload_len = notes_len;
+    whole.learned = 0;
     verdict->data_len = (uint32_t)(sizeof whole + notes_len);
-    verdict->text_len = (uint32_t)text_len;
+    verdict->text_len = (uint32_t)said->text_len;
+    verdict->layers_len = layers_len;
     uint8_t *at = verdict->bytes;
     memcpy(at, &whole, sizeof whole);
     at += sizeof whole;
     if (item->notes_len) memcpy(at, item->notes, item->notes_len);
     at += item->notes_len;
-    if (result->payload_len) memcpy(at, notes, result->payload_len);
-    at += result->payload_len;
-    if (text_len) memcpy(at, text, text_len);
+    if (said->notes_len) memcpy(at, said->notes, said->notes_len);
+    at += said->notes_len;
+    if (said->text_len) memcpy(at, said->text, said->text_len);
+    at += said->text_len;
+    if (layers_len) memcpy(at, said->layers, layers_len);
     return verdict;
 }
 
-static int conclude(kav_dispatch *d, kav_item *item, const kav_result *result, const uint8_t *notes, const void *text,
-                    size_t text_len)
+/* The same seen from the other side. */
+static kav_said said_before(const kav_verdict *verdict)
 {
-    kav_verdict *verdict = NULL;
-    if (d->options.want_clean || text_len || !is_plain(result, item->notes_len + result->payload_len)) {
-        verdict = compose(item, result, notes, text, text_len);
-        if (!verdict) return -ENOMEM;
-    }
-    count(d, result, result->size, false);
-    int failed = verdict ? emit(d, item, verdict) : 0;
+    const uint8_t *text = verdict->bytes + verdict->data_len;
+    return (kav_said){
+        .result = (const kav_result *)verdict->bytes,
+        .notes = verdict->bytes + sizeof(kav_result),
+        .notes_len = verdict->data_len - sizeof(kav_result),
+        .text = text,
+        .text_len = verdict->text_len,
+        .layers = text + verdict->text_len,
+    };
+}
 
-    for (kav_item *alias = item->aliases, *next; alias; alias = next) {
+/* ---- other paths to the same inode ------------------------------------------------------------------------------ */
+
+/* A verdict that came about for reasons outside the bytes. */
+static bool came_to_nothing(const kav_result *result)
+{
+    return (result->reasons & (KAV_R_WORKER | KAV_R_TIME | KAV_R_UNREADABLE)) != 0;
+}
+
+/* Good for whoever asks for that state of the inode. One that came to nothing is tried again, once: a file that kills
+ * workers may have 65,000 names. */
+static bool is_shared(const kav_item *item, const kav_result *result)
+{
+    if (came_to_nothing(result)) return item->second;
+    return kav_keep_same(result, item->entry);
+}
+
+static void scan_each(kav_dispatch *d, kav_item *aliases)
+{
+    for (kav_item *alias = aliases, *next; alias; alias = next) {
         next = alias->next;
-        count(d, result, result->size, true);
-        if (verdict && !failed) failed = emit(d, alias, verdict);
+        kav_give_push(d, alias);
+    }
+}
+
+/* The first of those who wait is scanned, under its own deadline; the others wait for it. */
+static void try_second(kav_dispatch *d, kav_item *first, kav_item *aliases)
+{
+    kav_item *heir = aliases;
+    heir->aliases = heir->next;
+    heir->second = true;
+    kav_seen_slot *slot = first->first ? kav_seen_find(&d->seen, heir->entry->dev, heir->entry->ino) : NULL;
+    if (slot && slot->item == first) {
+        kav_seen_renew(slot, heir);
+        heir->first = true;
+    }
+    kav_give_push(d, heir);
+}
+
+static int repeat(kav_dispatch *d, kav_item *aliases, const kav_result *result, const kav_verdict *verdict,
+                  const kav_keeping *keeping)
+{
+    int failed = 0;
+    for (kav_item *alias = aliases, *next; alias; alias = next) {
+        next = alias->next;
+        count(d, result, result->size, REPEATED);
+        if (!failed && is_told(d, result)) failed = emit(d, alias, verdict);
+        if (!failed) failed = kav_keep_add(&d->keep, keeping, alias->entry);
         done(d, alias);
     }
+    return failed;
+}
+
+/* The table of inodes owns the verdict from here on. */
+static void leave_in_table(kav_dispatch *d, kav_item *item, const kav_result *result, kav_verdict *verdict, bool share)
+{
     kav_seen_slot *slot = item->first ? kav_seen_find(&d->seen, item->entry->dev, item->entry->ino) : NULL;
-    if (slot && slot->item == item) {
-        kav_seen_settle(slot, verdict);
-    } else {
+    if (!slot || slot->item != item) {
         free(verdict);
+        return;
     }
+    kav_seen_settle(slot, verdict, share && !item->asked);
+    slot->failed = came_to_nothing(result);
+}
+
+/* ---- the verdict ------------------------------------------------------------------------------------------------ */
+
+static bool keeps(const kav_dispatch *d)
+{
+    return d->keep.files || d->keep.journal;
+}
+
+static int conclude(kav_dispatch *d, kav_item *item, const kav_said *said)
+{
+    const kav_result *result = said->result;
+    bool told = is_told(d, result);
+    kav_verdict *verdict = NULL;
+    if (told || (item->first && (keeps(d) || !is_plain(result, item->notes_len + said->notes_len)))) {
+        verdict = compose(item, said);
+        if (!verdict) return -ENOMEM;
+    }
+    count(d, result, result->size, READ);
+    int failed = told ? emit(d, item, verdict) : 0;
+    kav_keep_learn(&d->keep, said);
+    kav_keeping keeping = kav_keep_judge(&d->keep, item, said);
+    if (!failed) failed = kav_keep_add(&d->keep, &keeping, item->entry);
+
+    bool share = is_shared(item, result);
+    kav_item *aliases = item->aliases;
+    item->aliases = NULL;
+    if (aliases && share) {
+        int now = repeat(d, aliases, result, verdict, &keeping);
+        if (!failed) failed = now;
+    } else if (aliases && came_to_nothing(result)) {
+        try_second(d, item, aliases);
+    } else {
+        scan_each(d, aliases);
+    }
+    leave_in_table(d, item, result, verdict, share);
     done(d, item);
     return failed;
 }
 
-int kav_settle(kav_dispatch *d, kav_item *item, const kav_result *result, const uint8_t *notes)
+int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said)
 {
-    return conclude(d, item, result, notes, NULL, 0);
+    return conclude(d, item, said);
 }
 
 int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len)
@@ -116,17 +227,28 @@ int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const vo
         .mtime_ns = item->entry->mtime_ns,
         .ctime_ns = item->entry->ctime_ns,
     };
-    return conclude(d, item, &result, NULL, text, text_len);
+    return conclude(d, item, &(kav_said){.result = &result, .text = text, .text_len = text_len});
 }
 
-static void wait_for(kav_dispatch *d, kav_item *first, kav_item *alias)
+/* The inode is in the table, in another state, or without a verdict that is good for this path. */
+static void begin_anew(kav_seen_slot *slot, kav_item *item)
 {
-    if (alias->fd >= 0) { /* will not be read: give the descriptor back now */
-        kav_item_close(alias);
-        d->fds_held--;
-    }
-    alias->next = first->aliases;
-    first->aliases = alias;
+    item->second = slot->failed && kav_seen_same(slot, item->entry);
+    kav_seen_renew(slot, item);
+    item->first = true;
+}
+
+/* Another path to an inode that has its verdict. */
+static int repeat_later(kav_dispatch *d, kav_item *item, const kav_verdict *verdict)
+{
+    kav_result plain = {.status = KAV_CLEAN, .size = item->entry->size};
+    const kav_said said = verdict ? said_before(verdict) : (kav_said){.result = &plain};
+    kav_keeping keeping = kav_keep_judge(&d->keep, item, &said);
+    count(d, said.result, item->entry->size, REPEATED);
+    int failed = verdict && is_told(d, said.result) ? emit(d, item, verdict) : 0;
+    if (!failed) failed = kav_keep_add(&d->keep, &keeping, item->entry);
+    done(d, item);
+    return failed;
 }
 
 int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined)
@@ -137,23 +259,59 @@ int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined)
         item->first = kav_seen_put(&d->seen, item) != NULL;
         return 0;
     }
-    if (!kav_seen_same(slot, item->entry)) {
-        if (slot->item) return 0; /* the older state is still being read; this one for itself */
-        kav_seen_renew(slot, item);
-        item->first = true;
+    bool same = kav_seen_same(slot, item->entry);
+    if (slot->item && !same) return 0; /* the older state is still being read; this one for itself */
+    if (!slot->item && (!same || slot->dropped || item->asked)) {
+        begin_anew(slot, item);
         return 0;
     }
     *joined = true;
-    if (slot->item) {
-        wait_for(d, slot->item, item);
+    if (slot->item) { /* its descriptor stays open until it is certain that nobody has to read it */
+        item->next = slot->item->aliases;
+        slot->item->aliases = item;
         return 0;
     }
-    kav_result plain = {.status = KAV_CLEAN};
-    if (slot->verdict) memcpy(&plain, slot->verdict->bytes, sizeof plain);
-    count(d, &plain, item->entry->size, true);
-    int failed = slot->verdict ? emit(d, item, slot->verdict) : 0;
-    done(d, item);
-    return failed;
+    return repeat_later(d, item, slot->verdict);
+}
+
+/* ---- what needs no scan ----------------------------------------------------------------------------------------- */
+
+int kav_settle_known(kav_dispatch *d, const kav_known_header *header)
+{
+    d->totals.entries[KAV_E_FILE] += header->files;
+    d->totals.files += header->files;
+    d->totals.bytes += header->bytes;
+    d->totals.statuses[KAV_CLEAN] += header->files;
+    d->totals.known += header->files;
+    d->totals.known_bytes += header->bytes;
+    if (!d->options.want_clean) return 0;
+    size_t sizes_len = header->names * sizeof(uint64_t);
+    const uint8_t *sizes = (const uint8_t *)(header + 1);
+    const uint8_t *directory = sizes + sizes_len;
+    uint8_t *to =
+        kav_events_add(&d->events, KAV_EV_KNOWN, header->files, header->dir_len, sizes_len, header->names_len);
+    if (!to) return -ENOMEM;
+    memcpy(to, directory, header->dir_len);
+    memcpy(to + header->dir_len, sizes, sizes_len);
+    memcpy(to + header->dir_len + sizes_len, directory + header->dir_len, header->names_len);
+    return 0;
+}
+
+int kav_settle_replay(kav_dispatch *d, const uint8_t *message)
+{
+    const kav_replay_header *header = (const kav_replay_header *)message;
+    const kav_result *result = kav_wire_replayed(message);
+    d->totals.entries[KAV_E_FILE]++;
+    count(d, result, result->size, REPLAYED);
+    if (!is_told(d, result)) return 0;
+    const uint8_t *path = kav_wire_replayed_path(message);
+    size_t data_len = sizeof *result + header->notes_len;
+    uint8_t *to = kav_events_add(&d->events, KAV_EV_RESULT, 0, header->path_len, data_len, 0);
+    if (!to) return -ENOMEM;
+    memcpy(to, path, header->path_len);
+    memcpy(to + header->path_len, result, sizeof *result);
+    memcpy(to + header->path_len + sizeof *result, path + kav_wire_padded(header->path_len), header->notes_len);
+    return 0;
 }
 
 int kav_settle_entry(kav_dispatch *d, uint32_t walker, const kav_entry *entry, const uint8_t *blob)

@@ -3,6 +3,7 @@
  *     take.c     a frame arrives: from a walker (batch), from a worker (results)
  *     give.c     pending items become work and go to workers
  *     settle.c   an item has its verdict: counts, aliases, events
+ *     keep.c     what of it is remembered
  *     watch.c    workers and walkers that make no progress; what a dead worker leaves behind
  *     loop.c     life, and the loop over poll()
  */
@@ -12,6 +13,7 @@
 #include "dispatch.h"
 #include "event.h"
 #include "item.h"
+#include "keep.h"
 #include "seen.h"
 
 typedef struct kav_work kav_work;
@@ -40,10 +42,16 @@ typedef struct {
     uint64_t in_hand_ms; /* that the object in hand, or the silence, has lasted */
 } kav_worker;
 
+#define KAV_WALKER_DEVICES                                                                                             \
+    8 /* file systems of one walker whose newest stamp is told; of others nothing new is kept                          \
+       */
+
 typedef struct {
     uint32_t id;
     int socket;
     const kav_slot *slot;
+    uint64_t devices[KAV_WALKER_DEVICES]; /* whose files it has sent */
+    uint32_t device_count;
     uint64_t beat;
     uint64_t still_ms; /* that the beat has not changed while we listened */
     bool listened;     /* was polled in this round */
@@ -67,12 +75,13 @@ struct kav_dispatch {
     uint64_t now_ms;
     kav_seen seen;
     kav_events events;
+    kav_keep keep;
     kav_dispatch_totals totals;
     uint8_t *message; /* KAV_MESSAGE_MAX bytes to receive into */
 };
 
 /* take.c: read what is there. 0 or -ENOMEM; whatever is wrong with the peer is dealt with inside. */
-int kav_take_batch(kav_dispatch *d, kav_walker *walker);
+int kav_take_walker(kav_dispatch *d, kav_walker *walker);
 int kav_take_results(kav_dispatch *d, kav_worker *worker);
 
 /* give.c */
@@ -83,9 +92,11 @@ void kav_give_forget(kav_dispatch *d, kav_worker *worker, kav_work *work); /* un
 uint32_t kav_give_demand(const kav_dispatch *d); /* how many workers would have something to do */
 
 /* settle.c: every item ends in exactly one of these. 0 or -ENOMEM */
-int kav_settle(kav_dispatch *d, kav_item *item, const kav_result *result, const uint8_t *notes);
+int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said);
 int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len);
-int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined); /* another path to an inode that is known */
+int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined);    /* another path to an inode that is known */
+int kav_settle_known(kav_dispatch *d, const kav_known_header *header); /* a checked message, like the next */
+int kav_settle_replay(kav_dispatch *d, const uint8_t *message);
 int kav_settle_entry(kav_dispatch *d, uint32_t walker, const kav_entry *entry, const uint8_t *blob);
 
 /* watch.c */
@@ -96,5 +107,6 @@ int kav_watch_stalled(kav_dispatch *d, kav_walker *walker, const char *why);
 
 /* loop.c */
 void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker); /* the last one takes its place */
+bool kav_dispatch_may_read(const kav_dispatch *d);                   /* from walkers */
 
 #endif

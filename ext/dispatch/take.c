@@ -8,7 +8,7 @@
 #include "state.h"
 #include "wire.h"
 
-#define MESSAGES_AT_ONCE 16 /* from one worker, before the others have their turn */
+#define MESSAGES_AT_ONCE 16 /* from one peer, before the others have their turn */
 
 typedef struct {
     ssize_t len; /* 0: the other end is closed; -errno */
@@ -81,36 +81,32 @@ static int take_item(kav_dispatch *d, kav_item *item)
     return 0;
 }
 
-int kav_take_batch(kav_dispatch *d, kav_walker *walker)
+/* Which file systems the walker's newest stamp is about. */
+static void note_device(kav_walker *walker, const kav_entry *entry)
 {
-    received got;
-    receive(d, walker->socket, KAV_BATCH_FILES, &got);
-    if (got.len == -EAGAIN) return 0;
-    if (got.len <= 0) {
-        int failed = kav_events_say(&d->events, KAV_EV_WALKED, walker->id, "");
-        kav_dispatch_close_walker(d, walker);
-        return failed;
-    }
-    walker->still_ms = 0;
-    const char *wrong = check_batch(d, &got);
-    if (wrong) {
-        close_all(got.fds, got.fd_count);
-        return kav_watch_stalled(d, walker, wrong);
-    }
+    if (entry->kind != KAV_E_FILE || !(entry->flags & KAV_EF_KEEP)) return;
+    for (uint32_t i = walker->device_count; i-- > 0;)
+        if (walker->devices[i] == entry->dev) return;
+    if (walker->device_count < KAV_WALKER_DEVICES) walker->devices[walker->device_count++] = entry->dev;
+}
+
+static int take_batch(kav_dispatch *d, kav_walker *walker, received *got)
+{
     const kav_batch_header *header = (const kav_batch_header *)d->message;
     const kav_entry *entries = kav_wire_entries(d->message);
     const uint8_t *blob = kav_wire_blob(d->message);
     for (uint32_t i = 0; i < header->count; i++) {
+        note_device(walker, &entries[i]);
         int failed = kav_settle_entry(d, walker->id, &entries[i], blob);
         if (failed) {
-            close_all(got.fds, got.fd_count);
+            close_all(got->fds, got->fd_count);
             return failed;
         }
     }
     if (!header->fd_count) return 0;
-    kav_frame *frame = kav_frame_new(d->message, (size_t)got.len, got.fds);
+    kav_frame *frame = kav_frame_new(d->message, (size_t)got->len, got->fds);
     if (!frame) {
-        close_all(got.fds, got.fd_count);
+        close_all(got->fds, got->fd_count);
         return -ENOMEM;
     }
     uint32_t items = frame->count; /* the frame may go with its last item */
@@ -121,6 +117,72 @@ int kav_take_batch(kav_dispatch *d, kav_walker *walker)
         if (!failed) failed = now;
     }
     return failed;
+}
+
+static const char *check_known(const kav_dispatch *d, size_t len)
+{
+    const char *wrong = kav_wire_known(d->message, len);
+    if (wrong || !d->options.want_clean) return wrong;
+    return ((const kav_known_header *)d->message)->names ? NULL : "known files without their names";
+}
+
+static const char *check_walker(kav_dispatch *d, received *got)
+{
+    size_t len = (size_t)got->len;
+    uint32_t magic = 0;
+    if (len >= sizeof magic) memcpy(&magic, d->message, sizeof magic);
+    if (magic == KAV_BATCH_MAGIC) return check_batch(d, got);
+    if (got->wrong) return got->wrong;
+    if (got->fd_count || got->flags & MSG_CTRUNC) return "descriptors for what needs no scan";
+    switch (magic) {
+    case KAV_KNOWN_MAGIC: return check_known(d, len);
+    case KAV_REPLAY_MAGIC: return kav_wire_replay(d->message, len);
+    case KAV_RENEW_MAGIC: return kav_wire_renew(d->message, len);
+    case KAV_GONE_MAGIC: return kav_wire_gone(d->message, len);
+    default: return "no known message";
+    }
+}
+
+static int take_checked(kav_dispatch *d, kav_walker *walker, received *got)
+{
+    uint32_t magic;
+    memcpy(&magic, d->message, sizeof magic);
+    switch (magic) {
+    case KAV_KNOWN_MAGIC: return kav_settle_known(d, (const kav_known_header *)d->message);
+    case KAV_REPLAY_MAGIC: return kav_settle_replay(d, d->message);
+    case KAV_RENEW_MAGIC: return kav_keep_renew(&d->keep, d->message);
+    case KAV_GONE_MAGIC: return kav_keep_gone(&d->keep, d->message);
+    default: return take_batch(d, walker, got);
+    }
+}
+
+/* 0 = more may be there; 1 = nothing more now, and the walker may be gone; -ENOMEM */
+static int take_from_walker(kav_dispatch *d, kav_walker *walker)
+{
+    received got;
+    receive(d, walker->socket, KAV_BATCH_FILES, &got);
+    if (got.len == -EAGAIN) return 1;
+    if (got.len <= 0) {
+        int failed = kav_events_say(&d->events, KAV_EV_WALKED, walker->id, "");
+        kav_dispatch_close_walker(d, walker);
+        return failed ? failed : 1;
+    }
+    walker->still_ms = 0;
+    const char *wrong = check_walker(d, &got);
+    if (wrong) {
+        close_all(got.fds, got.fd_count);
+        int failed = kav_watch_stalled(d, walker, wrong);
+        return failed ? failed : 1;
+    }
+    return take_checked(d, walker, &got);
+}
+
+int kav_take_walker(kav_dispatch *d, kav_walker *walker)
+{
+    int state = 0;
+    for (int i = 0; i < MESSAGES_AT_ONCE && !state && kav_dispatch_may_read(d); i++)
+        state = take_from_walker(d, walker);
+    return state < 0 ? state : 0;
 }
 
 static kav_work *find_work(const kav_worker *worker, uint64_t id)
@@ -162,6 +224,7 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
         speaking = record->flags & KAV_F_MORE ? record->index + 1 : 0;
         if (speaking) continue; /* holds nothing but notes */
         if (!is_about(record, item->entry)) return "result for another inode";
+        if (record->flags & KAV_F_DELTA && !item->entry->delta) return "delta that was not asked for";
         answered |= 1ull << record->index;
     }
     uint32_t left = (*work)->left - (uint32_t)__builtin_popcountll(answered);
@@ -171,18 +234,24 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
 }
 
 /* Notes beyond the bound are left out: the verdict stands in the last record and is not changed by them. */
-static int take_record(kav_dispatch *d, kav_work *work, const kav_result *record, const uint8_t *notes)
+static int take_record(kav_dispatch *d, kav_work *work, const kav_result *record, const uint8_t *payload)
 {
     kav_item *item = work->items[record->index];
-    bool room = record->payload_len <= KAV_DISPATCH_NOTES - item->notes_len;
-    if (record->flags & KAV_F_MORE)
-        return room ? kav_item_add_notes(item, notes, record->payload_len, record->notes) : 0;
-    kav_result last = *record;
-    if (!room) last.notes = last.payload_len = 0;
+    size_t notes_len = kav_wire_notes_len(record);
+    bool room = notes_len <= KAV_DISPATCH_NOTES - item->notes_len;
+    if (record->flags & KAV_F_MORE) return room ? kav_item_add_notes(item, payload, notes_len, record->notes) : 0;
+    const uint8_t *layers = payload + notes_len;
+    kav_said said = {
+        .result = record,
+        .notes = payload,
+        .notes_len = room ? notes_len : 0,
+        .layers = layers,
+        .learned = (const kav_learned *)(layers + record->layers_len),
+    };
     work->items[record->index] = NULL;
     work->left--;
     d->flying--;
-    return kav_settle(d, item, &last, notes);
+    return kav_settle(d, item, &said);
 }
 
 static const char *check_greeting(kav_dispatch *d, const received *got)

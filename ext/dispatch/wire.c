@@ -1,20 +1,25 @@
 #include "wire.h"
 
+#include <stdbool.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "digest.h"
 #include "type.h"
 
 #define ALL_REASONS      ((1u << KAV_REASON_COUNT) - 1)
 #define ALL_ENTRY_FLAGS  (KAV_EF_DEDUP | KAV_EF_DIR | KAV_EF_ROOT | KAV_EF_KEEP | KAV_EF_COLD)
-#define ALL_RESULT_FLAGS ((KAV_F_UNOPENED << 1) - 1)
+#define ALL_RESULT_FLAGS ((KAV_F_CACHED << 1) - 1)
+#define ALL_VIEWS        ((1u << KAV_TARGET_COUNT) - 1)
+#define ALL_DIGESTS      (KAV_D_MD5 | KAV_D_SHA1 | KAV_D_SHA256)
 #define ERRNO_MAX        4095
 
 static const char *check_entry(const kav_entry *entry, const uint8_t *blob, uint32_t blob_len)
 {
     if (entry->kind >= KAV_E_KIND_COUNT) return "entry of no known kind";
     if (entry->flags & ~ALL_ENTRY_FLAGS) return "entry with unknown flags";
-    if (entry->reserved) return "reserved bytes of an entry are used";
+    if (entry->reserved || entry->reserved2) return "reserved bytes of an entry are used";
+    if (entry->delta && entry->kind != KAV_E_FILE) return "delta for what is no file";
     if (entry->dir_off > blob_len || entry->dir_len > blob_len - entry->dir_off) return "directory outside the blob";
     if (entry->name_off > blob_len || entry->name_len > blob_len - entry->name_off) return "name outside the blob";
     if ((uint64_t)entry->dir_len + entry->name_len > KAV_PATH_MAX) return "path too long";
@@ -93,34 +98,90 @@ static const char *check_note(const kav_note *note, const uint8_t *text, uint64_
 }
 
 /* Walk the notes; *gravest rises to the rank of the gravest status among them. */
-static const char *check_notes(const kav_result *record, const uint8_t *payload, int *gravest)
+static const char *check_notes(const kav_result *record, const uint8_t *notes, uint64_t len, int *gravest)
 {
     uint64_t at = 0;
     for (uint32_t i = 0; i < record->notes; i++) {
         kav_note note;
-        if (record->payload_len - at < sizeof note) return "note outside the notes";
-        memcpy(&note, payload + at, sizeof note);
+        if (len - at < sizeof note) return "note outside the notes";
+        memcpy(&note, notes + at, sizeof note);
         at += sizeof note;
-        const char *wrong = check_note(&note, payload + at, record->payload_len - at);
+        const char *wrong = check_note(&note, notes + at, len - at);
         if (wrong) return wrong;
         uint64_t padded = ((uint64_t)note.name_len + note.member_len + 7) & ~(uint64_t)7;
-        if (padded > record->payload_len - at) return "note longer than the notes";
+        if (padded > len - at) return "note longer than the notes";
         at += padded;
         int rank = kav_status_rank(note.status);
         if (rank > *gravest) *gravest = rank;
     }
-    return at == record->payload_len ? NULL : "bytes behind the last note";
+    return at == len ? NULL : "bytes behind the last note";
+}
+
+static bool is_target(unsigned target)
+{
+    return target < KAV_TARGET_COUNT && target != 8;
+}
+
+static const char *check_layers(const kav_result *record, const uint8_t *layers)
+{
+    uint64_t at = 0;
+    for (uint32_t i = 0; i < record->layers; i++) {
+        kav_layer layer;
+        if (record->layers_len - at < sizeof layer) return "layer outside the layers";
+        memcpy(&layer, layers + at, sizeof layer);
+        at += sizeof layer;
+        if (layer.have & ~ALL_DIGESTS) return "layer with unknown digests";
+        if (!is_target(layer.target)) return "layer's target out of range";
+        if (layer.reserved || layer.reserved2) return "reserved bytes of a layer are used";
+        uint64_t digests = (layer.have & KAV_D_MD5 ? 16 : 0) + (layer.have & KAV_D_SHA1 ? 20 : 0) +
+                           (layer.have & KAV_D_SHA256 ? 32 : 0);
+        digests = (digests + 7) & ~(uint64_t)7;
+        if (digests > record->layers_len - at) return "layer outside the layers";
+        at += digests;
+    }
+    return at == record->layers_len ? NULL : "bytes behind the last layer";
+}
+
+static const char *check_learned(const kav_result *record, const uint8_t *payload)
+{
+    for (uint32_t i = 0; i < record->learned; i++) {
+        kav_learned learned;
+        memcpy(&learned, payload + i * sizeof learned, sizeof learned);
+        if (learned.format >= KAV_FMT_COUNT) return "learned object's format out of range";
+        if (!is_target(learned.target)) return "learned object's target out of range";
+        if (learned.views & ~ALL_VIEWS) return "learned object with unknown views";
+        if (learned.reserved || learned.reserved2) return "reserved bytes of a learned object are used";
+    }
+    return NULL;
+}
+
+/* Layers and what was learned stand behind the notes, to the last byte. */
+static const char *check_parts(const kav_result *record)
+{
+    if (record->layers > KAV_LAYERS_MAX) return "too many layers";
+    if (record->learned > KAV_LEARNED_MAX) return "too many learned objects";
+    if (record->layers_len % 8) return "layers are not aligned";
+    uint64_t behind = record->layers_len + record->learned * (uint64_t)sizeof(kav_learned);
+    if (behind > record->payload_len) return "layers outside the payload";
+    if (record->flags & KAV_F_MORE && (record->layers || behind)) return "layers before the verdict";
+    return NULL;
 }
 
 const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest)
 {
     if (!worker_may_say(record->status)) return "status out of range";
-    if (record->target >= KAV_TARGET_COUNT || record->target == 8) return "target out of range";
+    if (!is_target(record->target)) return "target out of range";
     if (record->format >= KAV_FMT_COUNT) return "format out of range";
     if (record->reasons & ~(ALL_REASONS & ~KAV_R_WORKER)) return "unknown reasons";
     if (record->flags & ~ALL_RESULT_FLAGS) return "unknown flags";
+    if (record->views & ~ALL_VIEWS) return "unknown views";
 
-    const char *wrong = check_notes(record, payload, gravest);
+    const char *wrong = check_parts(record);
+    if (wrong) return wrong;
+    size_t notes_len = kav_wire_notes_len(record);
+    if (!wrong) wrong = check_notes(record, payload, notes_len, gravest);
+    if (!wrong) wrong = check_layers(record, payload + notes_len);
+    if (!wrong) wrong = check_learned(record, payload + notes_len + record->layers_len);
     if (wrong) return wrong;
     if (record->flags & KAV_F_MORE) return record->notes ? NULL : "record that says nothing";
     /* Partial is never clean, and an object is never better than what was found in it. */

@@ -13,12 +13,24 @@
 /* A walker's batch: header, entries, blob. */
 const char *kav_wire_batch(const uint8_t *frame, size_t len);
 
+/* What a walker says of files that need no scan (wire_known.c). */
+const char *kav_wire_known(const uint8_t *frame, size_t len);
+const char *kav_wire_replay(const uint8_t *frame, size_t len);
+const char *kav_wire_renew(const uint8_t *frame, size_t len);
+const char *kav_wire_gone(const uint8_t *frame, size_t len);
+
 /* A worker's message as a whole: lengths, and the parts of all records side by side in the payload. */
 const char *kav_wire_results(const uint8_t *frame, size_t len);
 
 /* One record of a message that passed kav_wire_results; payload is its own part. *gravest: the rank of the gravest of
  * the object's notes so far, in KAV_F_MORE records before this one; those of this one are taken in. */
 const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest);
+
+/* Bytes of the notes of a record that passed; layers follow them, and what was learned follows these. */
+static inline size_t kav_wire_notes_len(const kav_result *record)
+{
+    return (size_t)(record->payload_len - record->layers_len - record->learned * (uint64_t)sizeof(kav_learned));
+}
 
 static inline const kav_entry *kav_wire_entries(const uint8_t *frame)
 {
@@ -40,6 +52,22 @@ static inline const uint8_t *kav_wire_payload(const uint8_t *frame)
 {
     const kav_result_header *header = (const kav_result_header *)frame;
     return frame + sizeof *header + (size_t)header->count * sizeof(kav_result);
+}
+
+/* The parts of a kav_replay_header message that passed. */
+static inline const kav_result *kav_wire_replayed(const uint8_t *frame)
+{
+    return (const kav_result *)(frame + sizeof(kav_replay_header));
+}
+
+static inline const uint8_t *kav_wire_replayed_path(const uint8_t *frame)
+{
+    return frame + sizeof(kav_replay_header) + sizeof(kav_result);
+}
+
+static inline size_t kav_wire_padded(size_t len)
+{
+    return (len + 7) & ~(size_t)7;
 }
 
 #endif

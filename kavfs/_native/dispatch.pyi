@@ -11,9 +11,10 @@ EV_ENTRY: int
 EV_LOST: int
 EV_WALKED: int
 EV_STALLED: int
+EV_KNOWN: int
 
 Event = tuple[int, int, bytes, bytes, bytes]  # kind, number, path, data, text
-Counts = tuple[int, int, int, int, int, int, list[int], list[int], list[int]]
+Counts = tuple[int, int, int, int, int, int, int, int, int, list[int], list[int], list[int]]
 
 def format_name(number: int) -> str: ...
 
@@ -31,6 +32,21 @@ class Dispatcher:
         want_clean: bool,
     ) -> None: ...
     def close(self) -> None: ...
+    def set_stores(
+        self,
+        *,
+        folder: int,
+        journal: str,
+        files: bool,
+        secret: bytes,
+        generation: bytes,
+        delta: bytes,
+        size_limit: int,
+        start_ns: int,
+        objects_memory: int,
+        objects_file: int,
+    ) -> None: ...
+    def finish(self) -> None: ...
     def add_walker(self, id: int, socket_fd: int, slot_fd: int) -> None: ...
     def add_worker(self, id: int, socket_fd: int, slot_fd: int) -> None: ...
     def submit(self, fd: int, path: bytes, tag: int) -> None: ...

@@ -53,6 +53,9 @@ class _Counts:
     def add(self, result: Result) -> None:
         """Totals have it."""
 
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        """Totals have it."""
+
     def skip(self, skip: Skip) -> None:
         """Totals have it."""
 

@@ -38,6 +38,9 @@ class _Collected:
     def skip(self, skip: Skip) -> None:
         self.said.append(f"not scanned: {skip.kind.name.lower()}")
 
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        """Nothing is answered from a store here: this scan has none."""
+
     def note(self, text: str) -> None:
         self.said.append(text)
 

@@ -12,6 +12,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
+from json.encoder import encode_basestring_ascii
 
 from kavfs.model import Member, Reason, Result, Skip, Status, Target, Threat, Totals
 from kavfs.report.output import Output
@@ -25,6 +26,9 @@ Record = dict[str, object]
 # Lower-case words, looked up instead of made for each record.
 _WORDS = {status: status.name.lower() for status in Status}
 _TARGETS = {target: target.name.lower() for target in Target}
+
+
+_encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
 
 
 class JsonReport:
@@ -44,12 +48,26 @@ class JsonReport:
         self._output = output
         self._exit_code = exit_code
         self._members = members
-        self._encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True).encode
         self._write(_start(signatures, roots))
 
     def add(self, result: Result) -> None:
         if self.wants_clean or result.status is not Status.CLEAN or result.reasons:
             self._write(_result(result, self._members), found=bool(result.threats))
+
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        if not self.wants_clean:
+            return
+        lines: list[str] = []
+        for name, size in zip(names[:-1].split(b"\0"), memoryview(sizes).cast("Q"), strict=True):
+            try:
+                path = encode_basestring_ascii((directory + name).decode("utf-8"))
+            except UnicodeDecodeError:
+                self._output.write("".join(lines).encode("ascii"))
+                lines.clear()
+                self._write(_result(_known(directory + name, size), members=False))
+                continue
+            lines.append(f'{_KNOWN_HEAD}{path}{_KNOWN_MIDDLE}"size":{size},"scanned":{size}{_KNOWN_TAIL}\n')
+        self._output.write("".join(lines).encode("ascii"))
 
     def skip(self, skip: Skip) -> None:
         self._write({"type": "skip", **_bytes("path", skip.path), "kind": skip.kind.name.lower()})
@@ -62,7 +80,7 @@ class JsonReport:
         self._output.close()
 
     def _write(self, record: Record, found: bool = False) -> None:
-        self._output.write(self._encode(record).encode("ascii") + b"\n")
+        self._output.write(_encode(record).encode("ascii") + b"\n")
         if found:  # whoever reads along waits for these
             self._output.flush()
 
@@ -112,6 +130,18 @@ def _result(result: Result, members: bool) -> Record:
     }
 
 
+def _known(path: bytes, size: int) -> Result:
+    return Result(path, Status.CLEAN, size=size, scanned=size, cached=True)
+
+
+def _around_known() -> tuple[str, str, str]:
+    """What stands before the path, between it and the sizes, and behind them in the record of an unchanged file."""
+    line = _encode(_result(_known(b"", 0), members=False))
+    head, rest = line.split('"path":""', 1)
+    middle, tail = rest.split('"size":0,"scanned":0', 1)
+    return head + '"path":', middle, tail
+
+
 def _threat(threat: Threat) -> Record:
     return {
         "name": threat.name,
@@ -150,6 +180,9 @@ def _summary(totals: Totals, exit_code: int) -> Record:
         "statuses": {status.name.lower(): totals.statuses.get(status, 0) for status in Status},
         "reasons": {r.name.lower(): n for r, n in totals.reasons.items() if n and r.name},
         "entries": {kind.name.lower(): n for kind, n in totals.entries.items() if n},
+        "unchanged": totals.known,
+        "unchanged_bytes": totals.known_bytes,
+        "delta": totals.delta,
         "unopened": totals.unopened,
         "suppressed": totals.suppressed,
         "worker_deaths": totals.worker_deaths,
@@ -170,3 +203,6 @@ def _moment(seconds: float) -> str | None:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     except (OverflowError, ValueError, OSError):
         return None
+
+
+_KNOWN_HEAD, _KNOWN_MIDDLE, _KNOWN_TAIL = _around_known()

@@ -36,6 +36,9 @@ class ListReport:
             path = result.path
             self._output.write((shown_path(path) if b"\n" in path or b"\r" in path else path) + b"\n")
 
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        """Clean files are on no list."""
+
     def skip(self, skip: Skip) -> None:
         """A list has no place for it."""
 

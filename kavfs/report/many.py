@@ -19,6 +19,11 @@ class Many:
         for report in self._reports:
             report.add(result)
 
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        for report in self._reports:
+            if report.wants_clean:
+                report.known(directory, names, sizes)
+
     def skip(self, skip: Skip) -> None:
         for report in self._reports:
             report.skip(skip)

@@ -64,6 +64,7 @@ class Progress:
             f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}  {totals.files:,} files  {self._rates[0]:,.0f} files/s  "
             f"{self._rates[1] / 1e6:,.1f} MB/s  found {found:,}"
             + (f"  errors {errors:,}" if errors else "")
+            + (f"  unchanged {totals.known:,}" if totals.known else "")
             + self._left(totals)
         )
 

@@ -25,6 +25,10 @@ class Sink(Protocol):
 
     def line(self, letter: str, text: bytes) -> None: ...
 
+    def lines(self, letter: str, text: bytes) -> None:
+        """Several at once: finished lines, each with its line break."""
+        ...
+
     def banner(self, text: bytes) -> None: ...
 
     def close(self) -> None: ...
@@ -47,6 +51,13 @@ class StreamSink:
             self._before()
         self._output.write(text + b"\n")
         if self._terminal or letter != "A":  # whoever waits at the other end of the pipe waits for findings
+            self._output.flush()
+
+    def lines(self, letter: str, text: bytes) -> None:
+        if self._before is not None:
+            self._before()
+        self._output.write(text)
+        if self._terminal or letter != "A":
             self._output.flush()
 
     def banner(self, text: bytes) -> None:
@@ -75,17 +86,27 @@ class FileSink:
         if self.wants(letter):
             self._write(letter, text)
 
+    def lines(self, letter: str, text: bytes) -> None:
+        if self.wants(letter):
+            head = self._head(letter)
+            self._output.write(head + text[:-1].replace(b"\n", b"\n" + head) + b"\n")
+            if letter != "A":
+                self._output.flush()
+
     def banner(self, text: bytes) -> None:
         self._write("I", text)  # at every level: readers skip everything until they have seen it
 
     def close(self) -> None:
         self._output.close()
 
-    def _write(self, letter: str, text: bytes) -> None:
+    def _head(self, letter: str) -> bytes:
         now = int(time.time())
         if now != self._second:
             self._second = now
             self._stamp = time.strftime(self._format, time.localtime(now)).encode()
-        self._output.write(b"[%b %b] %b\n" % (self._stamp, letter.encode(), text))
+        return b"[%b %b] " % (self._stamp, letter.encode())
+
+    def _write(self, letter: str, text: bytes) -> None:
+        self._output.write(b"%b%b\n" % (self._head(letter), text))
         if letter != "A":
             self._output.flush()

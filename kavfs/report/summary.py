@@ -52,6 +52,11 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
     yield f"Statuses: {_listed((_status_word(s), totals.statuses.get(s, 0)) for s in OUTCOMES)}"
     yield f"Partial coverage: {_listed((word, totals.reasons.get(r, 0)) for r, word in REASON_WORDS.items())}"
     yield f"Not scanned: {_listed((word, totals.entries.get(kind, 0)) for kind, word in SKIPPED.items())}"
+    if totals.known:
+        share = 100 * totals.known / totals.files if totals.files else 0.0
+        yield f"Unchanged: {counted(totals.known, 'file')} ({_share(share)} %), {human(totals.known_bytes)}"
+    if totals.delta:
+        yield f"Compared with new signatures only: {counted(totals.delta, 'file')}"
     if totals.unopened:
         yield f"Containers kept closed by an option: {totals.unopened:,}"
     if totals.suppressed:
@@ -76,6 +81,11 @@ def human(size: float) -> str:
 def counted(number: int, noun: str) -> str:
     """``1 day``, ``2 days``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _share(percent: float) -> str:
+    """With one decimal; only all is called 100."""
+    return f"{min(percent, 99.9):.1f}" if percent < 100 else "100"
 
 
 def _status_word(status: Status) -> str:

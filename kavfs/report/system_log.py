@@ -32,6 +32,10 @@ class SyslogSink:
         if self.wants(letter):
             self._log(letter, text)
 
+    def lines(self, letter: str, text: bytes) -> None:
+        for line in text.splitlines():
+            self.line(letter, line)
+
     def banner(self, text: bytes) -> None:
         self._log("I", text)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from kavfs.model import Entry, Result, Skip, Status, Totals
 from kavfs.report.lines import ACTIVITY, Show, lines_of
-from kavfs.report.names import shown_path, shown_text
+from kavfs.report.names import shown_as_they_are, shown_path, shown_text
 from kavfs.report.sinks import Sink
 from kavfs.report.summary import SKIPPED, Signatures, summary_lines
 from kavfs.version import VERSION
@@ -50,6 +50,16 @@ class TextReport:
             path = result.path + b"/" + line.member if line.member else result.path
             text = shown_path(path, sink.raw)
             sink.line(line.letter, text + b" " + line.tail if line.tail else text)
+
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        if not self.wants_clean:
+            return
+        sink = self._sink
+        if shown_as_they_are(directory, names):
+            sink.lines(ACTIVITY, directory + names[:-1].replace(b"\0", b" OK\n" + directory) + b" OK\n")
+            return
+        for name in names[:-1].split(b"\0"):
+            sink.line(ACTIVITY, shown_path(directory + name, sink.raw) + b" OK")
 
     def skip(self, skip: Skip) -> None:
         tree = skip.kind in _TREES or skip.path in self._roots

@@ -6,8 +6,9 @@
             for happening in crew.step():
                 ...
 
-A happening is a Result (a verdict on a path), a Skip (a path that was not scanned and why) or a str (a note for the
-administrator). Every path that a walker found ends as a Result, a Skip, or in the counts of clean files. Belongs to one
+A happening is a Result (a verdict on a path), Known (unchanged clean files of a directory), a Skip (a path that was not
+scanned and why) or a str (a note for the administrator). Every path that a walker found ends as one of the first three,
+or in the counts of clean files. Belongs to one
 thread. close() leaves no process and no descriptor behind.
 """
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import time
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -23,15 +25,15 @@ from kavfs._native import dispatch
 from kavfs.errors import DatabaseDamaged, SystemFailure
 from kavfs.model import Entry, Reason, Result, Skip, Status, Totals
 from kavfs.options import ScanOptions
-from kavfs.ports import Image
-from kavfs.scan import records
+from kavfs.ports import Image, Stores
+from kavfs.scan import lookups, records
 from kavfs.scan.children import CLOSED, Children, Death
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.resources import worker_count
 from kavfs.scan.roles import start_server
 from kavfs.scan.walks import Walks
 
-Happening = Result | Skip | str
+Happening = Result | records.Known | Skip | str
 
 TICK = 0.1  # seconds that a step takes at most
 FAILED_STARTS = 3  # of workers in a row that end a scan
@@ -45,24 +47,53 @@ class Crew:
     """Made idle; walk() and submit() give it work. *server* may have been forked earlier; it ends with the crew."""
 
     def __init__(
-        self, image: Image, options: ScanOptions, *, want_clean: bool = False, server: ForkServer | None = None
+        self,
+        image: Image,
+        options: ScanOptions,
+        *,
+        want_clean: bool = False,
+        server: ForkServer | None = None,
+        stores: Stores | None = None,
     ) -> None:
         self._server = server or start_server()
+        self._notes: list[Happening] = []
         try:
             self.jobs = worker_count(options.jobs)
             self._dispatcher = make_dispatcher(options, self.jobs, want_clean)
+            answers = stores is not None and holds_answers(stores)
+            if stores is not None:
+                self._remember_in(stores, image)
             self._server.set_image([(part.fd, part.offset, part.length) for part in image.parts])
-            self._children = Children(self._server, self._dispatcher, options)
-            self._children.start_worker()  # in any case, so that it is ready when the first batch is
+            asked = lookups.make(stores, image, want_clean)
+            self._children = Children(self._server, self._dispatcher, options, asked)
+            if not answers:  # else perhaps nothing is to be scanned at all
+                self._children.start_worker()  # so that it is ready when the first batch is
         except BaseException:
             self._server.close()
             raise
-        self._walks = Walks(options.walk)
+        self._walks = Walks(options.walk, asked)
         self._flags = 0
         self._deaths = 0
         self._failed_starts = 0  # of workers, one after the other
         self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
         self._mounts: dict[Entry, int] = {}  # what mounts that were not walked count as
+
+    def _remember_in(self, stores: Stores, image: Image) -> None:
+        try:
+            self._dispatcher.set_stores(
+                folder=stores.folder,
+                journal=stores.journal,
+                files=stores.files,
+                secret=stores.secret,
+                generation=image.generation,
+                delta=image.delta_table,
+                size_limit=stores.size_limit,
+                start_ns=time.time_ns(),
+                objects_memory=stores.objects_memory,
+                objects_file=stores.objects_file,
+            )
+        except OSError as error:
+            self._notes.append(f"what is found cannot be remembered: {error.strerror}")
 
     # ---- work -----------------------------------------------------------------------------------------------------
 
@@ -86,6 +117,14 @@ class Crew:
         self._dispatcher.forget()
         self._walks.forget()
 
+    def finish(self) -> list[Happening]:
+        """What was found is written to the stores. At the end of a scan, complete or not."""
+        try:
+            self._dispatcher.finish()
+        except OSError as error:
+            return [f"what was found cannot be remembered: {error.strerror}"]
+        return []
+
     @property
     def done(self) -> bool:
         """Whether everything has its verdict."""
@@ -98,7 +137,8 @@ class Crew:
         if self._flags & dispatch.WANT and self._children.workers() < self.jobs:
             self._children.start_worker()
         self._flags = self._dispatcher.step(self._server.fileno(), int(seconds * 1000))
-        happenings = list(self._events())
+        happenings = [*self._notes, *self._events()]
+        self._notes.clear()
         for death in self._children.deaths():
             happenings += self._bury(death)
             happenings += self._events()
@@ -114,6 +154,8 @@ class Crew:
         for kind, number, path, data, text in self._dispatcher.events():
             if kind == dispatch.EV_RESULT:
                 yield records.result(path, data, text)
+            elif kind == dispatch.EV_KNOWN:
+                yield records.Known(path, text, data)
             elif kind == dispatch.EV_ENTRY:
                 yield from self._entry(records.met(path, data))
             else:
@@ -168,7 +210,9 @@ class Crew:
 
     def totals(self) -> Totals:
         """Counts since the crew was made."""
-        files, size, scanned, members, unopened, suppressed, statuses, reasons, entries = self._dispatcher.totals()
+        counts = self._dispatcher.totals()
+        files, size, scanned, members, unopened, suppressed, known, known_bytes, delta, *lists = counts
+        statuses, reasons, entries = lists
         _, directories = self._dispatcher.walked
         totals = Totals(
             files=files,
@@ -176,6 +220,9 @@ class Crew:
             scanned=scanned,
             members=members,
             directories=directories,
+            known=known,
+            known_bytes=known_bytes,
+            delta=delta,
             unopened=unopened,
             suppressed=suppressed,
             worker_deaths=self._deaths,
@@ -205,6 +252,15 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def holds_answers(stores: Stores) -> bool:
+    """Whether an earlier scan has left something that walkers may answer from."""
+    for name in (stores.journal, "files" if stores.files else ""):
+        with contextlib.suppress(OSError):
+            if name and os.stat(name, dir_fd=stores.folder).st_size:
+                return True
+    return False
 
 
 def make_dispatcher(options: ScanOptions, jobs: int, want_clean: bool) -> dispatch.Dispatcher:

@@ -12,9 +12,10 @@ from collections.abc import Callable
 
 from kavfs.model import Result, Skip, Totals
 from kavfs.options import ScanOptions
-from kavfs.ports import Image, Report
+from kavfs.ports import Image, Report, Stores
 from kavfs.scan.crew import Crew, Happening
 from kavfs.scan.forkserver import ForkServer
+from kavfs.scan.records import Known
 
 COUNT_AFTER = 1.0  # seconds: a shorter scan is over before anybody has read how long it will take
 
@@ -24,7 +25,8 @@ class Job:
 
     *server* is a fork server that was started earlier (``roles.start_server``), so that its libraries load while the
     image is opened; it ends with the job. *tick* is called several times a second with the totals so far; with *count*
-    another process counts what there is, unless the scan is soon over, and the totals say what is expected.
+    another process counts what there is, unless the scan is soon over, and the totals say what is expected. What the
+    *stores* know is not scanned, and what is found is remembered there.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Job:
         server: ForkServer | None = None,
         tick: Callable[[Totals], None] | None = None,
         count: bool = False,
+        stores: Stores | None = None,
     ) -> None:
         self._image = image
         self._options = options
@@ -43,12 +46,14 @@ class Job:
         self._server = server
         self._tick = tick
         self._count = count
+        self._stores = stores
         self._stopped = False
 
     def run(self) -> Totals:
         """Scan to the end, or until stop(); no process is left in any case. Errors are KavfsError or the report's."""
         started = time.monotonic()
-        with Crew(self._image, self._options, want_clean=self._report.wants_clean, server=self._server) as crew:
+        wants_clean = self._report.wants_clean
+        with Crew(self._image, self._options, want_clean=wants_clean, server=self._server, stores=self._stores) as crew:
             crew.walk(self._options.walk.roots)
             while not crew.done and not self._stopped:
                 for happening in crew.step():
@@ -58,6 +63,8 @@ class Job:
                 if self._count and time.monotonic() - started >= COUNT_AFTER:
                     self._count = False
                     crew.count()
+            for happening in crew.finish():
+                self._tell(happening)
             totals = crew.totals()
             totals.interrupted = not crew.done
         totals.seconds = time.monotonic() - started
@@ -71,6 +78,8 @@ class Job:
     def _tell(self, happening: Happening) -> None:
         if isinstance(happening, Result):
             self._report.add(happening)
+        elif isinstance(happening, Known):
+            self._report.known(happening.directory, happening.names, happening.sizes)
         elif isinstance(happening, Skip):
             self._report.skip(happening)
         else:

@@ -33,6 +33,7 @@ ENGINES = ("native", "clamav", "clamd", "yara")  # enum kav_engine
 F_SHA256 = 1 << 1
 F_CONTAINER = 1 << 2
 F_SUPPRESSED = 1 << 3
+F_CACHED = 1 << 8
 
 # Looked up, because calling an enumeration for each object costs more than everything else here.
 _STATUSES = {int(status): status for status in Status}
@@ -41,6 +42,20 @@ _reason = cache(Reason)
 
 FLAG_DIR = 1 << 1
 FLAG_ROOT = 1 << 2
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Files of one directory that are unchanged, clean, complete and plain, as ports.Report.known takes them."""
+
+    directory: bytes
+    names: bytes
+    sizes: bytes
+
+    def results(self) -> Iterator[Result]:
+        """One for each."""
+        for name, size in zip(self.names[:-1].split(b"\0"), memoryview(self.sizes).cast("Q"), strict=True):
+            yield Result(self.directory + name, Status.CLEAN, size=size, scanned=size, cached=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +105,7 @@ def result(path: bytes, data: bytes, text: bytes) -> Result:
         error=error_text(outcome, reasons, text.decode("utf-8", "backslashreplace")),
         container=bool(flags & F_CONTAINER),
         suppressed=bool(flags & F_SUPPRESSED),
+        cached=bool(flags & F_CACHED),
     )
 
 

@@ -24,7 +24,7 @@ from kavfs.model import Result, Switch
 from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
 from kavfs.ports import Image
 from kavfs.scan import records
-from kavfs.scan.crew import Crew
+from kavfs.scan.crew import Crew, Happening
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.roles import start_server
 from kavfs.signatures.image import open_image
@@ -114,6 +114,7 @@ class Scanner:
             if roots:
                 crew.walk(roots)
                 yield from self._results(crew)
+            self._note(crew.finish())
             crew.forget()
             self._busy = False
         finally:
@@ -142,8 +143,13 @@ class Scanner:
             for happening in crew.step():
                 if isinstance(happening, Result):
                     yield happening
-                elif isinstance(happening, str):
-                    self.notes.append(happening)
+                elif isinstance(happening, records.Known):
+                    yield from happening.results()
+                else:
+                    self._note([happening])
+
+    def _note(self, happenings: Iterable[Happening]) -> None:
+        self.notes.extend(happening for happening in happenings if isinstance(happening, str))
 
     def _take(self) -> Crew:
         if self._image is None:

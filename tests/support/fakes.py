@@ -25,13 +25,14 @@ from kavfs.scan.control import Message
 from kavfs.scan.crew import Crew
 from kavfs.scan.forkserver import ForkServer, Part, Role
 from kavfs.scan.job import Job
+from kavfs.scan.records import Known
 
 WORK = struct.Struct("=IIQ")
 RESULTS = struct.Struct("=IIQII")
 RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ16x")
 NOTE = struct.Struct("=IIQQIBBBB")
 WORK_MAGIC, RESULT_MAGIC = 0x4B52574B, 0x5345524B
-LAST, MORE = 1, 1
+LAST, MORE, STABLE = 1, 1, 1 << 4
 NO_OFFSET = 2**64 - 1
 
 
@@ -61,6 +62,9 @@ class Notebook:
 
     def add(self, result: Result) -> None:
         self.results.append(result)
+
+    def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        self.results.extend(Known(directory, names, sizes).results())
 
     def skip(self, skip: Skip) -> None:
         self.skips.append(skip)
@@ -102,12 +106,13 @@ class Peer:
         self, status: int = 0, notes: bytes = b"", note_count: int = 0, offset: int = 0, **changes: int
     ) -> bytes:
         st = os.fstat(self.fd)
-        values = {"index": self.index, "target": 0, "format": 2, "reasons": 0, "flags": 0, "ino": st.st_ino} | changes
+        values = {"index": self.index, "target": 0, "format": 2, "reasons": 0, "ino": st.st_ino} | changes
         dev = os.major(st.st_dev) << 32 | os.minor(st.st_dev)
         length = values.get("length", len(notes))
+        flags = values.get("flags", STABLE)
         return RESULT.pack(
-            values["index"], status, values["target"], values["format"], values["reasons"], values["flags"],
-            st.st_size, st.st_size, 0, note_count, 0, length, bytes(32), 0, 0, dev, values["ino"],
+            values["index"], status, values["target"], values["format"], values["reasons"], flags, st.st_size,
+            st.st_size, 0, note_count, 0, length, bytes(32), st.st_mtime_ns, st.st_ctime_ns, dev, values["ino"],
         )  # fmt: skip
 
     def send(self, *records: bytes, payload: bytes = b"", last: bool = False, batch: int | None = None) -> None:

@@ -15,7 +15,7 @@ from kavfs._native import dispatch
 from kavfs.model import Entry, Reason, Status
 from kavfs.scan import records
 from kavfs.scan.children import make_slot
-from tests.support.fakes import LAST, MORE, RESULT, RESULT_MAGIC, RESULTS, WORK, note
+from tests.support.fakes import LAST, MORE, RESULT, RESULT_MAGIC, RESULTS, STABLE, WORK, note
 
 HEADER = struct.Struct("=IIII")
 ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")
@@ -61,7 +61,10 @@ class Bench:
 def record(index: int, fd: int) -> bytes:
     st = os.fstat(fd)
     dev = os.major(st.st_dev) << 32 | os.minor(st.st_dev)
-    return RESULT.pack(index, 0, 0, 0, 0, 0, st.st_size, st.st_size, 0, 0, 0, 0, bytes(32), 0, 0, dev, st.st_ino)
+    return RESULT.pack(
+        index, 0, 0, 0, 0, STABLE, st.st_size, st.st_size, 0, 0, 0, 0, bytes(32), st.st_mtime_ns, st.st_ctime_ns, dev,
+        st.st_ino,
+    )  # fmt: skip
 
 
 @pytest.fixture
@@ -89,11 +92,12 @@ def entry(path: os.PathLike[str] | None = None, name: tuple[int, int] = (0, 4), 
         "ino": st.st_ino if st else 0,
         "size": st.st_size if st else 0,
         "ctime": st.st_ctime_ns if st else 0,
+        "mtime": st.st_mtime_ns if st else 0,
         "mode": stat.S_IFREG | 0o644,
         "dir_off": 0, "dir_len": 0, "error": 0, "kind": Entry.FILE, "flags": 0, "reserved": 0,
     } | changes  # fmt: skip
     return ENTRY.pack(
-        values["dev"], values["ino"], values["size"], 0, values["ctime"], 0, values["mode"], 1,
+        values["dev"], values["ino"], values["size"], values["mtime"], values["ctime"], 0, values["mode"], 1,
         values["dir_off"], values["dir_len"], *name, values["error"], values["kind"], values["flags"],
         values["reserved"],
     )  # fmt: skip
