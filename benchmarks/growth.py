@@ -57,7 +57,7 @@ def rounds(bench: Bench, files: int, layout: str) -> list[Measured]:
 
 
 def cost(several: list[Measured], name: str) -> float:
-    return statistics.median(getattr(one, name) for one in several)
+    return statistics.median(float(getattr(one, name)) for one in several)
 
 
 def costs_of(one: Measured) -> str:

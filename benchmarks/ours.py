@@ -79,8 +79,8 @@ class Kavfs:
         report = self.state / "bench.report"
         report.unlink(missing_ok=True)
         self.run(self.command(corpus.folder, "-q", "-mn", "-j3", "-o", str(report)))
-        found = re.search(r"unchanged[^\n\d]*([\d,]+)|([\d,]+)[^\n\d]*unchanged", report.read_text(errors="replace"))
-        return int((found[1] or found[2]).replace(",", "")) if found else None
+        found = re.search(r"Unchanged: ([\d,]+)", report.read_text(errors="replace"))
+        return int(found[1].replace(",", "")) if found else None
 
     def run(self, command: list[str], out: int | IO[bytes] = subprocess.DEVNULL) -> float:
         """Seconds of a scan from process start to exit."""
