@@ -239,3 +239,4 @@ class Totals:
     suppressed: int = 0  # objects with a match lifted by an exception
     worker_deaths: int = 0
     interrupted: bool = False
+    window_ended: bool = False  # ... by its time window, as planned

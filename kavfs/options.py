@@ -38,3 +38,7 @@ class ScanOptions:
     user: str = "nobody"  # whom workers become when started by root
     stall: float = 30.0  # seconds without progress after which a walker is killed
     spill_dir: bytes = b"/var/tmp"  # where nameless spill files are made
+    polite: bool = False  # walkers and workers yield CPU and disk to others, and the scan waits for them
+    max_load: float = 0.0  # load average above which nothing is begun; 0 = any
+    until: float = 0.0  # seconds since 1970 after which nothing is begun; 0 = no end
+    page_cache: bool = True  # files that were not in the page cache before are dropped from it after the scan

@@ -72,6 +72,13 @@ OPTIONS: tuple[Option, ...] = (
     Option("cache_size", "", "--cache-size", "SIZE", help="most bytes on disk for what is remembered of files (2GiB)"),
     Option("remember_digests", "", "--remember-digests", help="remember MD5, SHA-1 and SHA-256 of every object, so "
            "that new hash signatures need not read it again"),
+    Option("polite", "", "--polite", help="yield CPU and disk to others, and wait while they need them"),
+    Option("max_load", "", "--max-load", "N", help="begin nothing while the load average is above N"),
+    Option("until", "", "--until", "TIME", help="begin nothing after TIME (06:00, 2027-01-31T06:00); with --resume"),
+    Option("for", "", "--for", "TIME", help="begin nothing when the scan has lasted for TIME (2h); with --resume"),
+    Option("resume", "", "--resume", help="go on with this scan where it was interrupted, and let it be gone on with"),
+    Option("fill_page_cache", "", "--fill-page-cache", help="leave what was read in the system's page cache; if not "
+           "given, files that were not there before are dropped from it"),
     Option("all_match", "", "--all-match", help="name every signature that matches, not only the first by database"),
     Option("max_file_size", "", "--max-file-size", "SIZE", help="largest file that is scanned (0: any size)"),
     Option("max_member_size", "", "--max-member-size", "SIZE", help="largest member of a container"),

@@ -15,7 +15,7 @@ from typing import Any
 from kavfs.cli.clamd import Place, find_clamd
 from kavfs.cli.program import put
 from kavfs.cli.request import absolute
-from kavfs.cli.running import open_signatures, stopped_by_signals
+from kavfs.cli.running import heeding_signals, open_signatures
 from kavfs.cli.sample import Sample, read, take
 from kavfs.cli.stages import Stage, Stages, measure
 from kavfs.config import values
@@ -143,7 +143,7 @@ def _native(image: Image, sample: Sample, jobs: int) -> Engine:
     """A whole scan, with all its processes and their start; nothing is looked up or remembered."""
     walk = WalkOptions(tuple(path for path, _ in sample.files))
     job = Job(image, ScanOptions(walk, jobs=jobs), _Counts())
-    with stopped_by_signals(job.stop):
+    with heeding_signals(job):
         totals = job.run()
     if totals.interrupted:
         raise SystemFailure("interrupted")

@@ -57,6 +57,11 @@ def _scan(request: Request) -> int:
     from kavfs.errors import KavfsError
     from kavfs.scan.roles import start_server
 
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))  # until they mean something
+    if request.settings.polite:
+        from kavfs.scan.sandbox import yield_to_others
+
+        yield_to_others()
     server = start_server()
     try:
         from kavfs.cli.reports import Reports
@@ -73,7 +78,7 @@ def _scan(request: Request) -> int:
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
-    from kavfs.cli.running import open_cache, open_signatures, own_stores, stopped_by_signals
+    from kavfs.cli.running import heeding_signals, open_cache, open_signatures, own_stores
     from kavfs.scan.job import Job
 
     image, state = open_signatures(request.databases, request.state)
@@ -85,7 +90,7 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
         job = Job(image, options, report, server=server, tick=reports.tick, count=reports.tick is not None)
         reports.on_closed_pipe(job.stop)
         gc.enable()
-        with stopped_by_signals(job.stop):
+        with heeding_signals(job):
             return job.run()
 
 

@@ -107,9 +107,10 @@ class Reports:
         self._stop_if_nobody_reads()
 
     def exit_code(self, totals: Totals) -> int:
-        """The gravest that occurred; an interrupted scan and a lost report count as an error."""
+        """The gravest that occurred; an interrupted scan (but not one whose time ended) and a lost report count as an
+        error."""
         statuses = [status for status, number in totals.statuses.items() if number]
-        if totals.interrupted or self._failed:
+        if (totals.interrupted and not totals.window_ended) or self._failed:
             statuses.append(Status.ERROR)
         return OUTCOMES[gravest(statuses)].exit_code
 

@@ -50,6 +50,8 @@ class Request:
     quiet: bool = False
     jobs: int = 0
     all_match: bool = False
+    until: float = 0.0  # seconds since 1970; 0 = no end
+    resume: bool = False
 
     def switches(self, all_members: bool) -> Switch:
         """What is opened and told about; *all_members*: some report names clean members."""
@@ -71,7 +73,17 @@ class Request:
             exclude_dirs=settings.exclude_dirs,
             stores=stores,
         )
-        return ScanOptions(walk, self.limits, self.switches(all_members), jobs=self.jobs, spill_dir=settings.temp)
+        return ScanOptions(
+            walk,
+            self.limits,
+            self.switches(all_members),
+            jobs=self.jobs,
+            spill_dir=settings.temp,
+            polite=settings.polite,
+            max_load=settings.max_load,
+            until=self.until,
+            page_cache=settings.page_cache_as_found,
+        )
 
 
 def read_request(words: Sequence[bytes]) -> Request:
@@ -210,6 +222,19 @@ def _cache_size(request: Request, given: Given) -> None:
     _set(request, cache_size=values.size_from(_shown(given.value), values.CACHE_LEAST))
 
 
+def _until(request: Request, given: Given) -> None:
+    """The last of --until and --for; either means that another run shall go on."""
+    from kavfs.cli import window  # datetime is slow to import, and few scans have an end
+
+    read = window.until if given.option.name == "until" else window.lasting
+    request.until = read(_shown(given.value))
+    request.resume = True
+
+
+def _max_load(request: Request, given: Given) -> None:
+    _set(request, max_load=values.load(_shown(given.value)))
+
+
 def _jobs(request: Request, given: Given) -> None:
     request.jobs = values.whole(_shown(given.value), 0, 1024)
 
@@ -282,6 +307,12 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "no_object_cache": _setting(object_cache_size=0),
     "cache_size": _cache_size,
     "remember_digests": _setting(remember_digests=True),
+    "polite": _setting(polite=True),
+    "max_load": _max_load,
+    "until": _until,
+    "for": _until,
+    "resume": _field("resume", lambda given: True),
+    "fill_page_cache": _setting(page_cache_as_found=False),
     "all_match": _field("all_match", lambda given: True),
     "max_file_size": _limit("max_file_size", values.size),
     "max_member_size": _limit("max_member_size", _positive_size),

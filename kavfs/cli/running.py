@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kavfs.signatures.image import Image, open_image
 from kavfs.signatures.sources import default_databases, default_state
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from kavfs.cache.stores import OpenStores
     from kavfs.cli.request import Request
     from kavfs.model import Switch
+
+PACING = (signal.SIGUSR1, signal.SIGUSR2)
+
+
+class Controlled(Protocol):
+    """What signals can do to a job."""
+
+    def stop(self) -> None: ...
+
+    def pause(self) -> None: ...
+
+    def go_on(self) -> None: ...
 
 
 def open_signatures(databases: Sequence[bytes], state: bytes) -> tuple[Image, bytes]:
@@ -52,23 +64,28 @@ def own_stores(state: bytes) -> tuple[tuple[int, int], ...]:
 
 
 @contextmanager
-def stopped_by_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """SIGINT, SIGTERM and SIGHUP end a scan with the report of what was done; a second one ends it at once."""
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in numbers}
+def heeding_signals(job: Controlled) -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP end a scan with the report of what was done; a second one ends it at once. SIGUSR1
+    pauses it and SIGUSR2 lets it go on."""
+    actions: dict[int, Callable[[], None]] = dict.fromkeys((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), job.stop)
+    actions |= {signal.SIGUSR1: job.pause, signal.SIGUSR2: job.go_on}
+    before = {number: signal.getsignal(number) for number in actions}
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        restore()
-        stop()
+        if number not in PACING:
+            restore(*(number for number in actions if number not in PACING))
+        actions[number]()
 
-    def restore() -> None:
-        for number, handler in before.items():
+    def restore(*numbers: int) -> None:
+        for number in numbers:
+            handler = before[number]
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)
 
-    for number in numbers:
-        if before[number] is not signal.SIG_IGN:  # started by nohup, or in the background by a script
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN or number in PACING:  # ignored: started by nohup, or in a script's background
             signal.signal(number, on_signal)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, PACING)  # kavscanner held them back until now
     try:
         yield
     finally:
-        restore()
+        restore(*actions)

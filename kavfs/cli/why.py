@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from kavfs.cli.program import put
 from kavfs.cli.request import absolute
-from kavfs.cli.running import open_signatures, stopped_by_signals
+from kavfs.cli.running import heeding_signals, open_signatures
 from kavfs.errors import KavfsError, SystemFailure, UsageError
 from kavfs.model import OUTCOMES, Result, Skip, Status, Switch, Threat, Totals
 from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
         switches = EVERYTHING | Switch.ALL_MATCH | Switch.ALL_MEMBERS
         report = _Collected()
         job = Job(image, ScanOptions(WalkOptions((path,)), switches=switches, jobs=1), report)
-        with stopped_by_signals(job.stop):
+        with heeding_signals(job):
             job.run()
     for text in report.said:
         put(f"{shown_text(text)}\n")

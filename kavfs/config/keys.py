@@ -77,6 +77,10 @@ def _object_cache_size(value: bytes) -> int:
     return values.size_or_none(_text(value), values.CACHE_LEAST)
 
 
+def _load(value: bytes) -> float:
+    return values.load(_text(value)) if value else 0.0
+
+
 def _no(value: bytes) -> None:
     if _boolean(value):
         raise ValueError("not available yet; only 'no' can be set")
@@ -123,7 +127,9 @@ KEYS: tuple[Key, ...] = (
     Key("scanner.options", "ObjectCacheSize", _object_cache_size, "object_cache_size"),
     Key("scanner.options", "RememberDigests", _boolean, "remember_digests"),
     Key("scanner.options", "Cure", _no),
-    Key("scanner.options", "MaxLoadAvg", _empty),
+    Key("scanner.options", "Polite", _boolean, "polite"),
+    Key("scanner.options", "MaxLoadAvg", _load, "max_load"),
+    Key("scanner.options", "PageCacheAsFound", _boolean, "page_cache_as_found"),
     Key("scanner.options", "UseAVbasesSet", _standard),
     Key("scanner.path", "BackupPath", _empty),
     *(Key("scanner.object", name, _empty) for name in _ACTIONS),

@@ -30,6 +30,9 @@ class Settings(NamedTuple):
     cache_size: int = 2 << 30  # bytes of what is remembered of files
     object_cache_size: int = 64 << 20  # bytes on disk; 0 = no object cache
     remember_digests: bool = False
+    polite: bool = False
+    max_load: float = 0.0  # load average above which nothing is begun; 0 = any
+    page_cache_as_found: bool = True
     report_file: bytes = b""  # b"" = no report; b"syslog" = to syslog
     report_level: int = 4
     report_append: bool = True

@@ -32,6 +32,14 @@ def whole(text: str, least: int, most: int) -> int:
     return int(text)
 
 
+def load(text: str) -> float:
+    """A load average above nothing: 0.5, 8."""
+    number, unit = _split(text)
+    if unit or not 0 < number <= 100_000:
+        raise ValueError(f"'{text}' is not a load average (examples: 0.5, 8)")
+    return number
+
+
 def size(text: str) -> int:
     """Bytes: 4096, 10k, 10M, 10MiB, 1.5GiB. Every unit is a power of 1024, as with ls and dd."""
     number, unit = _split(text)

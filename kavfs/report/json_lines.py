@@ -187,6 +187,7 @@ def _summary(totals: Totals, exit_code: int) -> Record:
         "suppressed": totals.suppressed,
         "worker_deaths": totals.worker_deaths,
         "interrupted": totals.interrupted,
+        "window_ended": totals.window_ended,
         "exit_code": exit_code,
     }
 

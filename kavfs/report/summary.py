@@ -44,7 +44,7 @@ class Signatures(NamedTuple):
 
 def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
     """The end summary, one heading and one fact a line."""
-    yield "Scan interrupted: what follows was done before" if totals.interrupted else "Scan finished"
+    yield _heading(totals)
     inner = f", {counted(totals.members, 'member')} in containers" if totals.members else ""
     folders = "directory" if totals.directories == 1 else "directories"
     yield f"Files: {totals.files:,}{inner}, {totals.directories:,} {folders}"
@@ -67,6 +67,12 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
     yield f"Signatures: {signatures.loaded:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
     if signatures.demonstration:
         yield f"Signatures: {DEMONSTRATION}"
+
+
+def _heading(totals: Totals) -> str:
+    if totals.window_ended:
+        return "Scan stopped at the end of its time: the same command goes on; what follows was done so far"
+    return "Scan interrupted: what follows was done before" if totals.interrupted else "Scan finished"
 
 
 def human(size: float) -> str:

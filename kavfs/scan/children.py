@@ -13,7 +13,6 @@ import pwd
 import signal
 import socket
 import struct
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
@@ -24,6 +23,7 @@ from kavfs.scan import roles
 from kavfs.scan.control import Message
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.lookups import Lookups
+from kavfs.scan.stopwatch import Stopwatch
 
 SLOT_PAGE = 4096
 COUNTED = struct.Struct("=16xQ")  # bytes, in a kav_slot
@@ -76,6 +76,7 @@ class Children:
     lookups: Lookups | None = None  # what walkers may ask
     living: dict[int, Child] = field(default_factory=dict)
     last_number: int = 0
+    clock: Stopwatch = field(default_factory=Stopwatch)  # stands still while we do, as they may have done too
     counter: Counter | None = None
     counted: int = 0  # bytes, once the counter is through
 
@@ -95,6 +96,7 @@ class Children:
         self.living[child.number] = child
 
     def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
+        setup = {**setup, "polite": self.options.polite}
         if self.lookups is None or setup["lookup"] is None:
             child = self._start("walker", setup, [])
         else:
@@ -108,7 +110,8 @@ class Children:
         slot_fd = make_slot()
         try:
             with open(os.devnull, "wb") as unused:  # in the place of a socket: it sends nothing
-                self.server.start("walker", self.last_number, setup, [unused.fileno(), slot_fd])
+                polite = {**setup, "polite": self.options.polite}
+                self.server.start("walker", self.last_number, polite, [unused.fileno(), slot_fd])
         except BaseException:
             os.close(slot_fd)
             raise
@@ -142,7 +145,7 @@ class Children:
         if child is None:
             return None
         child.why = why
-        child.deadline = time.monotonic() + PATIENCE
+        child.deadline = self.clock.seconds() + PATIENCE
         if kill:
             self.kill(child)
         return child
@@ -159,7 +162,7 @@ class Children:
                 self._end_counter(message)
                 continue  # the counter, or one that was counted as gone when patience ended
             child.death = self._death(child, message)
-        now = time.monotonic()
+        now = self.clock.seconds()
         for child in list(self.living.values()):
             if child.death is not None:
                 if child.role == "worker" or child.why:
@@ -248,6 +251,7 @@ def worker_setup(options: ScanOptions) -> Message:
         "limits": asdict(options.limits),
         "switches": int(options.switches),
         "user": worker_user(options.user),
+        "polite": options.polite,
     }
 
 

@@ -73,6 +73,7 @@ class Crew:
             raise
         self._walks = Walks(options.walk, asked)
         self._flags = 0
+        self._held = False
         self._deaths = 0
         self._failed_starts = 0  # of workers, one after the other
         self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
@@ -131,9 +132,22 @@ class Crew:
         idle = bool(self._flags & dispatch.DONE)
         return idle and self._walks.empty and not self._children.count("walker")
 
+    def hold(self, held: bool) -> None:
+        """Begin nothing until this is taken back; what workers have is finished, and no other deadline runs."""
+        if held != self._held:
+            self._held = held
+            self._flags &= ~dispatch.WANT
+            self._dispatcher.set_held(held)
+
+    @property
+    def in_hand(self) -> int:
+        """Objects that workers have."""
+        return self._dispatcher.in_hand
+
     def step(self, seconds: float = TICK) -> list[Happening]:
         """Go on for a while; returns sooner when there is something to tell."""
-        self._start_walkers()
+        if not self._held:
+            self._start_walkers()
         if self._flags & dispatch.WANT and self._children.workers() < self.jobs:
             self._children.start_worker()
         self._flags = self._dispatcher.step(self._server.fileno(), int(seconds * 1000))

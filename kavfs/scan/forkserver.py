@@ -10,8 +10,8 @@ time when the coordinator no longer safely could. Requests and answers are messa
                                              {"id": n, "failed": text}           it could not be made
 
 When the coordinator is gone (the socket ends), every child is killed and the server exits. When the server is killed,
-the kernel kills the children (PR_SET_PDEATHSIG). SIGINT, SIGTERM and SIGHUP are ignored by all of them: a terminal
-sends them to the whole group, but what they mean is the coordinator's to decide.
+the kernel kills the children (PR_SET_PDEATHSIG). SIGINT, SIGTERM, SIGHUP, SIGUSR1 and SIGUSR2 are ignored by all of
+them: they may be sent to the whole group, but what they mean is the coordinator's to decide.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from kavfs.scan.control import Message
 
 Part = tuple[int, int, int]  # descriptor, offset, length
 
-IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 LAST_WAIT = 1.0  # seconds for killed children to go
 SERVER = 0  # its own number; children have higher ones
 FAILED = 70  # exit status of a child whose role raised an exception

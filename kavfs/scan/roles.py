@@ -52,6 +52,8 @@ def enter(setup: Message, image: list[Part]) -> None:
     """The worker's sandbox; the image is mapped after it, so its room is allowed for."""
     from kavfs.scan import sandbox
 
+    if setup["polite"]:
+        sandbox.yield_to_others()
     user = setup["user"]
     bounds = limits(setup)
     sandbox.enter_worker(
@@ -77,6 +79,8 @@ def run_walker(setup: Message, fds: list[int], image: list[Part]) -> None:
         from kavfs.scan import asking, sandbox
 
         limit = leave_room_in_flight(descriptors.raise_limit())
+        if setup["polite"]:
+            sandbox.yield_to_others()
         sandbox.enter_walker(setup["parent"])
         roots = _paths(setup["roots"])
         options = {**_walk_options(setup, limit), **asking.options(setup, roots, stores)}

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+from contextlib import suppress
 from dataclasses import dataclass
 
 from kavfs._native import process
@@ -21,6 +22,7 @@ WALKER_CAPABILITIES = 1 << 2 | 1 << 3 | 1 << 28
 
 SPARE_DESCRIPTORS = 64  # besides those of the batches that a worker may hold
 BATCH_FILES = 64
+LOWEST = 19  # nice
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,14 @@ def enter_walker(parent: int) -> None:
     process.keep_capabilities(WALKER_CAPABILITIES)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _lock(parent)
+
+
+def yield_to_others() -> None:
+    """Run only when nobody else wants the CPU or the disk: the lowest nice value, the I/O class idle. For good, and
+    for all that this process starts."""
+    os.nice(LOWEST)
+    with suppress(OSError):  # a container that forbids the call; the kernel then goes by the nice value
+        process.idle_io()
 
 
 def _lock(parent: int) -> None:

@@ -51,6 +51,7 @@ class World:
         self.open_error: KavfsError | None = None
         self.options = None
         self.stopped = False
+        self.paused: list[bool] = []
         self.server = Server()
 
     def job(self, image, options, report, *, server, tick, count):
@@ -71,6 +72,12 @@ class World:
 
             def stop(self) -> None:
                 world.stopped = True
+
+            def pause(self) -> None:
+                world.paused.append(True)
+
+            def go_on(self) -> None:
+                world.paused.append(False)
 
         return Job()
 

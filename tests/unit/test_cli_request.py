@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,27 @@ def test_help_and_version_need_nothing_else() -> None:
 
 def test_accepted_options_change_nothing() -> None:
     assert request("-f", "-s", "-i0", "--engine=native", "/a") == request("/a")
+
+
+def test_how_a_scan_behaves_beside_others() -> None:
+    plain = request("/a").scan_options((), all_members=False)
+    assert (plain.polite, plain.max_load, plain.until, plain.page_cache) == (False, 0.0, 0.0, True)
+    words = ["--polite", "--max-load", "0.5", "--fill-page-cache", "/a"]
+    asked = request(*words).scan_options((), all_members=False)
+    assert (asked.polite, asked.max_load, asked.page_cache) == (True, 0.5, False)
+    assert "load average" in refused("--max-load", "much", "/a")
+    assert "load average" in refused("--max-load", "0", "/a")
+
+
+def test_a_scan_with_an_end_is_one_that_goes_on_later() -> None:
+    now = time.time()
+    asked = request("--for", "2h", "/a")
+    assert 7199 < asked.until - now < 7300
+    assert asked.resume
+    asked = request("--until", "06:00", "/a")
+    assert 0 < asked.until - now <= 25 * 3600
+    assert asked.resume
+    assert request("--resume", "/a").resume
+    assert not request("/a").resume
+    assert "--until" in refused("--until", "tomorrow", "/a")
+    assert "--for" in refused("--for", "0", "/a")

@@ -41,7 +41,8 @@ def test_every_kind_of_value_reaches_its_field(conf) -> None:
         conf(
             "# a comment\n; another\n[path]\nBasesPath = /var/db\nTempPath=/tmp\n[locale]\nDateFormat=%Y-%m-%d\n"
             "[scanner.options]\nExcludeDirs=/dev:/proc/\nExcludeMask=*.iso:*/tmp/*\nArchives=no\nHeuristic=false\n"
-            "LocalFS=yes\nRecursion=no\nFollowSymlinks=true\nIchecker=no\nCure=no\nMaxLoadAvg=\n"
+            "LocalFS=yes\nRecursion=no\nFollowSymlinks=true\nIchecker=no\nCure=no\n"
+            "Polite=yes\nMaxLoadAvg=0.5\nPageCacheAsFound=no\n"
             "Cache=no\nCacheSize=5G\nObjectCacheSize=0\nRememberDigests=yes\n"
             "[scanner.report]\nReportFileName=/var/log/kav.log\nReportLevel=3\nReportFileMode=0640\nAppend=no\nShowOk=no\n"
             "[scanner.display]\nShowProgress=no\nShowContainerResultOnly=yes\n"
@@ -59,6 +60,9 @@ def test_every_kind_of_value_reaches_its_field(conf) -> None:
         follow_symlinks=True,
         cache=False,
         ichecker=False,
+        polite=True,
+        max_load=0.5,
+        page_cache_as_found=False,
         cache_size=5 << 30,
         object_cache_size=0,
         remember_digests=True,
@@ -124,7 +128,6 @@ def test_a_mistake_is_named_with_file_and_line(conf, text: str, said: str) -> No
     "text",
     [
         "[scanner.options]\nCure=yes\n",
-        "[scanner.options]\nMaxLoadAvg=0.5\n",
         "[scanner.path]\nBackupPath=/var/backup\n",
         "[scanner.object]\nOnInfected=remove\n",
         "[scanner.container]\nOnSuspicion=movePath /q\n",
