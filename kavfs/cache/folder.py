@@ -101,14 +101,16 @@ class Folder:
         return data if len(data) <= most else b""
 
     def write(self, name: str, data: bytes, *, replace: bool = True) -> None:
-        """Put a small file in place whole, or not at all; FileExistsError where it is not to be replaced."""
+        """Put a small file in place whole, or not at all. What is not to be replaced (FileExistsError) is on disk
+        then, for it is there once and for all."""
         temporary = f"{name}{TEMPORARY}{os.getpid()}-{os.urandom(4).hex()}"
         fd = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
             try:
                 if os.write(fd, data) != len(data):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(fd)
+                if not replace:
+                    os.fsync(fd)
             finally:
                 os.close(fd)
             if replace:

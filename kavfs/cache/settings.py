@@ -27,6 +27,7 @@ OPENING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Swit
 REPORTING = Switch.ALL_MEMBERS | Switch.DIGEST
 
 LISTED = 32  # settings that are kept, those used last
+LIST_MAX = 64 << 10  # bytes that the list can have
 ASKED = 4  # KAV_SETTINGS_MAX in ext/cache/lookup.h: our own, then others
 TOUCH = 86400  # seconds: the list is written again only when its date of our settings is older
 
@@ -119,10 +120,9 @@ def asked(mine: Settings, seen: Iterable[Seen]) -> tuple[bytes, ...]:
 
 
 def remember(seen: list[Seen], mine: Settings, now: int) -> tuple[list[Seen], bool]:
-    """The list with *mine* in it, last used first, and whether it has to be written."""
-    for one in seen:
-        if one.settings == mine and 0 <= now - one.used < TOUCH:
-            return seen, False
+    """The list with *mine* in front, the others as they were used last, and whether it has to be written."""
+    if seen and seen[0].settings == mine and 0 <= now - seen[0].used < TOUCH:
+        return seen, False
     rest = [one for one in seen if one.settings != mine]
     rest.sort(key=lambda one: one.used, reverse=True)
     return [Seen(mine, now), *rest][:LISTED], True

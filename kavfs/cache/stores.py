@@ -18,7 +18,7 @@ from types import TracebackType
 
 from kavfs._native import cache
 from kavfs.cache.folder import FILES, OBJECTS, SETTINGS, Folder, Refused
-from kavfs.cache.settings import Settings, asked, context_digest, read, remember, write
+from kavfs.cache.settings import LIST_MAX, Settings, asked, context_digest, read, remember, write
 from kavfs.limits import GIB, MIB, Limits
 from kavfs.model import Switch
 from kavfs.ports import Stores
@@ -29,7 +29,6 @@ MEMORY_SIZE = 16 * MIB  # level 1; nothing of it is used before there is somethi
 BUCKET = 512  # bytes; KAV_OBJECT_WAYS records, of which a table is a multiple
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-_LIST_MAX = 64 << 10  # bytes of settings.json
 
 
 class OpenStores:
@@ -167,7 +166,7 @@ def _open_objects(folder: Folder, size: int, notes: list[str]) -> tuple[int, int
 
 def _settings(folder: Folder, mine: Settings) -> tuple[bytes, ...]:
     """Digests to ask for; ours goes to the list, so that other scans can ask for it."""
-    seen, changed = remember(read(folder.read(SETTINGS, _LIST_MAX), folder.secret), mine, int(time.time()))
+    seen, changed = remember(read(folder.read(SETTINGS, LIST_MAX), folder.secret), mine, int(time.time()))
     if changed:
         with suppress(OSError):  # then others scan what this scan has remembered
             folder.write(SETTINGS, write(seen, folder.secret))
