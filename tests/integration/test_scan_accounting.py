@@ -139,7 +139,7 @@ def test_stop_ends_with_what_was_done(tmp_path):
 LOW = """
 import os, resource, sys
 from kavfs._native import walk
-from kavfs.scan import sandbox
+from kavfs.scan import asking, sandbox
 from tests.support.fakes import fake_scan
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[2]),) * 2)
 if sys.argv[3] == "nobody":
