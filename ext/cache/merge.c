@@ -9,6 +9,8 @@ typedef struct {
     kav_cache_item *items;
     size_t count;
     uint8_t generations[KAV_FACT_GENERATIONS][16];
+    bool changed; /* against what the record is */
+    bool renewed;
 } merged;
 
 static int merge_level(kav_merge *m, const uint8_t place[16], const kav_pending **items, size_t count, bool renew,
@@ -65,13 +67,23 @@ static int renew_head(kav_merge *m, kav_record *record)
 }
 
 /* Take a fact of the record over, if it can be. */
-static bool keep_old(kav_merge *m, kav_record *record, const kav_fact *fact, const uint8_t to[KAV_FACT_GENERATIONS],
-                     bool renew, kav_cache_item *item)
+static void keep_old(kav_merge *m, kav_record *record, const kav_fact *fact, const uint8_t to[KAV_FACT_GENERATIONS],
+                     bool renew, merged *out)
 {
+    kav_cache_item *item = &out->items[out->count];
     *item = (kav_cache_item){.fact = *fact};
-    item->fact.generation = renew && holds(m, record, fact) ? 0 : to[fact->generation];
+    item->fact.generation = to[fact->generation];
+    if (renew && item->fact.generation != 0 && holds(m, record, fact)) {
+        item->fact.generation = 0;
+        out->changed = out->renewed = true;
+    }
     if (fact->extra) item->extra = kav_cachefile_extra(&m->writer->file, record, fact);
-    return item->fact.generation < KAV_FACT_GENERATIONS && (item->extra || !fact->extra);
+    if (item->fact.generation < KAV_FACT_GENERATIONS && (item->extra || !fact->extra)) {
+        out->count++;
+    } else {
+        m->dropped++;
+        out->changed = true;
+    }
 }
 
 /* The last word about the inode of items[i]: how many items speak of it, and the fact, or NULL where it is gone. */
@@ -92,19 +104,21 @@ static int merge_facts(kav_merge *m, kav_record *record, const kav_pending **ite
     size_t i = 0;
     order_generations(record, m->now, out, to);
     out->count = 0;
+    out->changed = out->renewed = false;
     out->items = malloc((record->count + count + 1) * sizeof *out->items);
     if (!out->items) return -ENOMEM;
     while (old < record->count || i < count) {
         const kav_fact *have = old < record->count ? &record->facts[old] : NULL;
         if (have && (i == count || have->id.ino < items[i]->fact.id.ino)) {
             old++;
-            if (keep_old(m, record, have, to, renew, &out->items[out->count])) out->count++;
-            else m->dropped++;
+            keep_old(m, record, have, to, renew, out);
             continue;
         }
         const kav_pending *fact;
-        if (have && have->id.ino == items[i]->fact.id.ino) old++;
+        bool known = have && have->id.ino == items[i]->fact.id.ino;
+        old += known;
         i += last_word(items, i, count, &fact);
+        out->changed |= known || fact;
         if (!fact) continue;
         out->items[out->count] = (kav_cache_item){.fact = fact->fact, .extra = fact->extra};
         out->items[out->count++].fact.generation = 0;
@@ -199,15 +213,14 @@ static int merge_level(kav_merge *m, const uint8_t place[16], const kav_pending 
     if (!found) record->count = 0;
     if (!count) {
         if (!record->count) return 0;
-        found = renew_head(m, record);
-        if (found) return found < 0 ? found : 0;
+        int done = renew_head(m, record);
+        if (done) return done < 0 ? done : 0;
     }
     if (!found) memset(record->generations, 0, sizeof record->generations);
     merged all;
     int failed = merge_facts(m, record, items, count, renew, &all);
-    bool empty = !all.count && !record->count;
-    if (!failed && !empty) failed = put_or_split(m, place, &all, depth);
-    if (!failed && renew && record->count) m->renewed++;
+    if (!failed && all.changed) failed = put_or_split(m, place, &all, depth);
+    if (!failed) m->renewed += all.renewed;
     free(all.items);
     return failed;
 }
