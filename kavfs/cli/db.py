@@ -111,10 +111,21 @@ def _info(args: argparse.Namespace) -> Lines:
         if image.demonstration:
             yield "only the starter signatures: a demonstration, not protection"
         yield f"generation {image.generation.hex()}"
+        yield from _history(image)
         for entry in image.entries:
             yield from _description(entry)
             if args.rejected:
                 yield from _rejected(image, entry)
+
+
+def _history(image: Image) -> Iterator[str]:
+    """What is new since the generations for which a delta is compiled."""
+    rows = image.catalog.deltas if image.deltas else ()
+    if rows:
+        since = (f"{row.generation[:12]} {counted(row.rules, 'rule')}{' (in full)' * row.full}" for row in rows)
+        yield f"new since older generations: {', '.join(since)}"
+    else:
+        yield "no older generation is known: what was found before is scanned again in full"
 
 
 def _description(entry: Entry) -> Iterator[str]:

@@ -15,6 +15,7 @@ from kavfs.ports import Image
 from kavfs.signatures.image import compile_image, open_image
 from kavfs.signatures.imagewriter import compile_image_file
 from tests.support.databases import logical, write
+from tests.support.deltas import scan, table
 
 INFECTED = b"before it the first marker of the contract and after"
 PAIR = b"one half of the pair, then the other half of it"
@@ -112,11 +113,34 @@ def test_it_never_changes_though_its_rules_do(image, rules, tmp_path):
     assert found(image, INFECTED) == [b"Contract.Body-1.UNOFFICIAL"]
 
 
+def test_the_rows_of_its_table_are_its_deltas(image):
+    rows = table(image)  # checks that they agree
+    assert bool(rows) == bool(image.deltas) == bool(image.delta_table)
+    assert image.generation not in {delta.generation for delta in image.deltas}
+
+
+@pytest.mark.parametrize("form", [of_a_folder, of_a_folder_compiled_before, of_a_single_database])
+def test_what_is_new_since_an_older_generation_is_an_image_too(form, rules, tmp_path):
+    with form(rules, tmp_path / "state") as image:
+        older = image.generation
+    with (rules / "rules.ldb").open("a") as file:
+        file.write(logical("Contract.New-3", "newest marker of the contract"))
+    with form(rules, tmp_path / "state") as image:
+        (delta,) = image.deltas
+        assert delta.generation == older
+        assert all(part.offset % resource.getpagesize() == 0 for part in delta.parts)
+        assert scan(delta, INFECTED) == set()
+        assert scan(delta, b"and the newest marker of the contract") == {b"Contract.New-3"}
+
+
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
 def test_it_is_closed_once_and_for_all(form, rules, tmp_path):
+    form(rules, tmp_path / "state").close()
+    with (rules / "rules.ldb").open("a") as file:
+        file.write(logical("Contract.New-3", "newest marker of the contract"))  # so that there is a delta, too
     before = sorted(os.listdir("/proc/self/fd"))
     image = form(rules, tmp_path / "state")
-    fds = [part.fd for part in image.parts]
+    fds = [part.fd for part in image.parts] + [part.fd for delta in image.deltas for part in delta.parts]
     image.close()
     assert sorted(os.listdir("/proc/self/fd")) == before
     kept = [os.open(os.devnull, os.O_RDONLY) for _ in fds]  # the same numbers: a second close must not take them
