@@ -42,7 +42,8 @@ def test_a_row_may_say_that_all_is_scanned() -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"status": Status.PROTECTED, "reasons": Reason.ENCRYPTED}, {"reasons": Reason.SIZE}, {"flags": cache.JOURNAL}]
+    "more",
+    [{"status": Status.PROTECTED, "reasons": Reason.ENCRYPTED}, {"reasons": Reason.SIZE}, {"flags": cache.JOURNAL}],
 )
 def test_only_clean_and_complete_facts_outlive_their_generation(more: dict[str, int]) -> None:
     assert judged(Row(OLDER), fact(1, **more)) == cache.FULL

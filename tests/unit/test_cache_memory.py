@@ -35,7 +35,9 @@ def stamped(ino: int, **stamps: int) -> cache.Fact:
 @pytest.mark.parametrize("stamp", ["mtime_ns", "ctime_ns"])
 def test_what_changed_shortly_before_the_scan_is_not_remembered(store: Store, stamp: str) -> None:
     edge = START - 3 * SECOND
-    totals = store.keep(1, [stamped(1, **{stamp: edge}), stamped(2, **{stamp: edge - 1}), stamped(3, **{stamp: START * 2})])
+    totals = store.keep(
+        1, [stamped(1, **{stamp: edge}), stamped(2, **{stamp: edge - 1}), stamped(3, **{stamp: START * 2})]
+    )
     assert store.inodes(1) == [2]
     assert (totals.kept, totals.dropped) == (1, 2)
 
