@@ -10,6 +10,7 @@ another version, is set aside with a note and begun anew.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
@@ -34,9 +35,16 @@ _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 class OpenStores:
     """Stores with the descriptors that they name, until close()."""
 
-    def __init__(self, stores: Stores | None, notes: tuple[str, ...], folder: Folder | None = None) -> None:
+    def __init__(
+        self,
+        stores: Stores | None,
+        notes: tuple[str, ...],
+        folder: Folder | None = None,
+        generations: frozenset[bytes] | None = None,
+    ) -> None:
         self.stores = stores
         self.notes = notes
+        self.generations = generations  # of signatures that files are remembered for; None = it cannot be told
         self._folder = folder
 
     def close(self) -> None:
@@ -84,9 +92,10 @@ def open_stores(
         return OpenStores(None, (f"no cache, everything is scanned: {where}: {why}",))
     notes = folder.notes
     memory = file = -1
+    generations: frozenset[bytes] | None = frozenset()
     try:
         if files:
-            files = _usable(folder, FILES, notes)
+            files, generations = _usable(folder, FILES, notes)
         if objects >= BUCKET:
             memory, file = _open_objects(folder, objects - objects % BUCKET, notes)
         mine = Settings.of(limits, switches)
@@ -108,26 +117,34 @@ def open_stores(
                 os.close(fd)
         folder.close()
         raise
-    return OpenStores(stores, tuple(notes), folder)
+    return OpenStores(stores, tuple(notes), folder, generations)
 
 
-def _usable(folder: Folder, name: str, notes: list[str]) -> bool:
-    """Whether a store can be used: it is ours, or is not there yet, or could be set aside."""
+def _usable(folder: Folder, name: str, notes: list[str]) -> tuple[bool, frozenset[bytes] | None]:
+    """Whether a store can be used: it is ours, or is not there yet, or could be set aside; and its generations."""
     try:
         fd = folder.open(name)
     except FileNotFoundError:
-        return True
+        return True, frozenset()
     except OSError as error:
-        return _set_aside(folder, name, f"cannot be opened ({error.strerror})", notes)
+        return _set_aside(folder, name, f"cannot be opened ({error.strerror})", notes), frozenset()
     try:
-        cache.File(fd, folder.secret)
+        return True, _generations(cache.File(fd, folder.secret))
     except cache.DamagedStore:
-        return _set_aside(folder, name, "is damaged, or of another version", notes, fd)
+        return _set_aside(folder, name, "is damaged, or of another version", notes, fd), frozenset()
     except OSError as error:
-        return _set_aside(folder, name, f"cannot be read ({error.strerror})", notes, fd)
+        return _set_aside(folder, name, f"cannot be read ({error.strerror})", notes, fd), frozenset()
     finally:
         os.close(fd)
-    return True
+
+
+def _generations(file: cache.File) -> frozenset[bytes] | None:
+    try:
+        return frozenset(file.generations())
+    except OSError as error:
+        if error.errno == errno.EILSEQ:  # the sums are damaged: whoever writes makes them anew
+            return None
+        raise
 
 
 def _set_aside(folder: Folder, name: str, why: str, notes: list[str], judged: int = -1) -> bool:

@@ -81,17 +81,19 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
     from kavfs.cli.running import heeding_signals, open_cache, open_signatures, own_stores
     from kavfs.scan.job import Job
 
-    image, state = open_signatures(request.databases, request.state)
-    with image, open_cache(request, request.switches(reports.wants_members), state) as cache:
-        report = reports.begin(image)
-        for note in cache.notes:
-            report.note(note)
-        options = request.scan_options(own_stores(state), reports.wants_members)
-        job = Job(image, options, report, server=server, tick=reports.tick, count=reports.tick is not None)
-        reports.on_closed_pipe(job.stop)
-        gc.enable()
-        with heeding_signals(job):
-            return job.run()
+    with open_cache(request, request.switches(reports.wants_members)) as cache:
+        image, state = open_signatures(request.databases, request.state, cache.generations)
+        with image:
+            report = reports.begin(image)
+            for note in cache.notes:
+                report.note(note)
+            options = request.scan_options(own_stores(state), reports.wants_members)
+            count = reports.tick is not None
+            job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
+            reports.on_closed_pipe(job.stop)
+            gc.enable()
+            with heeding_signals(job):
+                return job.run()
 
 
 def _nothing_to_do(request: Request) -> int:

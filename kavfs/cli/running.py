@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -30,13 +30,16 @@ class Controlled(Protocol):
     def go_on(self) -> None: ...
 
 
-def open_signatures(databases: Sequence[bytes], state: bytes) -> tuple[Image, bytes]:
-    """The image of *databases* (none: the usual places), and the state folder that was used."""
+def open_signatures(
+    databases: Sequence[bytes], state: bytes, used: Collection[bytes] | None = None
+) -> tuple[Image, bytes]:
+    """The image of *databases* (none: the usual places), and the state folder that was used. *used* are generations
+    that something is remembered for; None = not known."""
     state = state or default_state()
-    return open_image(tuple(databases) or default_databases(), state), state
+    return open_image(tuple(databases) or default_databases(), state, used=used), state
 
 
-def open_cache(request: Request, switches: Switch, state: bytes) -> OpenStores:
+def open_cache(request: Request, switches: Switch) -> OpenStores:
     """What the scan may look up and remember, as options and configuration say; none with --no-cache."""
     from kavfs.cache.stores import OpenStores, open_stores  # of all programs only the scanner needs it
 
@@ -44,7 +47,7 @@ def open_cache(request: Request, switches: Switch, state: bytes) -> OpenStores:
     if not settings.cache:
         return OpenStores(None, ())
     return open_stores(
-        state,
+        request.state or default_state(),
         limits=request.limits,
         switches=switches,
         files=settings.ichecker,

@@ -81,7 +81,7 @@ class World:
 
         return Job()
 
-    def open_signatures(self, databases, state):
+    def open_signatures(self, databases, state, used=None):
         if self.open_error is not None:
             raise self.open_error
         return Image(), b"/nonexistent"
