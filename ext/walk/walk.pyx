@@ -44,6 +44,7 @@ cdef extern from "filesystem.h" nogil:
         uint64_t unique_mount
         uint8_t uuid[16]
         uint8_t uuid_len
+    int kav_subvolume(int fd, const uint8_t *fs, uint8_t *out)
     int kav_file_system_ask(int fd, kav_file_system *out)
 
 
@@ -204,6 +205,16 @@ def file_system(int fd):
     if answer != 0:
         raise OSError(-answer, os.strerror(-answer))
     return found.dev, found.mount, found.unique_mount, bytes(found.uuid[: found.uuid_len])
+
+
+def subvolume(int fd, bytes fs not None):
+    cdef uint8_t out[16]
+    if len(fs) != 16:
+        raise ValueError("a file system is named by 16 bytes")
+    cdef int answer = kav_subvolume(fd, <const uint8_t *><const char *>fs, out)
+    if answer != 0:
+        raise OSError(-answer, os.strerror(-answer))
+    return out[:16]
 
 
 def walk(

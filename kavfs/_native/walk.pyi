@@ -30,6 +30,9 @@ def file_system(fd: int) -> tuple[int, int, int, bytes]:
     """Where an open file or directory lies: device (as kav_entry has it), number of the mount as in mountinfo, its
     unique number, UUID. 0 and b"" stand for what the kernel does not tell. OSError."""
 
+def subvolume(fd: int, fs: bytes) -> bytes:
+    """The name of the btrfs subvolume on which an open directory lies, made of that of its file system. OSError."""
+
 def walk(
     socket_fd: int,
     roots: Iterable[bytes],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import suppress
 from dataclasses import dataclass
 
 from kavfs.cache.folder import Folder, removable
@@ -23,16 +22,6 @@ class ObjectsHeld:
     records: int  # in use
 
 
-def disk_usage(folder: Folder) -> dict[str, tuple[int, int]]:
-    """Length and bytes on disk of everything in the folder, by name."""
-    usage = {}
-    for name in folder.names():
-        with suppress(FileNotFoundError):
-            status = os.stat(name, dir_fd=folder.fd, follow_symlinks=False)
-            usage[name] = (status.st_size, status.st_blocks * 512)
-    return usage
-
-
 def objects_held(folder: Folder, name: str) -> ObjectsHeld | None:
     """By reading the file, which may be written meanwhile; None when there is none. Raises OSError."""
     try:
@@ -49,11 +38,11 @@ def objects_held(folder: Folder, name: str) -> ObjectsHeld | None:
 
 def clear(folder: Folder) -> int:
     """Remove everything but the key; bytes on disk that this has freed. The folder must have been opened alone."""
-    usage = disk_usage(folder)
     freed = 0
-    for name in removable(usage):
+    for name in removable(folder.names()):
+        size = folder.size(name)
         os.unlink(name, dir_fd=folder.fd)
-        freed += usage[name][1]
+        freed += size
     return freed
 
 

@@ -136,6 +136,11 @@ class Folder:
             return ""
         return f"the cache file {self.show(name)} {why}; it is kept as {aside} and begun anew"
 
+    def size(self, name: str) -> int:
+        """Bytes on disk of a file, 0 when it is not there."""
+        status = self._status(name)
+        return status.st_blocks * 512 if status is not None else 0
+
     def show(self, name: str) -> str:
         return os.fsdecode(os.path.join(self.path, os.fsencode(name)))
 

@@ -21,6 +21,7 @@ PROGRAM = "kavfs"
 COMMANDS: dict[str, str] = {
     "db": "compile signatures, say what was taken from which file, list what can be detected",
     "why": "which signatures match a file, from which database, in which layer, at which offset",
+    "cache": "what is remembered of files, why one of them is scanned again; forget it all",
     "bench": "what scanning costs on this machine: stages, types, engines, and what the bottleneck is",
     "demo": "write a tree of files that shows every status there is",
     "help": "print this text, or the help of a command",
