@@ -30,6 +30,7 @@ _NAMES = {
     "ctime_ns": "change time",
     "btime_ns": "birth time",
 }
+_FIELDS = dict(zip(cache.FIELDS, cache.Identity._fields, strict=True))
 _UNTOLD = -(2**63)
 
 
@@ -135,7 +136,7 @@ class Explainer:
             yield f"there it is {_verdict(other.fact)}"
         elif stored:
             fact = stored[0].fact
-            fields = cache.differs(fact.id, question.file)
+            fields = [_FIELDS[word] for word in cache.differs(fact.id, question.file)]
             yield f"scanned: it has changed: {', '.join(_NAMES[name] for name in fields)}"
             for name in fields:
                 yield f"{_NAMES[name]}: {_shown(name, fact.id)}, now {_shown(name, question.file)}"
