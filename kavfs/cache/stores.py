@@ -29,7 +29,7 @@ OBJECTS_SIZE = 64 * MIB  # level 2
 MEMORY_SIZE = 16 * MIB  # level 1; nothing of it is used before there is something to keep
 BUCKET = 512  # bytes; KAV_OBJECT_WAYS records, of which a table is a multiple
 
-_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # whoever maps it for writing seals it against all others
 
 
 class OpenStores:
