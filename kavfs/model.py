@@ -87,6 +87,7 @@ class Switch(enum.IntFlag):
     ALL_MATCH = 1 << 6
     ALL_MEMBERS = 1 << 7
     DIGEST = 1 << 8
+    ALL_DIGESTS = 1 << 9
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,8 @@ enum kav_switch {
     KAV_S_HEURISTIC = 1u << 5,   /* E */
     KAV_S_ALL_MATCH = 1u << 6,   /* report every matching signature, not only the least */
     KAV_S_ALL_MEMBERS = 1u << 7, /* the result names clean members too */
-    KAV_S_DIGEST = 1u << 8       /* the result has the object's SHA-256 in any case */
+    KAV_S_DIGEST = 1u << 8,      /* the result has the object's SHA-256 in any case */
+    KAV_S_ALL_DIGESTS = 1u << 9  /* MD5, SHA-1 and SHA-256 of every layer are computed and listed */
 };
 
 /* ---- wire: walker -> coordinator ------------------------------------------------------------------------------ */
@@ -242,7 +243,7 @@ typedef struct {
     int64_t mtime_ns, ctime_ns; /* of the identity that was scanned */
     uint64_t dev, ino;
     uint16_t views;      /* bit per enum kav_target that any layer was matched as */
-    uint16_t depth;      /* containers inside containers that were opened */
+    uint16_t depth;      /* containers inside containers that were opened; 1 = a container without another in it */
     uint32_t layers;     /* kav_layer records behind the notes */
     uint32_t layers_len; /* bytes of these */
     uint32_t learned;    /* kav_learned records behind the layers */

@@ -55,6 +55,7 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     s->layer_size = source->size;
     kav_reader_start(r, source, size);
     detect(s, source->size);
+    if (kav_recall(s, options)) return 0;
     uint32_t needed = hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size);
     uint32_t wanted = options->digests | needed;
     s->kinds = wanted && kav_digest_start(s->digest, wanted) == 0 ? wanted : 0;
@@ -65,5 +66,7 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     found->reasons |= why_short(s, source, size);
     found->error = r->error;
     finish_digests(s, needed, wanted);
+    if (s->fingerprint && !found->reasons)
+        found->fingerprinted = kav_fingerprint_finish(s->fingerprint, found->fingerprint) == 0;
     return kav_conclude(s, options) ? 0 : -ENOMEM;
 }

@@ -12,9 +12,12 @@
 #define KAV_LAYER_H
 
 #include "digest.h"
+#include "fingerprint.h"
 #include "kav.h"
 #include "source.h"
 #include "type.h"
+
+#include <stdbool.h>
 
 typedef struct kav_image kav_image;
 typedef struct kav_session kav_session;
@@ -58,15 +61,28 @@ typedef struct {
  */
 typedef uint32_t (*kav_tick)(void *context, uint64_t bytes);
 
+typedef struct kav_layer_found kav_layer_found;
+
+enum kav_known_by { KAV_BY_BEGINNING, KAV_BY_CONTENT };
+
+/* Asked before a layer is matched, when type and size are in *found. KAV_BY_CONTENT: found->fingerprint is that of the
+ * whole; true = its verdict is known, leave it at that. KAV_BY_BEGINNING: of a layer that is longer than a window,
+ * found->beginning is the fingerprint of what stands in the first one; true = it is worth while to read the rest, only
+ * to ask by content. */
+typedef bool (*kav_ask)(void *context, enum kav_known_by by, const kav_layer_found *found);
+
 typedef struct {
     uint32_t switches; /* enum kav_switch; KAV_S_ALL_MATCH matters here */
     uint32_t digests;  /* KAV_D_* wanted besides what the signatures need */
     uint64_t limit;    /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
     kav_tick tick;     /* may be NULL */
     void *tick_context;
+    kav_fingerprint *fingerprint; /* not NULL: fingerprints are wanted, and ask is called */
+    kav_ask ask;
+    void *ask_context;
 } kav_layer_options;
 
-typedef struct {
+struct kav_layer_found {
     kav_type type;
     uint64_t size;    /* bytes read (holes counted as read) */
     uint32_t reasons; /* KAV_R_* bits; 0 = complete */
@@ -75,7 +91,12 @@ typedef struct {
     const kav_hit *hits; /* owned by the session until its next scan; sorted by database and line */
     size_t hit_count;    /* without KAV_S_ALL_MATCH at most 1 */
     int suppressed;      /* a match was lifted by .ign2 */
-} kav_layer_found;
+    uint8_t fingerprint[KAV_FINGERPRINT];
+    uint8_t beginning[KAV_FINGERPRINT];
+    bool fingerprinted; /* fingerprint holds: of exactly the bytes that were matched, or that are known */
+    bool begun;         /* beginning holds: the layer is longer than a window */
+    bool known;         /* ask said so: nothing was matched */
+};
 
 /* Scan one layer. 0, or -ENOMEM (nothing found is valid then). Exceptions by digest (.fp) are the caller's to ask for,
  * because a container above may be the one that is excepted. */

@@ -233,6 +233,12 @@ static uint64_t skip_hole(kav_session *s, uint64_t pos, uint64_t *look_until)
     return hole - reach;
 }
 
+static void feed(kav_session *s, const uint8_t *bytes, size_t length)
+{
+    if (s->kinds) kav_digest_feed(s->digest, bytes, length);
+    if (s->fingerprint && kav_fingerprint_feed(s->fingerprint, bytes, length) != 0) s->fingerprint = NULL;
+}
+
 uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *options)
 {
     kav_reader *r = &s->reader;
@@ -251,9 +257,11 @@ uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *optio
         kav_reader_need(r, pos > back ? pos - back : 0, end + s->image->ahead);
         if (end > r->size) end = r->size > pos ? r->size : pos; /* it may have shrunk */
         if (pos < end) reasons |= scan_window(s, weak, pos, end);
-        if (!weak && s->kinds && pos < end) kav_digest_feed(s->digest, r->data + (pos - r->base), (size_t)(end - pos));
+        if (!weak && pos < end) feed(s, r->data + (pos - r->base), (size_t)(end - pos));
         pos = end;
         if (resume && pos == look_until) {
+            s->fingerprint =
+                NULL; /* that a hole is skipped makes such a file cheap; reading it for a cache would not */
             if (resume - pos > KAV_HOLE_DIGEST) s->kinds = 0;
             else if (!weak && s->kinds) reasons |= digest_hole(s, resume - pos, options, pos);
             pos = resume;

@@ -68,8 +68,9 @@ struct kav_session {
     /* The layer in hand. */
     kav_layer_found *found;
     uint8_t target;
-    uint64_t layer_size; /* where "EOF-n" counts from */
-    uint32_t kinds;      /* KAV_D_* that are being fed */
+    uint64_t layer_size;          /* where "EOF-n" counts from */
+    uint32_t kinds;               /* KAV_D_* that are being fed */
+    kav_fingerprint *fingerprint; /* that is being fed, or NULL */
 };
 
 /* session.c: with another window size, for tests. */
@@ -78,6 +79,10 @@ void kav_session_reset(kav_session *s);
 
 /* scan.c: look at the whole layer, fast or weak. */
 uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *options);
+
+/* recall.c: fingerprint the layer and ask whether it is known; true = it is. Begins the fingerprint of the pass else.
+ */
+bool kav_recall(kav_session *s, const kav_layer_options *options);
 
 /* conclude.c: after the fast pass: can a signature still become true through weak patterns? Marks those patterns. */
 bool kav_conclude_needs_weak(kav_session *s);

@@ -31,8 +31,8 @@ void kav_budget_start(kav_budget *b, const kav_limits *limits, uint64_t size)
 {
     memset(b, 0, sizeof *b);
     b->limits = *limits;
-    uint64_t now = now_ns(), allowed = allowed_ns(limits, size);
-    b->deadline_ns = allowed > UINT64_MAX - now ? UINT64_MAX : now + allowed;
+    b->allowed_ns = allowed_ns(limits, size);
+    kav_budget_tick(b);
 }
 
 uint32_t kav_budget_member(kav_budget *b)
@@ -55,8 +55,18 @@ uint64_t kav_budget_take(kav_budget *b, uint64_t len)
     return len;
 }
 
+uint32_t kav_budget_tick_at(kav_budget *b, uint64_t now)
+{
+    if (b->last_ns != 0 && now > b->last_ns) {
+        uint64_t step = now - b->last_ns;
+        b->used_ns += step < KAV_BUDGET_STEP_NS ? step : KAV_BUDGET_STEP_NS;
+    }
+    b->last_ns = now;
+    if (b->allowed_ns != UINT64_MAX && b->used_ns >= b->allowed_ns) b->spent |= KAV_R_TIME;
+    return b->spent & KAV_R_TIME;
+}
+
 uint32_t kav_budget_tick(kav_budget *b)
 {
-    if (b->deadline_ns != UINT64_MAX && now_ns() >= b->deadline_ns) b->spent |= KAV_R_TIME;
-    return b->spent & KAV_R_TIME;
+    return kav_budget_tick_at(b, now_ns());
 }

@@ -37,7 +37,8 @@ static const opening *opening_of(kav_type type, const kav_source *source)
 
 uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer)
 {
-    s->sinks->progress(s->sinks->context, s->budget.scanned + s->budget.unpacked + bytes_in_layer);
+    uint64_t bytes = s->earlier + s->budget.scanned + s->budget.unpacked + bytes_in_layer;
+    s->sinks->progress(s->sinks->context, bytes);
     return kav_budget_tick(&s->budget);
 }
 
@@ -52,6 +53,7 @@ void kav_layers_note(kav_object_scanner *s, kav_note *note, const char *name, ui
     const char *member = kav_member_path_show(&s->path, &member_len);
     note->name_len = name_len;
     note->member_len = (uint32_t)member_len;
+    s->gist.notes++;
     if (s->sinks->note(s->sinks->context, note, name, member) != 0) s->budget.spent |= KAV_R_MEMORY;
 }
 
@@ -82,10 +84,10 @@ static uint8_t status_of_hit(const kav_hit *hit)
 static uint8_t note_hits(kav_object_scanner *s, const kav_layer_found *found, uint32_t depth, uint32_t reasons)
 {
     uint8_t status = KAV_CLEAN;
-    if (found->suppressed) s->flags |= KAV_F_SUPPRESSED;
+    if (found->suppressed) s->gist.flags |= KAV_F_SUPPRESSED;
     if (found->hit_count == 0) return status;
     if (is_excepted(s, depth)) {
-        s->flags |= KAV_F_SUPPRESSED;
+        s->gist.flags |= KAV_F_SUPPRESSED;
         return status;
     }
     for (size_t i = 0; i < found->hit_count; i++) {
@@ -108,49 +110,45 @@ static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type
     const opening *o = opening_of(type, source);
     if (o == NULL) return;
     if (!(s->limits.switches & o->switches)) {
-        s->flags |= KAV_F_UNOPENED;
+        s->gist.flags |= KAV_F_UNOPENED;
         return;
     }
     if (depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP) {
         outcome->reasons |= KAV_R_DEPTH;
         return;
     }
+    if (s->gist.tried <= depth) s->gist.tried = (uint16_t)(depth + 1);
     kav_unpack u;
     kav_unpack_init(&u, s, depth + 1);
     int rc = o->open(source, type, &u);
     if (u.begun) kav_unpack_end(&u, KAV_R_DAMAGED);
     if (rc == -ENOMEM) u.container.reasons |= KAV_R_MEMORY;
     if (rc == KAV_OPEN_NOT_MINE) return;
+    if (s->gist.depth <= depth) s->gist.depth = (uint16_t)(depth + 1);
     outcome->container = true;
     outcome->reasons |= u.container.reasons;
     outcome->status = kav_graver(outcome->status, u.container.status);
-    if (depth == 0) s->flags |= KAV_F_CONTAINER;
+    if (depth == 0) s->gist.flags |= KAV_F_CONTAINER;
 }
 
-void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
-                     kav_layer_found *found, kav_outcome *outcome)
+/* What was matched is seen, and remembered as such. */
+static void list_layer(kav_object_scanner *s, const kav_source *source, const kav_layer_found *found, uint32_t depth)
 {
-    kav_layer_options options = {.switches = s->limits.switches,
-                                 .digests = kav_image_exception_kinds(s->image, source->size),
-                                 .limit = depth == 0 ? s->limits.max_file_size : 0,
-                                 .tick = layer_tick,
-                                 .tick_context = s};
-    if (depth == 0 && s->limits.switches & KAV_S_DIGEST) options.digests |= KAV_D_SHA256;
-    *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
-    if (kav_layer_scan(s->session, source, &options, found) != 0) {
-        memset(found, 0, sizeof *found);
-        outcome->reasons |= KAV_R_MEMORY;
-        outcome->status = kav_status_of_reasons(outcome->reasons);
-        return;
-    }
-    s->budget.scanned += found->size;
-    outcome->reasons |= found->reasons;
-
     kav_ancestor *self = &s->ancestors[depth];
     self->size = source->size;
     self->digests = found->digests;
     if (found->size != source->size) self->digests.have = 0; /* digests of a part are nobody's exception */
+    s->gist.views |= (uint16_t)(1u << found->type.target);
+    if (found->size != source->size) kav_listing_gap(&s->listing);
+    else kav_listing_layer(&s->listing, source->size, found->type.target, &found->digests);
+}
 
+static void open_and_judge(kav_object_scanner *s, const kav_source *source, uint32_t depth, kav_layer_found *found,
+                           kav_outcome *outcome)
+{
+    s->budget.scanned += found->size;
+    outcome->reasons |= found->reasons;
+    list_layer(s, source, found, depth);
     outcome->status = note_hits(s, found, depth, outcome->reasons);
     found->hits = NULL; /* the session's; gone with the first member */
     found->hit_count = 0;
@@ -158,4 +156,35 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t d
     if (!(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE)))
         open_layer(s, source, found->type, depth, outcome);
     outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
+}
+
+static uint32_t wanted_digests(const kav_object_scanner *s, const kav_source *source, uint32_t depth)
+{
+    if (s->limits.switches & KAV_S_ALL_DIGESTS) return KAV_D_MD5 | KAV_D_SHA1 | KAV_D_SHA256;
+    uint32_t kinds = kav_image_exception_kinds(s->image, source->size);
+    return depth == 0 && s->limits.switches & KAV_S_DIGEST ? kinds | KAV_D_SHA256 : kinds;
+}
+
+void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+                     kav_layer_found *found, kav_outcome *outcome)
+{
+    kav_layer_options options = {.switches = s->limits.switches,
+                                 .digests = wanted_digests(s, source, depth),
+                                 .limit = depth == 0 ? s->limits.max_file_size : 0,
+                                 .tick = layer_tick,
+                                 .tick_context = s};
+    kav_known_layer layer;
+    *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
+    kav_known_begin(s, source, depth, known, &layer, &options);
+    if (kav_layer_scan(s->session, source, &options, found) != 0) {
+        memset(found, 0, sizeof *found);
+        kav_listing_gap(&s->listing);
+        outcome->reasons |= KAV_R_MEMORY;
+        outcome->status = kav_status_of_reasons(outcome->reasons);
+    } else if (found->known) {
+        kav_known_use(&layer, found, outcome);
+    } else {
+        open_and_judge(s, source, depth, found, outcome);
+    }
+    kav_known_end(&layer, found, outcome);
 }

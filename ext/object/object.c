@@ -1,4 +1,5 @@
 #include "scanner.h"
+#include "notebook.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,27 +11,33 @@
 #define DIGEST_CHUNK (256u << 10)
 #define DIGEST_HOLE  (1ull << 30) /* a file with a longer hole is not digested */
 #define NS_PER_S     1000000000ll
+#define DELTA_SHARE  8 /* of its time may go into a scan that then turns out not to be enough */
 
-kav_object_scanner *kav_object_scanner_new(kav_session *session, const kav_image *image, const kav_limits *limits,
-                                           int spill_fd, uint64_t spill_max)
+kav_object_scanner *kav_object_scanner_new(const kav_object_options *options)
 {
     kav_object_scanner *s = calloc(1, sizeof *s);
     if (s == NULL) return NULL;
-    if (kav_store_init(&s->store, ARENA_SIZE, spill_fd, spill_max) != 0) {
-        free(s);
-        return NULL;
-    }
-    s->session = session;
-    s->image = image;
-    s->limits = *limits;
+    s->options = *options;
+    s->session = options->session;
+    s->image = options->image;
+    s->limits = options->limits;
     s->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    return s;
+    bool ok = kav_store_init(&s->store, ARENA_SIZE, options->spill_fd, options->spill_max) == 0 &&
+              kav_deltas_init(&s->deltas, options->deltas, options->delta_count) == 0 &&
+              kav_listing_init(&s->listing) == 0;
+    if (ok && options->objects != NULL) ok = (s->fingerprint = kav_fingerprint_new(options->secret)) != NULL;
+    if (ok) return s;
+    kav_object_scanner_free(s);
+    return NULL;
 }
 
 void kav_object_scanner_free(kav_object_scanner *scanner)
 {
     if (scanner == NULL) return;
     if (scanner->utf8 != (locale_t)0) freelocale(scanner->utf8);
+    kav_fingerprint_free(scanner->fingerprint);
+    kav_listing_free(&scanner->listing);
+    kav_deltas_free(&scanner->deltas);
     kav_member_path_free(&scanner->path);
     kav_store_free(&scanner->store);
     free(scanner);
@@ -84,7 +91,7 @@ static bool read_sha256(kav_object_scanner *s, const kav_source *source, uint8_t
 static void put_digest(kav_object_scanner *s, const kav_source *source, const kav_layer_found *found,
                        kav_result *result)
 {
-    if (found->size != source->size) return;
+    if (found->size != source->size || (s->delta && result->status != KAV_CLEAN)) return; /* it will be scanned again */
     if (found->digests.have & KAV_D_SHA256) {
         memcpy(result->sha256, found->digests.sha256, sizeof result->sha256);
         result->flags |= KAV_F_SHA256;
@@ -105,7 +112,35 @@ static void scan_source(kav_object_scanner *s, const kav_source *source, kav_res
     put_digest(s, source, &found, result);
 }
 
-void kav_object_scan(kav_object_scanner *scanner, int fd, const kav_object_sinks *sinks, kav_result *result)
+/* What stands in the result besides the verdict. */
+static void put_gist(kav_object_scanner *s, kav_result *result)
+{
+    if (result->reasons != 0) kav_listing_gap(&s->listing);
+    kav_listing_close(&s->listing);
+    if (!s->listing.gap) result->flags |= KAV_F_LAYERS;
+    result->flags |= s->gist.flags;
+    result->views = s->gist.views;
+    result->depth = s->gist.depth;
+    result->layers = s->listing.layer_count;
+    result->layers_len = s->listing.layers_len;
+    result->learned = s->listing.learned_count;
+    result->scanned = s->budget.scanned;
+    result->members = s->budget.members;
+}
+
+static void start(kav_object_scanner *s, const kav_object_sinks *sinks, uint64_t size)
+{
+    s->sinks = sinks;
+    s->path.len = 0;
+    s->known = 0;
+    memset(&s->gist, 0, sizeof s->gist);
+    kav_listing_reset(&s->listing);
+    kav_budget_start(&s->budget, &s->limits, size);
+    if (s->delta && s->budget.allowed_ns != UINT64_MAX) s->budget.allowed_ns /= DELTA_SHARE;
+}
+
+/* With the image in hand. */
+static void scan_once(kav_object_scanner *s, int fd, const kav_object_sinks *sinks, kav_result *result)
 {
     struct stat before, after;
     memset(result, 0, sizeof *result);
@@ -116,13 +151,10 @@ void kav_object_scan(kav_object_scanner *scanner, int fd, const kav_object_sinks
     }
     put_identity(result, &before);
     kav_source source = {.memory = NULL, .fd = fd, .base = 0, .size = result->size};
-    scanner->sinks = sinks;
-    scanner->flags = 0;
-    scanner->path.len = 0;
-    kav_budget_start(&scanner->budget, &scanner->limits, result->size);
+    start(s, sinks, result->size);
 
-    locale_t outside = scanner->utf8 != (locale_t)0 ? uselocale(scanner->utf8) : (locale_t)0;
-    scan_source(scanner, &source, result);
+    locale_t outside = s->utf8 != (locale_t)0 ? uselocale(s->utf8) : (locale_t)0;
+    scan_source(s, &source, result);
     if (outside != (locale_t)0) uselocale(outside);
 
     if (fstat(fd, &after) == 0 && same_identity(&before, &after)) {
@@ -130,9 +162,75 @@ void kav_object_scan(kav_object_scanner *scanner, int fd, const kav_object_sinks
     } else {
         result->reasons |= KAV_R_CHANGED;
         result->flags &= ~(uint32_t)KAV_F_SHA256; /* of bytes that may never have stood there together */
+        s->listing.learned_count = 0;
     }
     result->status = kav_graver(result->status, kav_status_of_reasons(result->reasons));
-    result->flags |= scanner->flags;
-    result->scanned = scanner->budget.scanned;
-    result->members = scanner->budget.members;
+    put_gist(s, result);
+}
+
+typedef struct {
+    const kav_object_sinks *sinks;
+    kav_notebook notebook;
+} attempt;
+
+/* Anything but the line of a clean member ends the attempt. */
+static int attempt_note(void *context, const kav_note *note, const char *name, const char *member)
+{
+    attempt *a = context;
+    if (note->name_len > 0 || note->status != KAV_CLEAN || note->reasons != 0) return -1;
+    return kav_notebook_add(&a->notebook, note, name, member);
+}
+
+static void attempt_progress(void *context, uint64_t bytes)
+{
+    attempt *a = context;
+    a->sinks->progress(a->sinks->context, bytes);
+}
+
+/* True when what is new since then found nothing in the object, and looked at all of it. */
+static bool scan_delta(kav_object_scanner *s, int fd, uint32_t row, const kav_object_sinks *sinks, kav_result *result)
+{
+    const kav_delta_open *open = kav_deltas_get(&s->deltas, row);
+    if (open == NULL) return false;
+    attempt a = {.sinks = sinks};
+    const kav_object_sinks own = {.note = attempt_note, .progress = attempt_progress, .context = &a};
+    s->session = open->session;
+    s->image = open->image;
+    s->delta = true;
+    scan_once(s, fd, &own, result);
+    s->session = s->options.session;
+    s->image = s->options.image;
+    s->delta = false;
+    bool enough = result->status == KAV_CLEAN && result->reasons == 0 && !(result->flags & KAV_F_SUPPRESSED);
+    if (enough) {
+        result->flags |= KAV_F_DELTA;
+        if (kav_notebook_replay(&a.notebook, sinks->note, sinks->context) != 0) enough = false; /* nobody listens */
+    } else {
+        s->earlier = s->budget.scanned + s->budget.unpacked;
+    }
+    kav_notebook_free(&a.notebook);
+    return enough;
+}
+
+void kav_object_scan(kav_object_scanner *scanner, int fd, uint32_t delta, const kav_object_sinks *sinks,
+                     kav_result *result)
+{
+    scanner->earlier = 0;
+    scanner->known = 0;
+    if (delta == 0 || !scan_delta(scanner, fd, delta, sinks, result)) scan_once(scanner, fd, sinks, result);
+}
+
+const uint8_t *kav_object_layers(const kav_object_scanner *scanner)
+{
+    return scanner->listing.layers;
+}
+
+const kav_learned *kav_object_learned(const kav_object_scanner *scanner)
+{
+    return scanner->listing.learned;
+}
+
+uint32_t kav_object_known(const kav_object_scanner *scanner)
+{
+    return scanner->known;
 }

@@ -2,6 +2,7 @@
  *
  *     kav_object_scan  (object.c)   one object: identity, budget, verdict
  *      +- kav_layers_scan (layers.c)  one layer: match, threats, exceptions, open as a container
+ *          +- kav_known_* (known.c)       the object cache: asked before a layer is matched, told afterwards
  *          +- opener (archive.c, zip.c, mail.c ...)
  *              +- kav_unpack_* (unpack.c)  one member: keep its bytes, then kav_layers_scan at depth + 1
  */
@@ -9,6 +10,8 @@
 #define KAV_SCANNER_H
 
 #include "budget.h"
+#include "deltas.h"
+#include "listing.h"
 #include "memberpath.h"
 #include "object.h"
 #include "opener.h"
@@ -24,17 +27,32 @@ typedef struct {
     kav_digests digests;
 } kav_ancestor;
 
+/* What has become of a layer and all that is inside it, for the object cache. One lies on the stack for each depth. */
+typedef struct {
+    uint32_t flags; /* KAV_F_* */
+    uint16_t views, depth;
+    uint16_t tried; /* as depth, with those that turned out to be no container */
+    uint32_t notes;
+} kav_gist;
+
 struct kav_object_scanner {
-    kav_session *session;
+    kav_object_options options;
+    kav_session *session; /* of the image in hand: the whole one, or a delta */
     const kav_image *image;
+    bool delta;
     kav_limits limits;
+    kav_deltas deltas;
+    kav_fingerprint *fingerprint; /* NULL: no object cache */
     kav_store store;
     kav_member_path path;
     locale_t utf8; /* for names that libarchive converts; 0 when there is no such locale */
     /* of the object in hand */
     kav_budget budget;
     const kav_object_sinks *sinks;
-    uint32_t flags; /* KAV_F_* so far */
+    kav_gist gist; /* so far, of the layer in hand and what is inside it */
+    kav_listing listing;
+    uint32_t known;   /* layers answered from the object cache */
+    uint64_t earlier; /* bytes that a scan against a delta has handled in vain */
     kav_ancestor ancestors[KAV_DEPTH_CAP + 1];
 };
 
@@ -49,6 +67,27 @@ typedef struct {
  * it, without the hits. */
 void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
                      kav_layer_found *found, kav_outcome *outcome);
+
+/* Where a layer begins and what was found, for known.c. */
+typedef struct {
+    kav_gist before;
+    uint64_t scanned, unpacked;
+    uint32_t members, depth;
+    kav_object_scanner *scanner;
+    const kav_source *source;
+    kav_learned hit;
+} kav_known_layer;
+
+/* known.c: begin a layer; options get what they need for asking, where it may be asked at all. */
+void kav_known_begin(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+                     kav_known_layer *k, kav_layer_options *options);
+
+/* known.c: the layer's answer came from the cache: charge what it costs. */
+void kav_known_use(kav_known_layer *k, const kav_layer_found *found, kav_outcome *outcome);
+
+/* known.c: the layer and all inside it are done: learn, when that is worth remembering, and go on with the one around
+ * it. */
+void kav_known_end(kav_known_layer *k, const kav_layer_found *found, const kav_outcome *outcome);
 
 /* Tell the sinks how far the object is; 0, or KAV_R_TIME. */
 uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer);

@@ -105,10 +105,11 @@ static int serve(worker *k, kav_object_scanner *scanner, int socket, work *w)
         PUT(slot->state, KAV_SLOT_BUSY);
         beat(slot);
         kav_results_begin(&k->results, i);
-        kav_object_scan(scanner, w->fds[i], &sinks, &result);
+        kav_object_scan(scanner, w->fds[i], w->items[i].delta, &sinks, &result);
         close(w->fds[i]);
         w->fds[i] = -1;
-        error = kav_results_end(&k->results, &result);
+        error = kav_results_end(&k->results, &result, kav_object_layers(scanner), kav_object_learned(scanner));
+        PUT(slot->known, GET(slot->known) + kav_object_known(scanner));
         PUT(slot->total, GET(slot->total) + 1);
     }
     PUT(slot->state, KAV_SLOT_SENDING);

@@ -8,6 +8,9 @@
 
 #define TEXT_MAX 8192 /* bytes of a name or a member path in a note */
 
+_Static_assert(KAV_LAYERS_MAX *(sizeof(kav_layer) + 72) + KAV_LEARNED_MAX * sizeof(kav_learned) <= KAV_PAYLOAD_MAX,
+               "layers and learned records of one object fit into one message");
+
 static int send_all(int fd, const struct iovec *parts, size_t count)
 {
     struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
@@ -94,9 +97,19 @@ int kav_results_note(kav_results *r, const kav_note *note, const char *name, con
     return 0;
 }
 
-int kav_results_end(kav_results *r, const kav_result *result)
+static void put(kav_results *r, const void *bytes, size_t length)
 {
-    if (r->header.count >= KAV_BATCH_FILES) return -EPROTO; /* a batch has no more objects than that */
+    if (length > 0) memcpy(r->payload + r->header.payload_len, bytes, length);
+    r->header.payload_len += (uint32_t)length;
+}
+
+int kav_results_end(kav_results *r, const kav_result *result, const uint8_t *layers, const kav_learned *learned)
+{
+    size_t learned_len = result->learned * sizeof *learned, more = result->layers_len + learned_len;
+    if (r->header.count >= KAV_BATCH_FILES || more > KAV_PAYLOAD_MAX) return -EPROTO; /* no object gives that much */
+    if (more > KAV_PAYLOAD_MAX - r->header.payload_len && split(r) != 0) return r->error;
+    put(r, layers, result->layers_len);
+    put(r, learned, learned_len);
     put_record(r, result, 0);
     return r->error;
 }

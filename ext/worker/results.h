@@ -1,6 +1,8 @@
 /* Results: the messages in which a worker answers a batch.
  *
- *     kav_result_header | kav_result[count] | payload: notes of the first record, of the second ...
+ *     kav_result_header | kav_result[count] | payload: of the first record, of the second ...
+ *
+ * A record's part of the payload: its notes, then the list of layers, then what the object cache may learn.
  *
  * Records are collected and sent together; a message goes out early when its notes fill it. An object whose notes do
  * not fit into one message gets several records: all but the last with KAV_F_MORE, holding nothing but index and notes.
@@ -39,8 +41,9 @@ void kav_results_begin(kav_results *r, uint32_t index);
 /* Add a note. 0, or -errno when the socket is gone. */
 int kav_results_note(kav_results *r, const kav_note *note, const char *name, const char *member);
 
-/* The object's verdict; index and payload fields are filled in here. */
-int kav_results_end(kav_results *r, const kav_result *result);
+/* The object's verdict; index and payload fields are filled in here. layers: result->layers_len bytes; learned:
+ * result->learned records. 0, or -errno when the socket is gone. */
+int kav_results_end(kav_results *r, const kav_result *result, const uint8_t *layers, const kav_learned *learned);
 
 /* Send what is left, marked as the last message of the batch. */
 int kav_results_finish(kav_results *r);

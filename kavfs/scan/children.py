@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
 import pwd
 import signal
@@ -26,6 +27,7 @@ from kavfs.scan.lookups import Lookups
 from kavfs.scan.stopwatch import Stopwatch
 
 SLOT_PAGE = 4096
+OBJECTS_BUCKET = 512  # bytes: an object cache is a multiple of them
 COUNTED = struct.Struct("=16xQ")  # bytes, in a kav_slot
 SLOT_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 PATIENCE = 1.0  # seconds that a child which closed its socket, or was killed, has for going
@@ -73,7 +75,7 @@ class Children:
     server: ForkServer
     dispatcher: Dispatcher
     options: ScanOptions
-    lookups: Lookups | None = None  # what walkers may ask
+    lookups: Lookups | None = None  # what walkers and workers may ask
     living: dict[int, Child] = field(default_factory=dict)
     last_number: int = 0
     clock: Stopwatch = field(default_factory=Stopwatch)  # stands still while we do, as they may have done too
@@ -88,11 +90,14 @@ class Children:
         return sum(child.role == "worker" and not child.why for child in self.living.values())
 
     def start_worker(self) -> None:
-        spill = open_spill(self.options.spill_dir)
+        fds = [open_spill(self.options.spill_dir)]
         try:
-            child = self._start("worker", worker_setup(self.options), [spill])
+            objects, levels = objects_setup(self.lookups)
+            fds += levels
+            child = self._start("worker", worker_setup(self.options, objects), fds)
         finally:
-            os.close(spill)
+            for fd in fds:
+                os.close(fd)
         self.living[child.number] = child
 
     def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
@@ -245,14 +250,35 @@ def open_spill(folder: bytes) -> int:
         raise SystemFailure(f"no temporary file can be made in {shown}: {error.strerror}") from None
 
 
-def worker_setup(options: ScanOptions) -> Message:
-    """What run_worker takes."""
+def worker_setup(options: ScanOptions, objects: Message | None = None) -> Message:
+    """What run_worker takes; *objects* is that of objects_setup."""
     return {
+        "objects": objects or {},
         "limits": asdict(options.limits),
         "switches": int(options.switches),
         "user": worker_user(options.user),
         "polite": options.polite,
     }
+
+
+def objects_setup(lookups: Lookups | None) -> tuple[Message, list[int]]:
+    """How a worker finds the object cache: {} where there is none; and new descriptors of its levels, good for reading
+    only. Level 1 has been sealed by its writer, who must be there before the first worker."""
+    if lookups is None:
+        return {}, []
+    stores = lookups.stores
+    setup: Message = {}
+    fds: list[int] = []
+    for level, fd in (("memory", stores.objects_memory), ("file", stores.objects_file)):
+        size = os.fstat(fd).st_size if fd >= 0 else 0
+        if size == 0 or size % OBJECTS_BUCKET:
+            continue  # not there, or no table
+        fds.append(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC))
+        setup[level] = size
+    if fds:
+        setup["secret"] = stores.secret.hex()
+        setup["context"] = hashlib.sha256(stores.context + lookups.generation).digest()[:16].hex()
+    return setup, fds
 
 
 def worker_user(name: str) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ It is forked from the coordinator before anything else, stays single-threaded an
 time when the coordinator no longer safely could. Requests and answers are messages of ``control``:
 
     {"do": "worker" | "walker", "id": n} + [memfd with the set-up, socket, slot, ...]
-    {"do": "image", "parts": [[index of fd, offset, length] ...], "first": bool} + descriptors
+    {"do": "image", "parts": [[row, index of fd, offset, length] ...], "rows": n, "first": bool} + descriptors
     {"do": "kill", "id": n}
                                              {"id": n, "status": wait status}    it is gone
                                              {"id": n, "failed": text}           it could not be made
@@ -24,7 +24,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kavfs.errors import SystemFailure
@@ -32,6 +32,24 @@ from kavfs.scan import control
 from kavfs.scan.control import Message
 
 Part = tuple[int, int, int]  # descriptor, offset, length
+
+
+@dataclass(slots=True)
+class Parts:
+    """What a worker maps: the image, and small images of what came new since older generations, in their order."""
+
+    image: list[Part] = field(default_factory=list)
+    deltas: list[list[Part]] = field(default_factory=list)
+
+    @property
+    def length(self) -> int:
+        """Bytes of all that may be mapped."""
+        return sum(length for row in (self.image, *self.deltas) for _, _, length in row)
+
+    @property
+    def fds(self) -> set[int]:
+        return {fd for row in (self.image, *self.deltas) for fd, _, _ in row}
+
 
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 LAST_WAIT = 1.0  # seconds for killed children to go
@@ -43,7 +61,7 @@ FAILED = 70  # exit status of a child whose role raised an exception
 class Role:
     """What a child does: *run* gets the set-up, the descriptors that came with it and the parts of the image."""
 
-    run: Callable[[Message, list[int], list[Part]], None]
+    run: Callable[[Message, list[int], Parts], None]
     prepare: Callable[[], None] = lambda: None  # once, in the server: costly imports
     takes_image: bool = False
 
@@ -54,7 +72,7 @@ class _Server:
     roles: dict[str, Role]
     pid: int = field(default_factory=os.getpid)
     children: dict[int, int] = field(default_factory=dict)  # pid -> id
-    image: list[Part] = field(default_factory=list)
+    parts: Parts = field(default_factory=Parts)
 
     def serve(self) -> None:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -97,10 +115,12 @@ class _Server:
 
     def take_image(self, message: Message, fds: list[int]) -> None:
         if message["first"]:
-            for fd in {part[0] for part in self.image}:
+            for fd in self.parts.fds:
                 os.close(fd)
-            self.image = []
-        self.image += [(fds[index], offset, length) for index, offset, length in message["parts"]]
+            self.parts = Parts(deltas=[[] for _ in range(message["rows"] - 1)])
+        rows = [self.parts.image, *self.parts.deltas]
+        for row, index, offset, length in message["parts"]:
+            rows[row].append((fds[index], offset, length))
 
     def start(self, message: Message, fds: list[int]) -> None:
         role = self.roles[message["do"]]
@@ -119,9 +139,9 @@ class _Server:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             setup = {**control.read_long(fds[0]), "parent": self.pid}
-            image = self.image if role.takes_image else []
-            close_all_but({0, 1, 2, *fds[1:], *(part[0] for part in image)})
-            role.run(setup, fds[1:], image)
+            parts = self.parts if role.takes_image else Parts()
+            close_all_but({0, 1, 2, *fds[1:], *parts.fds})
+            role.run(setup, fds[1:], parts)
             status = 0
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else FAILED
@@ -218,12 +238,15 @@ class ForkServer:
         """SIGKILL; the news that it is gone follows. A child that is gone already is no error."""
         self._send({"do": "kill", "id": child})
 
-    def set_image(self, parts: list[Part]) -> None:
-        """What workers made from now on map."""
-        for at in range(0, max(len(parts), 1), control.FDS_MAX):
-            some = parts[at : at + control.FDS_MAX]
-            rows = [[index, offset, length] for index, (_, offset, length) in enumerate(some)]
-            self._send({"do": "image", "parts": rows, "first": at == 0}, [part[0] for part in some])
+    def set_image(self, parts: list[Part], deltas: Sequence[Sequence[Part]] = ()) -> None:
+        """What workers made from now on map; *deltas* in the order of rows of the delta table."""
+        images = (parts, *deltas)
+        rows = [(row, part) for row, image in enumerate(images) for part in image]
+        for at in range(0, max(len(rows), 1), control.FDS_MAX):
+            some = rows[at : at + control.FDS_MAX]
+            fds = sorted({fd for _, (fd, _, _) in some})
+            table = [[row, fds.index(fd), offset, length] for row, (fd, offset, length) in some]
+            self._send({"do": "image", "parts": table, "rows": len(images), "first": at == 0}, fds)
 
     def _send(self, message: Message, fds: list[int] | None = None) -> None:
         try:

@@ -17,7 +17,7 @@ from kavfs.errors import KavfsError, SystemFailure
 from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.scan.control import Message, bytes_of
-from kavfs.scan.forkserver import ForkServer, Part, Role
+from kavfs.scan.forkserver import ForkServer, Parts, Role
 from kavfs.walk import descriptors
 
 RESULT_MAGIC, READY_BATCH, LAST = 0x5345524B, 0, 1  # ext/common/kav.h
@@ -27,15 +27,17 @@ LAST_WORDS = 128  # where they begin in the slot's page
 LAST_WORDS_MAX = 300
 
 
-def run_worker(setup: Message, fds: list[int], image: list[Part]) -> None:
-    """Become a worker: [socket, slot, spill]."""
-    socket_fd, slot_fd, spill_fd = fds
+def run_worker(setup: Message, fds: list[int], parts: Parts) -> None:
+    """Become a worker: [socket, slot, spill], then the levels of the object cache that the set-up names."""
+    socket_fd, slot_fd, spill_fd, *levels = fds
 
     def work() -> None:
         from kavfs.engine import native
 
-        enter(setup, image)
-        scanner = native.make(image, limits(setup), Switch(setup["switches"]), spill_fd)
+        enter(setup, parts)
+        objects = native.objects(setup["objects"], levels)
+        switches = Switch(setup["switches"])
+        scanner = native.make(parts.image, limits(setup), switches, spill_fd, deltas=parts.deltas, objects=objects)
         with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
             greet(socket_fd)
             scanner.serve(socket_fd, slot)
@@ -48,8 +50,8 @@ def greet(socket_fd: int) -> None:
     os.write(socket_fd, struct.pack("=IIQII", RESULT_MAGIC, 0, READY_BATCH, LAST, 0))
 
 
-def enter(setup: Message, image: list[Part]) -> None:
-    """The worker's sandbox; the image is mapped after it, so its room is allowed for."""
+def enter(setup: Message, parts: Parts) -> None:
+    """The worker's sandbox; image, deltas and the object cache are mapped after it, so their room is allowed for."""
     from kavfs.scan import sandbox
 
     if setup["polite"]:
@@ -59,7 +61,7 @@ def enter(setup: Message, image: list[Part]) -> None:
     sandbox.enter_worker(
         sandbox.Bounds(
             user=(user[0], user[1]) if user else None,
-            memory=bounds.memory + sum(length for _, _, length in image),
+            memory=bounds.memory + parts.length + setup["objects"].get("memory", 0),
             spill=bounds.spill,
             parent=setup["parent"],
         )
@@ -70,7 +72,7 @@ def limits(setup: Message) -> Limits:
     return Limits(**setup["limits"])
 
 
-def run_walker(setup: Message, fds: list[int], image: list[Part]) -> None:
+def run_walker(setup: Message, fds: list[int], parts: Parts) -> None:
     """Become a walker: [socket, slot, then what setup["descriptors"] names]."""
     socket_fd, slot_fd, *stores = fds
 

@@ -16,7 +16,7 @@ from kavfs.limits import Limits
 from kavfs.model import Reason, Status
 from kavfs.scan.control import Message
 from kavfs.scan.crew import Crew
-from kavfs.scan.forkserver import Part
+from kavfs.scan.forkserver import Parts
 from kavfs.scan.job import Job
 from tests.support.fakes import (
     NoImage,
@@ -103,7 +103,7 @@ def test_killed_walker_costs_an_error_for_its_root_and_nothing_else(tmp_path):
     assert len(book.results) == book.totals.files + 1
 
 
-def silent_walker(setup: Message, fds: list[int], image: list[Part]) -> None:
+def silent_walker(setup: Message, fds: list[int], parts: Parts) -> None:
     while True:
         signal.pause()
 
@@ -116,7 +116,7 @@ def test_walker_that_makes_no_progress_is_given_up_and_the_scan_ends(tmp_path):
 
 
 def walker_that_sends(data: bytes):
-    def run(setup: Message, fds: list[int], image: list[Part]) -> None:
+    def run(setup: Message, fds: list[int], parts: Parts) -> None:
         os.write(fds[0], data)
         while True:
             signal.pause()
@@ -134,7 +134,7 @@ def test_walker_that_breaks_the_protocol_is_given_up(tmp_path, data):
 def test_workers_that_cannot_start_end_the_scan_with_one_line(tmp_path):
     (tmp_path / "file").write_bytes(b"x")
 
-    def broken(setup: Message, fds: list[int], image: list[Part]) -> None:
+    def broken(setup: Message, fds: list[int], parts: Parts) -> None:
         raise SystemExit(9)
 
     with pytest.raises(SystemFailure, match="exit status 9"):

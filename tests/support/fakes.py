@@ -23,7 +23,7 @@ from kavfs.ports import Delta, ImagePart
 from kavfs.scan import roles
 from kavfs.scan.control import Message
 from kavfs.scan.crew import Crew
-from kavfs.scan.forkserver import ForkServer, Part, Role
+from kavfs.scan.forkserver import ForkServer, Parts, Role
 from kavfs.scan.job import Job
 from kavfs.scan.records import Known
 
@@ -86,7 +86,7 @@ class Notebook:
 
 
 Deed = Callable[["Peer"], object]
-Run = Callable[[Message, list[int], list[Part]], None]
+Run = Callable[[Message, list[int], Parts], None]
 
 # ---- the worker ------------------------------------------------------------------------------------------------------
 
@@ -241,10 +241,10 @@ def scan(peer: Peer) -> None:
         peer.send(peer.record())
 
 
-def run_fake_worker(setup: Message, fds: list[int], image: list[Part]) -> None:
+def run_fake_worker(setup: Message, fds: list[int], parts: Parts) -> None:
     """In place of roles.run_worker, sandbox included."""
     socket_fd, slot_fd, _ = fds
-    roles.enter(setup, image)
+    roles.enter(setup, parts)
     with socket.socket(fileno=socket_fd) as sock, mmap.mmap(slot_fd, 64) as slot:
         roles.greet(socket_fd)
         serve(sock, slot)
