@@ -80,6 +80,7 @@ void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const ka
     }
     kav_asked asked = {.delta = 0};
     if (!root && lister->asks && kav_ask(lister, node, dirfd, where, &asked)) return;
+    kav_beat(lister);
     int fd = kav_open_file(dirfd, where->name, root, false);
     if (once_more(lister, fd)) fd = kav_open_file(dirfd, where->name, root, true);
     send_file(lister, node, where, fd, root ? KAV_EF_ROOT | KAV_EF_DEDUP : 0, root ? NULL : &asked);

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define BEAT_EACH 16 /* entries that need no system call but statx; threads share the line of the slot */
+
 /* ---- about the directory itself --------------------------------------------------------------------------------- */
 
 /* Send an entry about a node: a root stands alone, any other in its parent's directory. */
@@ -134,7 +136,7 @@ static void list_some(kav_lister *lister, kav_node *node, int fd, size_t len)
         const struct dirent64 *entry = (const void *)(lister->dirents + at);
         at += entry->d_reclen;
         if (is_dots(entry->d_name)) continue;
-        kav_walker_beat(walker, 1);
+        if (++lister->unbeaten == BEAT_EACH) kav_beat(lister);
         kav_node *child = kav_meet(lister, node, fd, entry->d_name, strlen(entry->d_name), entry->d_type);
         if (!child) continue;
         child->next = first;
@@ -143,6 +145,7 @@ static void list_some(kav_lister *lister, kav_node *node, int fd, size_t len)
         count++;
     }
     if (first) kav_walker_push(walker, first, last, count);
+    kav_beat(lister);
 }
 
 static void list_all(kav_lister *lister, kav_node *node, int fd, const struct statx *st)

@@ -41,8 +41,14 @@ void kav_walker_beat(const kav_walker *walker, unsigned entries)
 {
     kav_slot *slot = walker->outlet.sink->slot;
     if (!slot) return;
-    __atomic_fetch_add(&slot->beat, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&slot->beat, entries ? entries : 1, __ATOMIC_RELAXED);
     if (entries) __atomic_fetch_add(&slot->total, entries, __ATOMIC_RELAXED);
+}
+
+void kav_beat(kav_lister *lister)
+{
+    kav_walker_beat(lister->walker, lister->unbeaten);
+    lister->unbeaten = 0;
 }
 
 /* The next node to list, waiting for one if others may still find some; NULL = the end. What was gathered is sent

@@ -45,6 +45,7 @@ typedef struct {
     uint64_t fs_dev;
     uint64_t known_files;        /* since slot->known was raised */
     int64_t newest;              /* ctime; INT64_MIN = none seen */
+    unsigned unbeaten;           /* entries seen since the last beat */
     uint64_t dir_id;             /* of the directory in hand; goes up with each */
     size_t shown_len, real_len;  /* with final '/' */
     kav_paths_below mounts;      /* mount points directly in it */
@@ -69,6 +70,9 @@ bool kav_walker_over(const kav_walker *walker);
 
 /* One step of progress and *entries* more entries seen. */
 void kav_walker_beat(const kav_walker *walker, unsigned entries);
+
+/* The same for what the lister has seen since the last time; before anything that may take long. */
+void kav_beat(kav_lister *lister);
 
 /* ---- list.c: one directory -------------------------------------------------------------------------------------- */
 

@@ -19,6 +19,10 @@ from kavfs.model import Entry
 MAGIC = 0x5441424B
 HEADER = struct.Struct("=IIII")
 ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH16sII")
+KNOWN_MAGIC, REPLAY_MAGIC, RENEW_MAGIC, GONE_MAGIC = 0x4F4E4B4B, 0x4C50524B, 0x4E45524B, 0x4E4F474B
+KNOWN = struct.Struct("=IIIIQQ")
+REPLAY = struct.Struct("=IIII")  # then an entry, then a result
+RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQHHIII")
 MESSAGE_MAX = 160 << 10
 FILES_MAX = 64
 DEDUP, DIR, ROOT, KEEP, COLD = 1, 2, 4, 8, 16
@@ -47,17 +51,46 @@ class Met:
 
 @dataclass
 class Batch:
-    """One message; the descriptors belong to the holder."""
+    """One message; the descriptors belong to the holder. Of a message that is none of entries, only what it says."""
 
     entries: list[Met]
     fds: list[int]
     blob_len: int
     length: int
+    known: list[Known] = field(default_factory=list)
+    replayed: list[Replay] = field(default_factory=list)
+    renewed: list[bytes] = field(default_factory=list)  # places
+    gone: list[tuple[bytes, int]] = field(default_factory=list)  # place, inode
 
     def close(self) -> None:
         for fd in self.fds:
             os.close(fd)
         self.fds.clear()
+
+
+@dataclass(frozen=True)
+class Known:
+    """Files that need no scan. *names* is empty where nobody asked for them."""
+
+    directory: bytes
+    names: tuple[bytes, ...]
+    sizes: tuple[int, ...]
+    files: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Replay:
+    """A verdict out of a store."""
+
+    met: Met
+    status: int
+    reasons: int
+    flags: int
+    members: int
+    scanned: int
+    sha256: bytes
+    notes: bytes
 
 
 class BadBatch(Exception):
@@ -66,6 +99,9 @@ class BadBatch(Exception):
 
 def decode(message: bytes, fds: list[int]) -> Batch:
     """Take a message apart, checking everything the header file promises."""
+    if struct.unpack_from("=I", message)[0] != MAGIC:
+        _demand(not fds and len(message) <= MESSAGE_MAX, "message")
+        return _decode_unscanned(message)
     magic, count, blob_len, fd_count = HEADER.unpack_from(message)
     blob_off = HEADER.size + count * ENTRY.size
     _demand(magic == MAGIC, "magic")
@@ -75,6 +111,53 @@ def decode(message: bytes, fds: list[int]) -> Batch:
     entries = [_entry(message, i, message[blob_off:]) for i in range(count)]
     _demand(sum(e.kind is Entry.FILE for e in entries) == fd_count, "descriptors of files")
     return Batch(entries, fds, blob_len, len(message))
+
+
+def _decode_unscanned(message: bytes) -> Batch:
+    batch = Batch([], [], 0, len(message))
+    magic = struct.unpack_from("=I", message)[0]
+    if magic == KNOWN_MAGIC:
+        batch.known.append(_known(message))
+    elif magic == REPLAY_MAGIC:
+        batch.replayed.append(_replay(message))
+    elif magic == RENEW_MAGIC:
+        count = struct.unpack_from("=I", message, 4)[0]
+        _demand(count > 0 and len(message) == 8 + 16 * count, "length of a renewal")
+        batch.renewed += [message[8 + 16 * i :][:16] for i in range(count)]
+    else:
+        _demand(magic == GONE_MAGIC, "magic")
+        count, place = struct.unpack_from("=I16s", message, 4)
+        _demand(count > 0 and len(message) == 24 + 8 * count, "length of what is gone")
+        batch.gone += [(place, ino) for ino in struct.unpack_from(f"={count}Q", message, 24)]
+    return batch
+
+
+def _known(message: bytes) -> Known:
+    _, dir_len, names_len, count, files, size = KNOWN.unpack_from(message)
+    rest = message[KNOWN.size :]
+    _demand(len(rest) == 8 * count + dir_len + names_len, "length of known files")
+    _demand(count in (0, files) and files > 0, "names of known files")
+    sizes = struct.unpack_from(f"={count}Q", rest)
+    directory, names = rest[8 * count :][:dir_len], rest[8 * count + dir_len :].split(b"\0")
+    _demand(names.pop() == b"" and len(names) == count and b"" not in names, "names")
+    _demand(not count or sum(sizes) == size, "sizes")
+    return Known(directory, tuple(names), sizes, files, size)
+
+
+def _replay(message: bytes) -> Replay:
+    _, path_len, notes_len, reserved = REPLAY.unpack_from(message)
+    fields = ENTRY.unpack_from(message, REPLAY.size)
+    at = REPLAY.size + ENTRY.size
+    result = RESULT.unpack_from(message, at)
+    at += RESULT.size
+    notes_at = at + -(-path_len // 8) * 8
+    _demand(len(message) == notes_at + notes_len and reserved == 0 and notes_len % 8 == 0, "length of a replay")
+    _demand(not any(message[at + path_len : notes_at]) and not any(fields[8:13]), "zeros")
+    index, status, _, _, reasons, flags, size, scanned, members, _, off, length, sha256 = result[:13]
+    _demand((index, off, length, size) == (0, 0, notes_len, fields[2]), "result")
+    _demand(result[13:17] == (fields[3], fields[4], fields[0], fields[1]), "identity")
+    met = Met(Entry.FILE, message[at : at + path_len], fields[14], 0, size, ino=fields[1], place=fields[16])
+    return Replay(met, status, reasons, flags, members, scanned, sha256, message[notes_at:])
 
 
 def _demand(holds: bool, what: str) -> None:
@@ -150,6 +233,17 @@ class Collected:
 
     entries: list[Met] = field(default_factory=list)
     batches: list[tuple[int, int, int]] = field(default_factory=list)  # entries, bytes of files, length of the message
+    known: list[Known] = field(default_factory=list)
+    replayed: list[Replay] = field(default_factory=list)
+    renewed: list[bytes] = field(default_factory=list)
+    gone: list[tuple[bytes, int]] = field(default_factory=list)
+
+    def known_paths(self) -> list[bytes]:
+        """Of known files that were sent by name."""
+        return [known.directory + name for known in self.known for name in known.names]
+
+    def known_files(self) -> int:
+        return sum(known.files for known in self.known)
 
     def paths(self, kind: Entry) -> set[bytes]:
         return {e.path for e in self.entries if e.kind is kind}
@@ -203,5 +297,11 @@ def _take(collected: Collected, batch: Batch, read: bool) -> None:
         fd = next(fds) if entry.kind is Entry.FILE else -1
         content = os.pread(fd, 1 << 20, 0) if read and fd >= 0 else None
         collected.entries.append(replace(entry, content=content))
+    collected.known += batch.known
+    collected.replayed += batch.replayed
+    collected.renewed += batch.renewed
+    collected.gone += batch.gone
+    if not batch.entries:
+        return
     size = sum(e.size for e in batch.entries if e.kind is Entry.FILE)
     collected.batches.append((len(batch.entries), size, batch.length))
