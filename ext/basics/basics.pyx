@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.errno cimport ENOMEM
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 import errno
 import os
@@ -97,17 +97,15 @@ cdef extern from "lines.h" nogil:
         const kav_lines_header *header
         uint64_t count
     ctypedef struct kav_lines_text:
-        const uint8_t *part
         const char *text
         uint64_t length
-        const char *form
-        size_t form_length
+        uint8_t form[16]
     enum:
-        KAV_LINES_OK, KAV_LINES_MEMORY, KAV_LINES_DAMAGED
-    int kav_lines_build(const kav_lines_text *text, kav_buffer *out)
+        KAV_LINES_FORM, KAV_LINES_OK, KAV_LINES_MEMORY, KAV_LINES_DAMAGED
+    int kav_lines_build(const kav_lines_text *text, const uint8_t *part, kav_buffer *out)
     bint kav_lines_open(kav_lines *lines, const uint8_t *data, uint64_t length)
     bint kav_lines_without(const kav_lines *lines, const kav_lines *older, kav_buffer *out)
-    int kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out, size_t count)
+    int kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out)
 
 
 MD5 = KAV_D_MD5
@@ -359,57 +357,47 @@ cdef class Lines:
             kav_buffer_free(&out)
 
 
-cdef kav_lines_text lines_text(Checked held, const uint8_t[::1] text, bytes form) noexcept:
-    cdef kav_lines_text given
-    given.part = <const uint8_t *>held.view.buf
-    given.length = text.shape[0]
-    given.form, given.form_length = PyBytes_AS_STRING(form), PyBytes_GET_SIZE(form)
-    given.text = <const char *>&text[0] if given.length else given.form  # nothing is read from it
-    return given
-
-
-cdef int check_lines(int error) except -1:
-    if error == KAV_LINES_DAMAGED:
-        raise ValueError("not made from this text")
-    if error != KAV_LINES_OK:
-        raise MemoryError
+cdef int lines_text(kav_lines_text *out, const uint8_t[::1] text, bytes form) except -1:
+    """Fill in a text whose lines are looked at."""
+    if len(form) > KAV_LINES_FORM:
+        raise ValueError("the name of a form is too long")
+    memset(out, 0, sizeof(out[0]))
+    memcpy(out.form, PyBytes_AS_STRING(form), len(form))
+    out.length = text.shape[0]
+    out.text = <const char *>&text[0] if out.length else <const char *>out.form  # nothing is read from it
     return 0
+
+
+cdef bytes lines_taken(kav_buffer *out, int error):
+    """The bytes that were made; frees them."""
+    try:
+        if error == KAV_LINES_DAMAGED:
+            raise ValueError("not made from this text")
+        if error != KAV_LINES_OK:
+            raise MemoryError
+        return PyBytes_FromStringAndSize(<char *>out.data, out.length)
+    finally:
+        kav_buffer_free(out)
 
 
 def build_lines(part, const uint8_t[::1] text not None, bytes form not None):
     cdef Checked held = Checked(part)
-    cdef kav_lines_text given = lines_text(held, text, form)
+    cdef kav_lines_text given
     cdef kav_buffer out
     cdef int error
+    lines_text(&given, text, form)
     memset(&out, 0, sizeof(out))
     with nogil:
-        error = kav_lines_build(&given, &out)
-    try:
-        check_lines(error)
-        return PyBytes_FromStringAndSize(<char *>out.data, out.length)
-    finally:
-        kav_buffer_free(&out)
+        error = kav_lines_build(&given, <const uint8_t *>held.view.buf, &out)
+    return lines_taken(&out, error)
 
 
-def pick_lines(part, const uint8_t[::1] text not None, bytes form not None, wanted not None):
-    cdef Checked held = Checked(part)
-    cdef kav_lines_text given = lines_text(held, text, form)
-    cdef size_t count = len(wanted)
-    cdef kav_lines *rows = <kav_lines *>calloc(count + 1, sizeof(kav_lines))
-    cdef kav_buffer *out = <kav_buffer *>calloc(count + 1, sizeof(kav_buffer))
+def pick_lines(const uint8_t[::1] text not None, bytes form not None, Lines wanted not None):
+    cdef kav_lines_text given
+    cdef kav_buffer out
     cdef int error
-    try:
-        if rows == NULL or out == NULL:
-            raise MemoryError
-        for i, lines in enumerate(wanted):
-            rows[i] = (<Lines?>lines).lines
-        with nogil:
-            error = kav_lines_pick(&given, rows, out, count)
-        check_lines(error)
-        return [PyBytes_FromStringAndSize(<char *>out[i].data, out[i].length) for i in range(count)]
-    finally:
-        if out != NULL:
-            for i in range(count):
-                kav_buffer_free(&out[i])
-        free(out)
-        free(rows)
+    lines_text(&given, text, form)
+    memset(&out, 0, sizeof(out))
+    with nogil:
+        error = kav_lines_pick(&given, &wanted.lines, &out)
+    return lines_taken(&out, error)

@@ -3,12 +3,13 @@
  *     +------------------+ 0
  *     | kav_lines_header |
  *     +------------------+ 64
- *     | digests          | count times 16 bytes, as two numbers, ascending, each once
+ *     | kav_line[count]  | ascending, each digest once
  *     +------------------+
  *
- * A digest is the beginning of the SHA-256 of the form ("body", "logical", "hash": how the line is read) and the line
- * without its line end: not of the file's name or the line's number. Lines that were not taken have none. Host byte
- * order; kept beside the segment, never for another build.
+ * A digest is SipHash of the line without its line end, 96 bits of 128, under the form as key ("body", "logical",
+ * "hash": how the line is read): not of the file's name nor of the line's place in it. Two of 16 million lines have the
+ * same one with a probability of 2^-49. Lines that were not taken have none. Host byte order; kept beside the segment,
+ * never for another build.
  */
 #ifndef KAV_LINES_H
 #define KAV_LINES_H
@@ -26,36 +27,38 @@ typedef struct {
 } kav_lines_header;
 
 typedef struct {
-    uint64_t high, low; /* sorted by high, then low */
-} kav_line_digest;
+    uint64_t high; /* the digest: sorted by high, then low */
+    uint32_t low;
+    uint32_t row; /* the line's number in its file, from 1 */
+} kav_line;
 
 _Static_assert(sizeof(kav_lines_header) == 64, "kav_lines_header is in a file");
-_Static_assert(sizeof(kav_line_digest) == 16, "kav_line_digest is in a file");
+_Static_assert(sizeof(kav_line) == 16, "kav_line is in a file");
+
+#define KAV_LINES_FORM 16 /* most bytes of a form */
 
 /* A checked set of lines, where it lies. */
 typedef struct {
     const kav_lines_header *header;
-    const kav_line_digest *digests;
+    const kav_line *lines;
     uint64_t count;
 } kav_lines;
 
-/* A text whose lines are looked at: a database file, the checked part that was made from it, and its form. */
+/* A database file, and how its lines are read. */
 typedef struct {
-    const uint8_t *part; /* BODY, HASH or EXCEPTION */
     const char *text;
     uint64_t length;
-    const char *form; /* its NUL is read too */
-    size_t form_length;
+    uint8_t form[KAV_LINES_FORM]; /* filled up with NULs */
 } kav_lines_text;
 
 enum kav_lines_error {
     KAV_LINES_OK = 0,
     KAV_LINES_MEMORY = -1,
-    KAV_LINES_DAMAGED = -2 /* the part is damaged, or was not made from this text */
+    KAV_LINES_DAMAGED = -2 /* the part, or the lines, were not made from this text */
 };
 
-/* The digests of the text's lines that were taken, into out (empty). */
-enum kav_lines_error kav_lines_build(const kav_lines_text *text, kav_buffer *out);
+/* The text's lines that were taken into part (BODY, HASH or EXCEPTION; checked), into out (empty). */
+enum kav_lines_error kav_lines_build(const kav_lines_text *text, const uint8_t *part, kav_buffer *out);
 
 /* Check and adopt; the bytes must outlive it and lie at a multiple of 8. False: damaged. */
 bool kav_lines_open(kav_lines *lines, const uint8_t *bytes, uint64_t length);
@@ -63,8 +66,8 @@ bool kav_lines_open(kav_lines *lines, const uint8_t *bytes, uint64_t length);
 /* What is in lines and not in older, into out (empty). False: out of memory. */
 bool kav_lines_without(const kav_lines *lines, const kav_lines *older, kav_buffer *out);
 
-/* The taken lines of the text that are in wanted[i], each with LF behind it, into out[i] (empty), in their order; one
- * pass over the text for all count of them. */
-enum kav_lines_error kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out, size_t count);
+/* The lines themselves, each with LF behind it, into out (empty), in the order of the text. wanted was built from this
+ * text, or is what was left of that. */
+enum kav_lines_error kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out);
 
 #endif

@@ -1,8 +1,6 @@
 """Sources, types, digests, hash sets and sets of lines of the C core (ext/source, ext/type, ext/hash and
 ext/match/lines.h state the contracts)."""
 
-from collections.abc import Sequence
-
 from _typeshed import ReadableBuffer as Buffer
 
 MD5: int
@@ -80,5 +78,6 @@ def build_lines(part: Buffer, text: Buffer, form: bytes) -> bytes:
     """What Lines() takes: the lines of *text* that were taken into *part*, read as *form*. Raises ValueError when the
     part was not made from the text, MemoryError."""
 
-def pick_lines(part: Buffer, text: Buffer, form: bytes, wanted: Sequence[Lines]) -> list[bytes]:
-    """For each of *wanted* the taken lines of *text* that are in it, each with a newline. Raises as build_lines."""
+def pick_lines(text: Buffer, form: bytes, wanted: Lines) -> bytes:
+    """The lines of *text* that are *wanted*, each with a newline, in their order. Raises ValueError when they were not
+    made from the text, MemoryError."""

@@ -99,7 +99,7 @@ def _difference(past: Past, catalog: Catalog, store: Store) -> _Delta | None:
     known = set(past.keys(Change.LINES))
     entries = {entry.key: entry for entry in catalog.entries if entry.key in now.keys(Change.LINES)}
     # What the old generation had and the new one has not comes first: a changed file is like its predecessor.
-    older = sorted(past.segments, key=lambda segment: segment[1] in entries)
+    older = sorted((s for s in past.segments if s[1] in known), key=lambda segment: segment[1] in entries)
     for key, entry in entries.items():
         if key in known:
             continue
@@ -132,14 +132,12 @@ def _collect_texts(deltas: Sequence[_Delta], catalog: Catalog, store: Store) -> 
         if not some:
             continue
         text = read_source(entry.path)[0]
-        if segment_key(Source(entry.path, entry.kind, entry.identity), text) != entry.side:
-            return False
         form = READ[entry.kind]
-        with mapped(store, "segments", f"{entry.key}.bin") as part:
-            if part is None:
+        for delta in some:
+            try:  # each line is compared with its digest
+                lines = basics.pick_lines(text, form.value.encode(), delta.fresh[entry.key])
+            except ValueError:
                 return False
-            picked = basics.pick_lines(part, text, form.value.encode(), [delta.fresh[entry.key] for delta in some])
-        for delta, lines in zip(some, picked, strict=True):
             delta.texts.setdefault(form, []).append(lines)
     return True
 

@@ -1,4 +1,4 @@
-"""Deltas as tests look at them: what an image says is new, by the names of what it would match, and its table's rows."""
+"""Deltas as tests look at them: what an image says is new, by the names of what it would match, and its table."""
 
 from __future__ import annotations
 
