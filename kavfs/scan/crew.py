@@ -8,8 +8,7 @@
 
 A happening is a Result (a verdict on a path), Known (unchanged clean files of a directory), a Skip (a path that was not
 scanned and why) or a str (a note for the administrator). Every path that a walker found ends as one of the first three,
-or in the counts of clean files. Belongs to one
-thread. close() leaves no process and no descriptor behind.
+or in the counts of clean files. Belongs to one thread. close() leaves no process and no descriptor behind.
 """
 
 from __future__ import annotations

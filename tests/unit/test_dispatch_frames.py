@@ -7,120 +7,21 @@ import random
 import socket
 import stat
 import struct
-from dataclasses import dataclass, field
 
 import pytest
 
 from kavfs._native import dispatch
 from kavfs.model import Entry, Reason, Status
-from kavfs.scan import records
 from kavfs.scan.children import make_slot
-from tests.support.fakes import LAST, MORE, RESULT, RESULT_MAGIC, RESULTS, STABLE, WORK, note
-
-HEADER = struct.Struct("=IIII")
-ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")
-BATCH_MAGIC = 0x5441424B
-DEDUP = 1
-
-
-@dataclass
-class Bench:
-    """A dispatcher between one walker and one worker that are sockets of ours."""
-
-    dispatcher: dispatch.Dispatcher
-    walker: socket.socket
-    worker: socket.socket
-    events: list[dispatch.Event] = field(default_factory=list)
-
-    def step(self) -> None:
-        for _ in range(3):  # a greeting, a batch, the end of a socket may each take a round
-            self.dispatcher.step(-1, 0)
-            self.events += self.dispatcher.events()
-
-    def kinds(self) -> list[int]:
-        return [event[0] for event in self.events]
-
-    def results(self) -> list:
-        return [records.result(path, data, text) for kind, _, path, data, text in self.events if kind == 1]
-
-    def work(self) -> tuple[int, list[int]]:
-        """What the worker was given: batch and descriptors."""
-        data, fds, _, _ = socket.recv_fds(self.worker, 64, 64)
-        _, count, batch = WORK.unpack_from(data)
-        assert count == len(fds)
-        return batch, fds
-
-    def answer(self, batch: int, fds: list[int]) -> None:
-        """All clean."""
-        rows = b"".join(record(index, fd) for index, fd in enumerate(fds))
-        self.worker.send(RESULTS.pack(RESULT_MAGIC, len(fds), batch, LAST, 0) + rows)
-        for fd in fds:
-            os.close(fd)
-
-
-def record(index: int, fd: int) -> bytes:
-    st = os.fstat(fd)
-    dev = os.major(st.st_dev) << 32 | os.minor(st.st_dev)
-    return RESULT.pack(
-        index, 0, 0, 0, 0, STABLE, st.st_size, st.st_size, 0, 0, 0, 0, bytes(32), st.st_mtime_ns, st.st_ctime_ns, dev,
-        st.st_ino,
-    )  # fmt: skip
+from tests.support import dispatching
+from tests.support.dispatching import CACHED, DEDUP, PLACE, batch, entry, gone, known, record, renew, replay, send
+from tests.support.fakes import LAST, MORE, RESULT, RESULT_MAGIC, RESULTS, note
 
 
 @pytest.fixture
 def bench():
-    made = dispatch.Dispatcher(
-        max_unpacked=1, time_base_ms=60000, time_rate=1, grace_ms=0, stall_ms=60000, fd_budget=400, workers_max=1,
-        want_clean=True,
-    )  # fmt: skip
-    slot = make_slot()
-    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]
-    made.add_walker(1, pairs[0][0].detach(), slot)
-    made.add_worker(2, pairs[1][0].detach(), slot)
-    os.close(slot)
-    with pairs[0][1] as walker, pairs[1][1] as worker:
-        worker.send(RESULTS.pack(RESULT_MAGIC, 0, 0, LAST, 0))
-        yield Bench(made, walker, worker)
-        made.close()
-
-
-def entry(path: os.PathLike[str] | None = None, name: tuple[int, int] = (0, 4), **changes: int) -> bytes:
-    """A file entry whose name is name[1] bytes at name[0] of the blob; identity that of *path*."""
-    st = os.stat(path) if path else None
-    values = {
-        "dev": os.major(st.st_dev) << 32 | os.minor(st.st_dev) if st else 0,
-        "ino": st.st_ino if st else 0,
-        "size": st.st_size if st else 0,
-        "ctime": st.st_ctime_ns if st else 0,
-        "mtime": st.st_mtime_ns if st else 0,
-        "mode": stat.S_IFREG | 0o644,
-        "dir_off": 0, "dir_len": 0, "error": 0, "kind": Entry.FILE, "flags": 0, "reserved": 0,
-    } | changes  # fmt: skip
-    return ENTRY.pack(
-        values["dev"], values["ino"], values["size"], values["mtime"], values["ctime"], 0, values["mode"], 1,
-        values["dir_off"], values["dir_len"], *name, values["error"], values["kind"], values["flags"],
-        values["reserved"],
-    )  # fmt: skip
-
-
-def batch(*entries: bytes, blob: bytes = b"name", fds: int | None = None, **changes: int) -> bytes:
-    count = changes.get("count", len(entries))
-    fds = len(entries) if fds is None else fds
-    return (
-        HEADER.pack(changes.get("magic", BATCH_MAGIC), count, changes.get("blob_len", len(blob)), fds)
-        + b"".join(entries)
-        + blob
-    )
-
-
-def send(sock: socket.socket, frame: bytes, path: os.PathLike[str], count: int) -> None:
-    fds = [os.open(path, os.O_RDONLY) for _ in range(count)]
-    if fds:
-        socket.send_fds(sock, [frame], fds)
-    else:
-        sock.send(frame)
-    for fd in fds:
-        os.close(fd)
+    with dispatching.bench() as made:
+        yield made
 
 
 WRONG_FRAMES = {
@@ -149,6 +50,58 @@ WRONG_FRAMES = {
     "descriptors for what is no file": (batch(entry(kind=Entry.SPECIAL), fds=0), 1),
     "descriptor flood": (batch(entry()), 100),
     "message too long": (b"KBAT" * 41000, 0),
+    "delta for what is no file": (batch(entry(kind=Entry.SYMLINK, delta=1), fds=0), 0),
+    "reserved bytes behind the delta": (batch(entry(reserved2=1)), 1),
+    "known: short": (known()[:20], 0),
+    "known: no files": (known(b"", (), b"", files=0, bytes=0), 0),
+    "known: too many files": (known(b"", (), b"", files=1 << 40), 0),
+    "known: more bytes than there can be": (known(b"", (), b"", files=1, bytes=1 << 63), 0),
+    "known: no names where they are wanted": (known(b"", (), b"", files=2, bytes=2), 0),
+    "known: names of some": (known(files=3), 0),
+    "known: giant count of names": (known(named=0xFFFFFFFF, files=0xFFFFFFFF), 0),
+    "known: fewer names": (known(b"a\0"), 0),
+    "known: more names": (known(b"a\0b\0c\0"), 0),
+    "known: last name without its NUL": (known(b"a\0b"), 0),
+    "known: empty name": (known(b"\0b\0"), 0),
+    "known: name too long": (known(b"a" * 65536 + b"\0", (1,)), 0),
+    "known: path too long": (known(b"a" * 40000 + b"\0", (1,), b"b" * 40000 + b"/"), 0),
+    "known: directory without a slash": (known(directory=b"/d"), 0),
+    "known: NUL in the directory": (known(directory=b"/\0/"), 0),
+    "known: length of the directory": (known(dir_len=4), 0),
+    "known: length of the names": (known(names_len=0xFFFFFFFF), 0),
+    "known: sizes do not add up": (known(bytes=4), 0),
+    "known: sizes that overflow": (known(sizes=(2**64 - 1, 4), bytes=3), 0),
+    "known: bytes behind": (known(rest=b"x"), 0),
+    "known: with a descriptor": (known(), 1),
+    "replay: short": (replay(__file__)[:200], 0),
+    "replay: no path": (replay(__file__, name=b""), 0),
+    "replay: NUL in the path": (replay(__file__, name=b"/\0"), 0),
+    "replay: path beyond the message": (replay(__file__, path_len=60), 0),
+    "replay: path too long": (replay(__file__, name=b"/" * 65544), 0),
+    "replay: notes beyond the message": (replay(__file__, notes_len=8), 0),
+    "replay: giant notes": (replay(__file__, notes_len=0xFFFFFFF8), 0),
+    "replay: reserved bytes": (replay(__file__, reserved=1), 0),
+    "replay: no file": (replay(__file__, kind=Entry.SYMLINK), 0),
+    "replay: not marked": (replay(__file__, flags=0), 0),
+    "replay: more follows": (replay(__file__, flags=CACHED | MORE), 0),
+    "replay: layers": (replay(__file__, layers=1), 0),
+    "replay: learned": (replay(__file__, learned=1), 0),
+    "replay: partial and clean": (replay(__file__, reasons=1), 0),
+    "replay: worse notes": (replay(__file__, b"/d/box", note(b"X"), said=1), 0),
+    "replay: notes elsewhere": (replay(__file__, payload_len=8), 0),
+    "replay: bytes behind": (replay(__file__, rest=b"x"), 0),
+    "replay: with a descriptor": (replay(__file__), 1),
+    "renew: nothing": (renew(), 0),
+    "renew: short": (renew()[:6], 0),
+    "renew: fewer places": (renew(PLACE, count=2), 0),
+    "renew: more places": (renew(PLACE, PLACE, count=1), 0),
+    "renew: giant count": (renew(PLACE, count=0xFFFFFFFF), 0),
+    "renew: with a descriptor": (renew(PLACE), 1),
+    "gone: nothing": (gone(PLACE), 0),
+    "gone: short": (gone(PLACE)[:20], 0),
+    "gone: fewer inodes": (gone(PLACE, 1, count=2), 0),
+    "gone: half an inode": (gone(PLACE, 1)[:-4], 0),
+    "gone: with a descriptor": (gone(PLACE, 1), 1),
 }
 
 
@@ -450,3 +403,90 @@ def test_what_a_refused_worker_said_does_not_bind_the_next(bench, tmp_path):
     bench.step()
     assert [result.status for result in bench.results()] == [Status.CLEAN]
     bench.worker.close()
+
+
+def layer(size: int = 3, have: int = 0, digests: bytes = b"", target: int = 0, reserved: int = 0) -> bytes:
+    return struct.pack("=QBBHI", size, have, target, reserved, 0) + digests + bytes(-len(digests) % 8)
+
+
+def learned(target: int = 0, kind: int = 0, views: int = 1, reserved: int = 0) -> bytes:
+    return struct.pack("=16sQQIHHBBHI", PLACE, 3, 3, 0, kind, views, 0, target, reserved, 0)
+
+
+RIGHT_PARTS = {
+    "one layer": (layer(), {"layers": 1}),
+    "all digests": (layer(have=7, digests=bytes(68)), {"layers": 1}),
+    "many layers": (layer(have=1, digests=bytes(16)) + layer() * 1023, {"layers": 1024}),
+    "learned": (learned(), {"learned": 1}),
+    "layers and learned": (layer() + learned() * 1024, {"layers": 1, "learned": 1024}),
+    "views": (b"", {"views": 0x1EFF}),
+}
+
+WRONG_PARTS = {
+    "too many layers": (layer() * 1025, {"layers": 1025}),
+    "too many learned": (learned() * 1025, {"learned": 1025}),
+    "fewer layers": (layer(), {"layers": 2}),
+    "more layers": (layer() * 2, {"layers": 1}),
+    "layers nobody counts": (layer(), {"layers": 0}),
+    "layers beyond the payload": (layer(), {"layers": 1, "layers_len": 24}),
+    "giant layers": (layer(), {"layers": 1, "layers_len": 0xFFFFFFF8}),
+    "digest beyond the layers": (layer(have=4), {"layers": 1}),
+    "digest of no known kind": (layer(have=8, digests=bytes(16)), {"layers": 1}),
+    "target of a layer": (layer(target=8), {"layers": 1}),
+    "reserved bytes of a layer": (layer(reserved=1), {"layers": 1}),
+    "layers not aligned": (layer() + bytes(4) + bytes(4), {"layers": 1, "layers_len": 20}),
+    "fewer learned": (learned(), {"learned": 2}),
+    "more learned": (learned() * 2, {"learned": 1}),
+    "giant learned": (learned(), {"learned": 0xFFFFFFFF}),
+    "target of a learned object": (learned(target=13), {"learned": 1}),
+    "format of a learned object": (learned(kind=9999), {"learned": 1}),
+    "views of a learned object": (learned(views=1 << 13), {"learned": 1}),
+    "reserved bytes of a learned object": (learned(reserved=1), {"learned": 1}),
+    "unknown views": (b"", {"views": 1 << 13}),
+    "unknown flag": (b"", {"flags": 1 << 9}),
+    "delta that was not asked for": (b"", {"flags": 1 << 7}),
+}
+
+
+def answer_with(bench, path, parts: bytes, changes: dict[str, int], delta: int = 0) -> None:
+    behind = changes.get("learned", 0) * 48
+    changes = {"layers_len": max(0, len(parts) - behind)} | changes
+    send(bench.walker, batch(entry(path, delta=delta)), path, 1)
+    bench.step()
+    bench.answer(*bench.work(), parts, **changes)
+    bench.step()
+
+
+@pytest.mark.parametrize("name", RIGHT_PARTS)
+def test_layers_and_what_was_learned_are_taken(bench, name):
+    answer_with(bench, __file__, *RIGHT_PARTS[name])
+    assert bench.kinds() == [dispatch.EV_RESULT]
+
+
+@pytest.mark.parametrize("name", WRONG_PARTS)
+def test_result_with_one_wrong_part_ends_the_worker(bench, name):
+    answer_with(bench, __file__, *WRONG_PARTS[name])
+    assert bench.kinds() == [dispatch.EV_LOST]
+    assert bench.dispatcher.outstanding == 1
+
+
+def test_only_what_was_to_be_compared_with_the_delta_may_have_been(bench):
+    answer_with(bench, __file__, b"", {"flags": 1 << 7 | 1 << 4}, delta=1)
+    assert bench.kinds() == [dispatch.EV_RESULT]
+    assert bench.dispatcher.totals()[8] == 1
+
+
+@pytest.mark.parametrize(("parts", "changes"), [(layer(), {"layers": 1}), (learned(), {"learned": 1})])
+def test_nothing_but_notes_goes_ahead_of_the_verdict(bench, parts, changes):
+    send(bench.walker, batch(entry(__file__)), __file__, 1)
+    bench.step()
+    number, (fd,) = bench.work()
+    line = note(b"", b"inside", 0)
+    said = {"flags": MORE, "notes": 1, "payload_len": len(line + parts), "layers_len": 0} | changes
+    if "layers" in changes:
+        said["layers_len"] = len(parts)
+    head = RESULTS.pack(RESULT_MAGIC, 1, number, 0, len(line + parts))
+    bench.worker.send(head + record(0, fd, **said) + line + parts)
+    bench.step()
+    os.close(fd)
+    assert bench.kinds() == [dispatch.EV_LOST]
