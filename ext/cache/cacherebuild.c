@@ -1,7 +1,8 @@
 /* Cache file, made anew: into NAME.new, which takes the name when it is whole. Under the lock.
  *
- * Memory stays flat: records are copied one at a time in the order of the index, and which of them are too old to keep
- * is found by counting bytes by age. */
+ * Records keep their order, which is that of walks: neighbours in a tree are neighbours on the disk. Memory stays flat:
+ * the file is copied in windows, for each of which the index is read once, and which records are too old to keep is
+ * found by counting bytes by age. */
 #include "cachewrite.h"
 
 #include <errno.h>
@@ -10,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#define AGES 1024 /* steps of age that are told apart */
+#define AGES   1024           /* steps of age that are told apart */
+#define WINDOW (128ull << 20) /* bytes */
 
 typedef struct {
     uint64_t records, bytes, newest; /* newest: number of a batch */
@@ -31,6 +34,9 @@ typedef struct {
     uint64_t keep;   /* bytes; UINT64_MAX = all */
     uint64_t oldest; /* the last step of age that is kept, and how much of it */
     uint64_t oldest_left;
+    uint64_t window;       /* where the window begins */
+    kav_cache_slot *slots; /* of the records in it */
+    size_t count, slots_room;
 } rebuild;
 
 static uint64_t age_step(uint64_t written, uint64_t newest)
@@ -137,6 +143,41 @@ static int copy_record(rebuild *r, const kav_cache_slot *old)
     return kav_cache_append(&r->to, &r->tally, r->bytes, length / 32, slot, slot_at);
 }
 
+static int note_slot(rebuild *r, const kav_cache_slot *slot)
+{
+    uint64_t at = (slot->where >> 24) * KAV_CACHE_UNIT;
+    if (at < r->window || at - r->window >= WINDOW) return 0;
+    if (r->count == r->slots_room) {
+        size_t room = r->slots_room ? 2 * r->slots_room : 4096;
+        kav_cache_slot *grown = realloc(r->slots, room * sizeof *grown);
+        if (!grown) return -ENOMEM;
+        r->slots = grown;
+        r->slots_room = room;
+    }
+    r->slots[r->count++] = *slot;
+    return 0;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const kav_cache_slot *x = a, *y = b;
+    return x->where < y->where ? -1 : x->where > y->where;
+}
+
+static int copy_records(rebuild *r)
+{
+    struct stat st;
+    if (fstat(r->from->fd, &st)) return -errno;
+    int failed = 0;
+    for (r->window = 0; r->window < (uint64_t)st.st_size && !failed; r->window += WINDOW) {
+        r->count = 0;
+        failed = for_each_slot(r, note_slot);
+        if (!failed && r->count) qsort(r->slots, r->count, sizeof *r->slots, by_offset);
+        for (size_t i = 0; i < r->count && !failed; i++) failed = copy_record(r, &r->slots[i]);
+    }
+    return failed;
+}
+
 /* Count what is there, and where to cut. */
 static int plan(rebuild *r, bool cut, uint64_t limit)
 {
@@ -195,7 +236,7 @@ int kav_cache_rebuild(kav_cachewrite *w, bool cut)
     bool empty = w->file.fd < 0;
     int failed = empty ? 0 : plan(r, cut, w->file.limit);
     if (!failed) failed = make_file(r, w);
-    if (!failed && !empty) failed = for_each_slot(r, copy_record);
+    if (!failed && !empty) failed = copy_records(r);
     if (!failed) failed = finish(r, w);
     if (failed && r->to.fd >= 0) {
         close(r->to.fd);
@@ -203,6 +244,7 @@ int kav_cache_rebuild(kav_cachewrite *w, bool cut)
     }
     kav_record_free(&r->record);
     free(r->bytes);
+    free(r->slots);
     free(r);
     return failed;
 }

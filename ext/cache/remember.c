@@ -190,26 +190,56 @@ static int by_place(const void *a, const void *b)
     return x->order < y->order ? -1 : x->order > y->order;
 }
 
+/* What is pending about one place: ready[from] .. ready[to - 1]. */
+typedef struct {
+    uint32_t from, to;
+    uint64_t order; /* of the first of them */
+} group;
+
+static int by_order(const void *a, const void *b)
+{
+    const group *x = a, *y = b;
+    return x->order < y->order ? -1 : x->order > y->order;
+}
+
+/* Groups of one place each, in the order in which walkers came there, so that the next walk reads on. */
+static uint32_t make_groups(const kav_pending **ready, uint32_t count, group *out)
+{
+    uint32_t n = 0;
+    qsort(ready, count, sizeof *ready, by_place);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!i || memcmp(ready[i]->place, ready[i - 1]->place, sizeof ready[i]->place))
+            out[n++] = (group){.from = i, .order = ready[i]->order};
+        out[n - 1].to = i + 1;
+        if (ready[i]->order < out[n - 1].order) out[n - 1].order = ready[i]->order;
+    }
+    qsort(out, n, sizeof *out, by_order);
+    return n;
+}
+
 /* Write what is in ready, place by place. */
-static int write_ready(kav_memory *m, const kav_pending **ready, size_t count)
+static int write_ready(kav_memory *m, const kav_pending **ready, uint32_t count)
 {
     kav_merge *merge = calloc(1, sizeof *merge);
-    if (!merge) return -ENOMEM;
-    int failed = 0;
-    *merge = (kav_merge){.writer = &m->writer, .now = m->generation, .delta = m->delta};
-    qsort(ready, count, sizeof *ready, by_place);
-    for (size_t i = 0, end; i < count && !failed; i = end) {
-        const uint8_t *place = ready[i]->place;
-        bool renew = ready[i]->kind == KAV_PENDING_RENEW;
-        for (end = i; end < count && !memcmp(ready[end]->place, place, 16); end++) continue;
-        while (i < end && ready[i]->kind == KAV_PENDING_RENEW) i++;
-        failed = kav_merge_place(merge, place, ready + i, end - i, renew);
+    group *groups = malloc((count + (size_t)1) * sizeof *groups);
+    int failed = merge && groups ? 0 : -ENOMEM;
+    if (!failed) *merge = (kav_merge){.writer = &m->writer, .now = m->generation, .delta = m->delta};
+    uint32_t n = failed ? 0 : make_groups(ready, count, groups);
+    for (uint32_t g = 0; g < n && !failed; g++) {
+        uint32_t from = groups[g].from, to = groups[g].to;
+        const uint8_t *place = ready[from]->place;
+        bool renew = ready[from]->kind == KAV_PENDING_RENEW;
+        while (from < to && ready[from]->kind == KAV_PENDING_RENEW) from++;
+        failed = kav_merge_place(merge, place, ready + from, to - from, renew);
     }
-    m->totals.kept += merge->kept;
-    m->totals.dropped += merge->dropped;
-    m->totals.renewed += merge->renewed;
-    kav_merge_free(merge);
+    if (merge) {
+        m->totals.kept += merge->kept;
+        m->totals.dropped += merge->dropped;
+        m->totals.renewed += merge->renewed;
+        kav_merge_free(merge);
+    }
     free(merge);
+    free(groups);
     return failed;
 }
 
