@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
+from kavfs.cache.stores import OpenStores, open_stores
 from kavfs.errors import DatabaseMissing, KavfsError, SystemFailure, UsageError
 from kavfs.limits import Limits
 from kavfs.model import Result, Switch
@@ -41,7 +42,8 @@ class Scanner:
     """Scans files, trees and bytes with one set of signatures.
 
     *db* is a folder of databases, a database or an image; None means the usual places. *state* is where compiled
-    signatures are kept. *jobs* is the number of scanning processes, 0 as many as the machine allows. Raises
+    signatures are kept. *jobs* is the number of scanning processes, 0 as many as the machine allows. With *cache*, what
+    earlier scans found out is used, and remembered in *state*; where that cannot be, notes says why. Raises
     DatabaseMissing, DatabaseDamaged, SystemFailure or UsageError; what goes wrong with one file is a Result with status
     ERROR, never an exception.
     """
@@ -53,18 +55,22 @@ class Scanner:
         jobs: int = 0,
         limits: Limits | None = None,
         all_match: bool = False,
+        cache: bool = True,
     ) -> None:
         if jobs < 0:
             raise UsageError(f"the number of scanning processes cannot be {jobs}")
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)  # lost processes and the like, newest last
         switches = EVERYTHING | (Switch.ALL_MATCH if all_match else Switch(0))
         self._options = ScanOptions(WalkOptions(()), limits or Limits(), switches, jobs=jobs)
+        self._state = default_state() if state is None else _usable(state, "no state", SystemFailure)
+        self._cache = cache
+        self._stores = OpenStores(None, ())
         self._crew: Crew | None = None
         self._image: Image | None = None
         self._busy = False
         server = self._start_server()
         try:
-            self._image = self._open_image(db, state)
+            self._image = self._open_image(db)
             self._crew = self._make_crew(server)
         except BaseException:
             server.close()
@@ -74,13 +80,17 @@ class Scanner:
     def _start_server(self) -> ForkServer:
         return start_server()
 
-    def _open_image(self, db: Path | None, state: Path | None) -> Image:
+    def _open_image(self, db: Path | None) -> Image:
         databases = default_databases() if db is None else (_usable(db, "no signatures", DatabaseMissing),)
-        return open_image(databases, default_state() if state is None else _usable(state, "no state", SystemFailure))
+        return open_image(databases, self._state)
 
     def _make_crew(self, server: ForkServer) -> Crew:
         assert self._image is not None
-        return Crew(self._image, self._options, want_clean=True, server=server)
+        if self._cache:  # each crew has stores of its own: no other than the first can write to the table in memory
+            self._stores.close()
+            self._stores = open_stores(self._state, limits=self._options.limits, switches=self._options.switches)
+            self.notes.extend(self._stores.notes)
+        return Crew(self._image, self._options, want_clean=True, server=server, stores=self._stores.stores)
 
     # ---- scanning ---------------------------------------------------------------------------------------------------
 
@@ -175,6 +185,7 @@ class Scanner:
         if self._crew is not None:
             self._crew.close()
             self._crew = None
+        self._stores.close()
         if self._image is not None:
             self._image.close()
             self._image = None
