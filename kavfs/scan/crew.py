@@ -17,17 +17,17 @@ import contextlib
 import os
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from kavfs._native import dispatch
 from kavfs.errors import DatabaseDamaged, SystemFailure
 from kavfs.model import Entry, Reason, Result, Skip, Status, Totals
 from kavfs.options import ScanOptions
-from kavfs.ports import Image, Stores
+from kavfs.ports import Image, ImagePart, Stores
 from kavfs.scan import lookups, records
 from kavfs.scan.children import CLOSED, Children, Death
-from kavfs.scan.forkserver import ForkServer
+from kavfs.scan.forkserver import ForkServer, Part
 from kavfs.scan.resources import worker_count
 from kavfs.scan.roles import start_server
 from kavfs.scan.walks import Walks
@@ -62,7 +62,7 @@ class Crew:
             answers = stores is not None and holds_answers(stores)
             if stores is not None:
                 self._remember_in(stores, image)
-            self._server.set_image([(part.fd, part.offset, part.length) for part in image.parts])
+            self._server.set_image(rows(image.parts), [rows(delta.parts) for delta in image.deltas])
             asked = lookups.make(stores, image, want_clean)
             self._children = Children(self._server, self._dispatcher, options, asked)
             if not answers:  # else perhaps nothing is to be scanned at all
@@ -265,6 +265,10 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def rows(parts: Iterable[ImagePart]) -> list[Part]:
+    return [(part.fd, part.offset, part.length) for part in parts]
 
 
 def holds_answers(stores: Stores) -> bool:
