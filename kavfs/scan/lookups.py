@@ -86,4 +86,4 @@ def seen_in(words: Message) -> filesystems.Seen:
     """What words() was told of the mount."""
     mount = words["mount"]
     fstype, place, uuid, boot = (bytes_of(mount[name]) for name in ("fstype", "place", "uuid", "boot"))
-    return filesystems.Seen(mount["number"], fstype, place, mount["why"], uuid, boot)
+    return filesystems.Seen(mount["number"], fstype, place, mount["why"], uuid, boot, mount["bound"])

@@ -4,7 +4,7 @@
     found = identify(seen, mount_number, unique_number, uuid)     in the walker, once its root is open
 
 A file system is trusted when it stamps ctime itself on every change. Its name holds across reboots (the UUID), but
-where something else can come to stand behind the same UUID, or nothing tells one: loop devices, disks that can be taken
+where something else can come to stand behind the same UUID, or there is none: loop devices, disks that can be taken
 out, overlays. Those are named by this boot and this very mount.
 """
 
@@ -32,7 +32,8 @@ class Seen:
     place: bytes  # 16 bytes that are the same for the same mount point and source: good enough for a journal
     why: str = ""  # why it is not trusted; "" = it is, as far as can be seen from here
     uuid: bytes = b""  # b"" = not told
-    boot: bytes = b""  # which boot this is, when the name must not outlive it and the mount
+    boot: bytes = b""  # which boot this is; b"" = not told
+    bound: bool = False  # the name must not outlive this boot and this mount
 
     @property
     def subvolumes(self) -> bool:
@@ -92,18 +93,13 @@ def look(mount: Mount, table: MountTable, system: System | None = None) -> Seen:
     """What can be said of *mount* without touching it."""
     system = system or System()
     place = _digest(b"mount", mount.fstype, mount.source, mount.point)
-    boot = uuid = b""
     why = _distrusted(mount, table)
-    if not why and mount.fstype == b"overlay":
-        boot = system.boot()
-        why = "" if boot else "the system does not tell which boot this is"
-    elif not why:
-        disks = system.disks(mount)
-        uuid = system.uuid(disks[0]) if disks else b""
-        if not disks or any(_movable(disk) for disk in disks):
-            boot = system.boot()
-            why = "" if boot else "the system does not tell which boot this is"
-    return Seen(mount.number, mount.fstype, place, why, uuid, boot)
+    if why:
+        return Seen(mount.number, mount.fstype, place, why)
+    disks = [] if mount.fstype == b"overlay" else system.disks(mount)
+    uuid = system.uuid(disks[0]) if disks else b""
+    bound = not disks or any(_movable(disk) for disk in disks)
+    return Seen(mount.number, mount.fstype, place, "", uuid, system.boot(), bound)
 
 
 def identify(seen: Seen, number: int, unique_number: int, uuid: bytes) -> FileSystem:
@@ -114,10 +110,10 @@ def identify(seen: Seen, number: int, unique_number: int, uuid: bytes) -> FileSy
     if number and number != seen.number:
         return FileSystem(None, "something else has been mounted there")
     uuid = uuid if any(uuid) else seen.uuid
-    if not any(uuid) and seen.fstype != b"overlay":
-        return FileSystem(None, "it has no UUID")
-    if not seen.boot:
+    if any(uuid) and not seen.bound:
         return FileSystem(_digest(b"uuid", seen.fstype, uuid))
+    if not seen.boot:
+        return FileSystem(None, "the system does not tell one boot from the next")
     if not unique_number:
         return FileSystem(None, "the kernel does not tell one mount from the next (Linux 6.8 does)")
     return FileSystem(_digest(b"boot", seen.fstype, uuid, seen.boot, b"%d" % unique_number))
