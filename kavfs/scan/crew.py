@@ -70,7 +70,7 @@ class Crew:
         except BaseException:
             self._server.close()
             raise
-        self._walks = Walks(options.walk, asked)
+        self._walks = Walks(options.walk, asked, options.page_cache)
         self._flags = 0
         self._held = False
         self._deaths = 0
