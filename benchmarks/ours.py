@@ -40,7 +40,7 @@ class Kavfs:
     def __enter__(self) -> Kavfs:
         self.state = Path(tempfile.mkdtemp(prefix="kavfs-bench-"))
         self.compile(self.state)
-        subprocess.run(self.command(Path(os.devnull)), check=False, stdout=subprocess.DEVNULL, env=ENVIRONMENT)
+        self.run(self.command(Path(os.devnull)))
         return self
 
     def __exit__(
@@ -82,13 +82,13 @@ class Kavfs:
         found = re.search(r"Unchanged: ([\d,]+)", report.read_text(errors="replace"))
         return int(found[1].replace(",", "")) if found else None
 
-    def run(self, command: list[str], out: int | IO[bytes] = subprocess.DEVNULL) -> float:
+    def run(self, command: list[str], out: int | IO[bytes] | None = subprocess.DEVNULL) -> float:
         """Seconds of a scan from process start to exit."""
         started = time.perf_counter()
-        done = subprocess.run(command, check=False, stdout=out, env=ENVIRONMENT)
+        done = subprocess.run(command, check=False, stdout=out, stderr=subprocess.PIPE, env=ENVIRONMENT)
         seconds = time.perf_counter() - started
-        if done.returncode not in FINISHED:
-            raise RuntimeError(f"kavscanner ended with {done.returncode}")
+        if done.returncode not in FINISHED or done.stderr:  # a silent scan that could not be done says why there
+            raise RuntimeError(f"kavscanner ended with {done.returncode}: {done.stderr.decode(errors='replace')}")
         return seconds
 
     def scan(self, corpus: Corpus, *words: str) -> Measured:

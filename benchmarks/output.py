@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from benchmarks.ours import ENVIRONMENT, FINISHED
 from benchmarks.scenario import Bench, Measure, Row, at_most, timed
 from benchmarks.warmed import Warmed
 
@@ -38,12 +37,8 @@ def command(warmed: Warmed) -> list[str]:
 
 
 def to_pipe(warmed: Warmed) -> None:
-    scan = subprocess.Popen(command(warmed), stdout=subprocess.PIPE, env=ENVIRONMENT)
-    subprocess.run(["cat"], stdin=scan.stdout, stdout=subprocess.DEVNULL, check=True)
-    if scan.stdout is not None:
-        scan.stdout.close()
-    if scan.wait() not in FINISHED:
-        raise RuntimeError(f"kavscanner ended with {scan.returncode}")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as cat:
+        warmed.kavfs.run(command(warmed), out=cat.stdin)
 
 
 def to_file(warmed: Warmed) -> tuple[float, int]:
