@@ -53,6 +53,11 @@ static kav_objects *open_objects(kav_keep *keep, const kav_dispatch_stores *stor
     };
     memcpy(options.secret, stores->secret, sizeof options.secret);
     kav_objects *objects = kav_objects_new(&options);
+    if (!objects && errno == EPERM && options.file >= 0) {
+        options.memory = -1; /* sealed by an earlier scan of this process: what that put there can still be read */
+        options.memory_len = 0;
+        objects = kav_objects_new(&options);
+    }
     if (!objects) failed(keep, -errno);
     return objects;
 }
