@@ -84,10 +84,8 @@ def compile_step(folder: Path, state: Path) -> str:
     from kavfs.signatures.image import open_image
 
     with open_image([bytes(folder)], bytes(state)) as image:
-        deltas = ", ".join(
-            f"delta to {d.generation.hex()[:8]}: {len(d.parts)} parts" for d in getattr(image, "deltas", ())
-        )
-        return f"{image.signature_count:,} signatures; {deltas or 'no delta'}"
+        deltas = ", ".join(f"{row.rules:,}" for row in image.catalog.deltas)
+        return f"{image.signature_count:,} signatures; new since older generations: {deltas or 'none is known'}"
 
 
 def ready_step(folder: Path, state: Path) -> str:
@@ -115,15 +113,17 @@ def measured(what: str, step: Callable[[Path, Path], str], folder: Path, state: 
     process = context.Process(target=_run, args=(step, folder, state, sender))
     process.start()
     sender.close()
-    seconds, peak, text = receiver.recv()
+    seconds, busy, peak, text = receiver.recv()
     process.join()
-    print(f"{what:<44} {seconds:7.2f} s {peak / 1024:8,.0f} MB peak   {text}", flush=True)
+    print(f"{what:<32} {seconds:6.2f} s ({busy:6.2f} of a CPU) {peak / 1024:6,.0f} MB peak   {text}", flush=True)
 
 
 def _run(step: Callable[[Path, Path], str], folder: Path, state: Path, sender) -> None:  # type: ignore[no-untyped-def]
     start = time.monotonic()
     text = step(folder, state)
-    sender.send((time.monotonic() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, text))
+    seconds = time.monotonic() - start
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    sender.send((seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss, text))
 
 
 def run(root: Path, hashes: int, bodies: int, *, one_file: bool) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from kavfs._native import basics, match
+from kavfs.errors import DatabaseDamaged, DatabaseMissing
 from kavfs.signatures.catalog import Catalog, Entry, Part, Row
 from kavfs.signatures.changes import Change
 from kavfs.signatures.history import Past, past_of, read_history, remember
@@ -131,14 +132,14 @@ def _collect_texts(deltas: Sequence[_Delta], catalog: Catalog, store: Store) -> 
         some = [delta for delta in deltas if not delta.full and entry.key in delta.fresh]
         if not some:
             continue
-        text = read_source(entry.path)[0]
         form = READ[entry.kind]
-        for delta in some:
-            try:  # each line is compared with its digest
+        try:
+            text = read_source(entry.path)[0]
+            for delta in some:  # each line is compared with its digest
                 lines = basics.pick_lines(text, form.value.encode(), delta.fresh[entry.key])
-            except ValueError:
-                return False
-            delta.texts.setdefault(form, []).append(lines)
+                delta.texts.setdefault(form, []).append(lines)
+        except (ValueError, DatabaseMissing, DatabaseDamaged):
+            return False
     return True
 
 

@@ -52,6 +52,16 @@ def test_compile_says_what_it_took_and_leaves_an_image_for_scans(folder, tmp_pat
         assert image.signature_count == 4
 
 
+def test_info_says_what_is_new_since_which_generation(folder, tmp_path, kavfs):
+    (nothing,) = [line for line in kavfs("info", "--db", folder) if "older generation" in line]
+    assert nothing.startswith("no older generation is known")
+    with open_image([folder], tmp_path / "state") as image:
+        older = image.generation.hex()
+    write(folder, n_ndb=body("Linux.New-5", "newest marker of the test"))
+    (line,) = [line for line in kavfs("info", "--db", folder) if "older generation" in line]
+    assert line == f"new since older generations: {older[:12]} 1 rule"
+
+
 def test_compile_to_one_file(folder, tmp_path, kavfs):
     kavfs("compile", folder, "-o", tmp_path / "all.image", state=False)
     assert sorted(kavfs("list", "--db", tmp_path / "all.image")) == sorted(kavfs("list", "--db", folder))
