@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from kavfs._native.worker import ObjectScanner
+from kavfs._native.worker import Found, ObjectScanner
 from kavfs.limits import Limits
 from kavfs.model import Reason, Status, Switch
 from kavfs.options import EVERYTHING
@@ -112,3 +112,19 @@ def scan(data: bytes, using: ObjectScanner | None = None) -> Verdict:
         file.write(data)
         file.flush()
         return scan_fd(file.fileno(), using)
+
+
+def found_in(data: bytes, using: ObjectScanner | None = None, delta: int = 0) -> Found:
+    """The whole record, for what a verdict does not tell."""
+    with tempfile.TemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return (using or scanner()).scan(file.fileno(), delta)[0]
+
+
+def image_of(folder: Path, files: dict[str, str]) -> Image:
+    """An image of databases with these contents, made below *folder*."""
+    databases = Path(tempfile.mkdtemp(dir=folder))
+    for name, text in files.items():
+        (databases / name).write_text(text)
+    return compile_image([str(databases)], tempfile.mkdtemp(dir=folder))

@@ -3,31 +3,48 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import mmap
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
+from kavfs._native.worker import ObjectCache, ObjectScanner
 from kavfs.limits import Limits
 from kavfs.model import Reason, Status, Switch
 from kavfs.options import EVERYTHING
 from tests.support.archives import make_tar, make_zip
-from tests.support.objects import EICAR, NEAR_MISS, scanner
-from tests.support.results import IDLE, RECORDS_MAX, SENDING, SLOT, WORK, WORK_MAGIC, file_with, receive, send
+from tests.support.databases import body
+from tests.support.objects import EICAR, NEAR_MISS, image, image_of, parts, scanner
+from tests.support.results import (
+    IDLE,
+    RECORDS_MAX,
+    SENDING,
+    SLOT,
+    SLOT_KNOWN,
+    WORK,
+    WORK_MAGIC,
+    file_with,
+    receive,
+    send,
+)
 
 
 class Worker:
     """A worker on a thread of this process."""
 
-    def __init__(self, limits: Limits | None = None, switches: Switch = EVERYTHING) -> None:
+    def __init__(
+        self, limits: Limits | None = None, switches: Switch = EVERYTHING, using: ObjectScanner | None = None
+    ) -> None:
         self.socket, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket.settimeout(30)
         self.slot = mmap.mmap(-1, SLOT.size)
         self.error: OSError | None = None
-        self._scanner = scanner(limits, switches)
+        self._scanner = using or scanner(limits, switches)
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
 
@@ -49,9 +66,9 @@ class Worker:
         self.join()
         self.slot.close()
 
-    def ask(self, *contents: bytes, batch: int = 1):
+    def ask(self, *contents: bytes, batch: int = 1, deltas: Sequence[int] = ()):
         fds = [file_with(content) for content in contents]
-        send(self.socket, fds, batch)
+        send(self.socket, fds, batch, deltas=deltas)
         for fd in fds:
             os.close(fd)
         return receive(self.socket)
@@ -218,3 +235,66 @@ def test_a_slot_that_is_too_small_is_refused() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs, pytest.raises(ValueError, match="64 bytes"):
         scanner().serve(theirs.fileno(), bytearray(63))
+
+
+F_LAYERS, F_DELTA, F_CACHED = 1 << 6, 1 << 7, 1 << 8
+PLAIN = b"plain words that nobody minds"
+
+
+def test_each_object_of_a_batch_is_scanned_with_the_row_it_asks_for(tmp_path: Path) -> None:
+    new = image_of(tmp_path, {"new.ndb": body("Test.New", "words that are new")})
+    worker = Worker(using=ObjectScanner(parts(), Limits(), int(EVERYTHING), -1, [parts(new)]))
+    answers = worker.ask(EICAR, EICAR, PLAIN, b"words that are new", EICAR, deltas=[0, 1, 1, 1, 2]).answers
+    statuses = [(Status(answers[i].status), answers[i].flags & F_DELTA) for i in range(5)]
+    assert statuses == [
+        (Status.INFECTED, 0),
+        (Status.CLEAN, F_DELTA),  # it is not new; nobody sends such an object so
+        (Status.CLEAN, F_DELTA),
+        (Status.CLEAN, 0),  # a hit in the delta is judged by the whole image, and that is another one here
+        (Status.INFECTED, 0),  # there is no such row
+    ]
+    worker.close()
+
+
+def test_layers_views_and_depth_come_with_the_record() -> None:
+    worker = Worker(switches=EVERYTHING | Switch.ALL_DIGESTS)
+    packed = make_zip({"a": PLAIN, "b": b""})
+    answer = worker.ask(PLAIN, packed, PLAIN)
+    for index in (0, 2):
+        (layer,) = answer.answers[index].layers
+        assert layer.digests == b"".join(hashlib.new(kind, PLAIN).digest() for kind in ("md5", "sha1", "sha256"))
+    found = answer.answers[1]
+    assert found.flags & F_LAYERS
+    assert (found.depth, found.views, [layer.size for layer in found.layers]) == (1, 1 | 1 << 7, [len(packed), 29, 0])
+    worker.close()
+
+
+def test_notes_layers_and_learned_records_that_fill_messages_all_arrive() -> None:
+    memory = os.memfd_create("objects", os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, 1 << 20)
+    secret, context = bytes(32), bytes(16)
+    writer = ObjectCache(secret, memory=memory, memory_len=1 << 20, writable=True)
+    any_size = ScannerOf(memory, secret, context)
+    worker = Worker(using=any_size.make(EVERYTHING | Switch.ALL_MEMBERS))
+    names = [f"{number:05}-" + "long name " * 14 for number in range(1000)]
+    packed = make_tar({name: name.encode() for name in names})
+    answer = worker.ask(b"before", packed, b"after").answers
+    assert (len(answer[1].notes), len(answer[1].layers), len(answer[1].learned)) == (1000, 1001, 1000)
+    assert {0, 2} <= set(answer)
+    for learned in answer[1].learned:
+        writer.put(learned)
+    again = worker.ask(names[0].encode(), names[1].encode() + b"x").answers
+    assert [bool(again[index].flags & F_CACHED) for index in (0, 1)] == [True, False]
+    assert SLOT_KNOWN.unpack(worker.slot[:]) == (1,)
+    worker.close()
+    os.close(memory)
+
+
+class ScannerOf:
+    """Scanners with level 1 of an object cache."""
+
+    def __init__(self, memory: int, secret: bytes, context: bytes) -> None:
+        self.objects = (memory, os.fstat(memory).st_size, -1, 0, secret, context)
+
+    def make(self, switches: Switch) -> ObjectScanner:
+        return ObjectScanner(parts(image()), Limits(), int(switches), -1, (), self.objects)
