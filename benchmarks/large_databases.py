@@ -130,7 +130,7 @@ def run(root: Path, hashes: int, bodies: int, *, one_file: bool) -> None:
     folder, state = root / "databases", root / "state"
     generate(folder, hashes, bodies, one_file=one_file)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    print(f"{hashes:,} hash and {bodies:,} body signatures, {size / 1e6:,.0f} MB of text")
+    print(f"{hashes:,} hash and {bodies:,} body signatures, {size / 1e6:,.0f} MB of text", flush=True)
     time.sleep(2.5)  # files so new are not trusted to be unchanged and would be read again
     measured("compile all", compile_step, folder, state)
     measured("nothing has changed", compile_step, folder, state)

@@ -160,7 +160,7 @@ def _open(
 def _wants_more(catalog: Catalog, used: Collection[bytes] | None, store: Store) -> bool:
     """Whether records are kept for a generation for which this image could have a delta, and has none."""
     has = {bytes.fromhex(row.generation) for row in catalog.deltas}
-    if used is None or has.issuperset(set(used) - {catalog.generation}):
+    if used is None or has.issuperset(set(used) - {catalog.generation}) or not os.access(store.folder, os.W_OK):
         return False
     from kavfs.signatures.delta import chosen_rows  # a start that needs none saves them
     from kavfs.signatures.history import read_history

@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from kavfs._native import basics, match
+from kavfs._native import basics, cache, match
 from kavfs.ports import Delta
 from kavfs.signatures.image import Image, open_image
 from tests.support.databases import write
@@ -75,6 +75,7 @@ def table(image: Image) -> list[Line]:
     data = image.delta_table
     if not data:
         return []
+    cache.DeltaTable(data)  # whoever uses it checks it too
     magic, version, count, length = HEAD.unpack_from(data)
     assert (magic, version, length) == (b"KAVDELT\0", 1, len(data))
     rows = []
