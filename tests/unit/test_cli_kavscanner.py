@@ -54,7 +54,7 @@ class World:
         self.paused: list[bool] = []
         self.server = Server()
 
-    def job(self, image, options, report, *, server, tick, count):
+    def job(self, image, options, report, *, server, tick, count, stores):
         world = self
         world.options = options
 
