@@ -78,7 +78,7 @@ def _scan(request: Request) -> int:
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
-    from kavfs.cli.running import heeding_signals, open_cache, open_signatures, own_stores
+    from kavfs.cli.running import heeding_signals, open_cache, open_signatures, own_stores, resumed
     from kavfs.scan.job import Job
 
     with open_cache(request, request.switches(reports.wants_members)) as cache:
@@ -92,8 +92,11 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
             job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
             reports.on_closed_pipe(job.stop)
             gc.enable()
-            with heeding_signals(job):
-                return job.run()
+            with resumed(cache.stores, image.generation, report.note) as journal, heeding_signals(job):
+                totals = job.run()
+                if journal is not None and not job.cut_off:
+                    journal.remove()
+                return totals
 
 
 def _nothing_to_do(request: Request) -> int:

@@ -6,16 +6,20 @@ import os
 import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
+from kavfs.errors import UsageError
 from kavfs.signatures.image import Image, open_image
 from kavfs.signatures.sources import default_databases, default_state
 
 if TYPE_CHECKING:
+    from kavfs.cache.journal import Journal
     from kavfs.cache.stores import OpenStores
     from kavfs.cli.request import Request
     from kavfs.model import Switch
+    from kavfs.ports import Stores
 
 PACING = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -44,17 +48,42 @@ def open_cache(request: Request, switches: Switch) -> OpenStores:
     from kavfs.cache.stores import OpenStores, open_stores  # of all programs only the scanner needs it
 
     settings = request.settings
-    if not settings.cache:
+    if not settings.cache and not request.resume:
         return OpenStores(None, ())
     return open_stores(
         request.state or default_state(),
         limits=request.limits,
         switches=switches,
-        files=settings.ichecker,
-        digests=settings.remember_digests,
+        files=settings.cache and settings.ichecker,
+        digests=settings.cache and settings.remember_digests,
         size_limit=settings.cache_size,
-        objects=settings.object_cache_size,
+        objects=settings.object_cache_size if settings.cache else 0,
+        journal=_journal_name(request, switches) if request.resume else "",
     )
+
+
+def _journal_name(request: Request, switches: Switch) -> str:
+    from kavfs.cache.journal import name_of  # few scans can be gone on with
+
+    return name_of(replace(request.scan_options((), all_members=False), switches=switches), request.databases)
+
+
+@contextmanager
+def resumed(stores: Stores | None, generation: bytes, note: Callable[[str], None]) -> Iterator[Journal | None]:
+    """The journal that *stores* name, ours until the scan is over; None: there is none."""
+    if stores is None or not stores.journal:
+        yield None
+        return
+    from kavfs.cache.journal import Busy, Journal
+
+    try:
+        journal = Journal(stores)
+    except Busy:
+        raise UsageError("the same scan is running now, and there can be only one with --resume") from None
+    with journal:
+        for text in journal.begin(generation):
+            note(text)
+        yield journal
 
 
 def own_stores(state: bytes) -> tuple[tuple[int, int], ...]:

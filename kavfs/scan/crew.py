@@ -73,6 +73,7 @@ class Crew:
         self._walks = Walks(options.walk, asked, options.page_cache)
         self._flags = 0
         self._held = False
+        self.cut_off = False  # a walker was killed, and what it had not met is not known
         self._deaths = 0
         self._failed_starts = 0  # of workers, one after the other
         self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
@@ -202,6 +203,7 @@ class Crew:
         child = death.child
         if child.role == "walker":
             if not death.well:
+                self.cut_off = self.cut_off or not child.killed
                 yield from self._unreachable(child.roots, death.why)
             return
         ready = self._dispatcher.retire(child.number, death.why.encode("utf-8", "backslashreplace"), death.outside)

@@ -52,6 +52,7 @@ class Job:
         self._pace = pace or make_pace(options)
         self._paused = False  # as the report knows
         self._stopped = False
+        self.cut_off = False  # after run(): something was left undone that another run would do
 
     def run(self) -> Totals:
         """Scan to the end, or until stop(); no process is left in any case. Errors are KavfsError or the report's."""
@@ -73,6 +74,7 @@ class Job:
                 self._tell(happening)
             totals = crew.totals()
             totals.interrupted = not crew.done
+            self.cut_off = totals.interrupted or crew.cut_off
             totals.window_ended = totals.interrupted and self._pace.over and not self._stopped
         totals.seconds = time.monotonic() - started
         self._report.finish(totals)
