@@ -24,7 +24,7 @@ from dataclasses import asdict
 from types import TracebackType
 
 from kavfs._native import cache
-from kavfs.cache.folder import JOURNAL, KEY, TEMPORARY
+from kavfs.cache.folder import JOURNAL, KEY
 from kavfs.options import ScanOptions
 from kavfs.ports import Stores
 
@@ -84,7 +84,7 @@ class Journal:
             why = self._unfit(fd, generation, age)
             if not why:
                 return [f"an interrupted scan goes on: {cache.File(fd, self._secret).stats().facts:,} files are done"]
-        except cache.DamagedStore:
+        except (cache.DamagedStore, OSError):
             why = "it is damaged, or of another version"
         finally:
             os.close(fd)
@@ -100,9 +100,9 @@ class Journal:
         return ""
 
     def remove(self) -> None:
-        """The scan has come to its end, or the next one shall begin anew."""
+        """The scan has come to its end, or the next one shall begin anew. What lies beside it goes too."""
         for name in os.listdir(self._folder):
-            if name == self._name or name.startswith(self._name + TEMPORARY):
+            if name.startswith(self._name):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=self._folder)
 
