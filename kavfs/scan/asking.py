@@ -28,20 +28,26 @@ def options(setup: Message, roots: list[bytes], fds: list[int]) -> dict[str, Any
         return {}
     given = dict(zip(setup["descriptors"], fds, strict=True))
     return {
-        "lookup": walk.Lookup(
-            bytes_of(words["secret"]),
-            bytes_of(words["generation"]),
-            [bytes_of(one) for one in words["settings"]],
-            file=given.get("file", -1),
-            journal=given.get("journal", -1),
-            delta=_mapped(given["delta"]) if "delta" in given else None,
-        ),
+        "lookup": _lookup(words, given),
         "fs": found.id or seen.place,
         "fs_dev": dev,
         "subvolumes": seen.subvolumes,
         "trusted": found.id is not None and words["files"],
         "names": words["names"],
     }
+
+
+def _lookup(words: Message, given: dict[str, int]) -> walk.Lookup:
+    secret, generation = bytes_of(words["secret"]), bytes_of(words["generation"])
+    settings = [bytes_of(one) for one in words["settings"]]
+    file, journal = given.get("file", -1), given.get("journal", -1)
+    if "delta" in given:
+        try:
+            table = mmap.mmap(given["delta"], 0, prot=mmap.PROT_READ)  # a memfd that nobody writes to any more
+            return walk.Lookup(secret, generation, settings, file=file, journal=journal, delta=table)
+        except (OSError, ValueError):
+            pass  # a damaged table costs full scans, not this walk
+    return walk.Lookup(secret, generation, settings, file=file, journal=journal)
 
 
 def _file_system(seen: filesystems.Seen, roots: list[bytes]) -> tuple[int | None, filesystems.FileSystem]:
@@ -70,8 +76,3 @@ def _open_folder(root: bytes) -> int:
         return os.open(root, _OPEN)
     except NotADirectoryError:
         return os.open(os.path.dirname(os.path.realpath(root)), _OPEN)
-
-
-def _mapped(fd: int) -> mmap.mmap:
-    """The delta table. The memfd is never written again."""
-    return mmap.mmap(fd, 0, prot=mmap.PROT_READ)
