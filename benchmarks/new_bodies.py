@@ -50,11 +50,15 @@ def floor_of(bench: Bench, lines: str) -> Floor:
 
 
 def opened(bench: Bench, concerned: int) -> Row:
-    """One more update, scanned under strace."""
-    bench.warmed.update({"ndb": bench.warmed.new_bodies(COUNT, TARGETS)})
-    counts = Counter(name.rpartition(".")[2] for name in bench.warmed.kavfs.opened(bench.warmed.tree))
+    """One more update, scanned under strace. What a scan opens even when nothing is new (the newest file of the file
+    system, which may change again unseen) does not count."""
+    warmed = bench.warmed
+    always = set(warmed.kavfs.opened(warmed.tree))
+    warmed.update({"ndb": warmed.new_bodies(COUNT, TARGETS)})
+    names = [name for name in warmed.kavfs.opened(warmed.tree) if name not in always]
+    counts = Counter(name.rpartition(".")[2] for name in names)
     right = sum(counts[kind.decode()[1:]] for kind in KINDS)
-    others = counts.total() - right
     words = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common()) or "none"
-    what = "after such an update, files opened (strace)"
-    return Row(what, words, f"{concerned:,} files of these types", "", "no other file", others == 0 and right > 0)
+    what = "after such an update, files opened that a warm scan does not open (strace)"
+    met = right == len(names) and right >= concerned - len(always)
+    return Row(what, words, f"{concerned:,} files of these types", "", "no other file", met)

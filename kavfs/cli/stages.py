@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from kavfs._native import walk
 from kavfs._native.basics import SHA256, digests
 from kavfs._native.match import Image as Matcher
-from kavfs._native.worker import ObjectScanner
+from kavfs._native.worker import Fingerprint, ObjectScanner
 from kavfs.cli.sample import Sample, read
 from kavfs.engine import native
 from kavfs.limits import Limits
@@ -27,6 +27,7 @@ from kavfs.options import EVERYTHING
 from kavfs.ports import Image
 
 LONGEST = 6.0  # seconds of one stage
+SECRET = 32  # bytes: the key of the object cache
 DIRECT = 1 << 20  # bytes of one read past the page cache
 CONTAINER = 1 << 2  # KAV_F_CONTAINER in ext/common/kav.h
 OPENING = Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN
@@ -69,7 +70,7 @@ class Stages:
         files = len(sample.files)
         listing = self.step("list + stat")
         parts = {listing.name: files / listing.files_rate if listing.files else 0.0}
-        for name in ("open", "read", "match"):
+        for name in ("open", "read", "fingerprint", "match"):
             stage = self.step(name)
             parts[name] = stage.seconds * files / stage.files if stage.files else 0.0
         parts["unpack"] = self.step("unpack").seconds
@@ -86,6 +87,7 @@ def measure(roots: tuple[bytes, ...], sample: Sample, image: Image) -> Stages:
         opening(sample),
         reading(sample),
         in_memory("SHA-256", sample, lambda data: digests(data, SHA256)),
+        in_memory("fingerprint", sample, Fingerprint(os.urandom(SECRET)).of),
         in_memory("match", sample, matcher.scan),
     ]
     found.types, containers = whole(sample, native.make(parts, Limits(), EVERYTHING))

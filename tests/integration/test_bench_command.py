@@ -18,7 +18,7 @@ from kavfs.cli.sample import take
 from kavfs.errors import SystemFailure, UsageError
 from tests.support.programs import EICAR, STARTER
 
-STAGES = ["list + stat", "open", "read", "SHA-256", "match", "unpack", "storage"]
+STAGES = ["list + stat", "open", "read", "SHA-256", "fingerprint", "match", "unpack", "storage"]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_every_stage_counts_the_files_and_bytes_that_it_had(bench, tree):
     stages = {stage["name"]: stage for stage in answer["stages"]}
     assert list(stages) == STAGES
     files, size = len(sizes(tree)), sum(sizes(tree))
-    for name in ("read", "SHA-256", "match"):
+    for name in ("read", "SHA-256", "fingerprint", "match"):
         assert (stages[name]["files"], stages[name]["bytes"]) == (files, size), name
     assert stages["open"]["files"] == files
     assert stages["list + stat"]["files"] >= files + 2  # the link and the FIFO are listed as well
