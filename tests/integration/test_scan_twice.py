@@ -13,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -20,6 +21,7 @@ from kavfs.cache.stores import open_stores
 from kavfs.limits import Limits
 from kavfs.model import Result, Status, Totals
 from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
+from kavfs.scan import crew
 from kavfs.scan.children import Children
 from kavfs.scan.job import Job
 from kavfs.signatures.image import open_image
@@ -74,12 +76,12 @@ def grow(tree: Path) -> None:
 
 
 def settle(tree: Path) -> None:
-    """Until nothing in the tree is too fresh: what changed in the last three seconds before a scan is never remembered,
-    nor what is the newest on its file system; that is a directory then."""
+    """Nothing that is the newest on its file system is remembered, so that must be a directory."""
     youngest = max(path.lstat().st_ctime_ns for path in tree.rglob("*"))
-    while time.time_ns() - youngest < 3_100_000_000:
-        time.sleep(0.1)
-    (tree / "newest").mkdir()
+    newest = tree / "newest"
+    newest.mkdir()
+    while newest.stat().st_ctime_ns <= youngest:  # within one tick of the clock
+        newest.chmod(0o755)
 
 
 class Scene:
@@ -95,6 +97,8 @@ class Scene:
             start(children)
 
         monkeypatch.setattr(Children, "start_worker", counted)
+        # What changed in the last three seconds before a scan is not remembered: let every scan begin later.
+        monkeypatch.setattr(crew, "time", Mock(time_ns=lambda: time.time_ns() + 60 * 10**9))
 
     def scan(self, limits: Limits | None = None, wants_clean: bool = True) -> tuple[Notebook, Totals]:
         self.workers = 0

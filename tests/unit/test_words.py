@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from kavfs import model
+from kavfs.scan import records
+from tests.support import dispatching
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 HEADER = CHECKOUT / "ext" / "common" / "kav.h"
@@ -66,3 +68,34 @@ def test_partial_coverage_gives_the_same_status_on_both_sides(tmp_path: Path) ->
 def test_every_reason_and_every_status_has_its_word() -> None:
     assert set(model.REASON_WORDS) == set(model.Reason)
     assert set(model.OUTCOMES) == set(model.Status)
+
+
+def test_numbers_that_decoding_spells_out_are_those_of_the_header(tmp_path: Path) -> None:
+    spelled = {
+        "KAV_F_SHA256": records.F_SHA256,
+        "KAV_F_CONTAINER": records.F_CONTAINER,
+        "KAV_F_SUPPRESSED": records.F_SUPPRESSED,
+        "KAV_F_CACHED": records.F_CACHED,
+        "KAV_EF_DIR": records.FLAG_DIR,
+        "KAV_EF_ROOT": records.FLAG_ROOT,
+    }
+    assert run_c(tmp_path, list(spelled)) == list(spelled.values())
+
+
+def test_messages_that_tests_make_are_those_of_the_header(tmp_path: Path) -> None:
+    made = {
+        "KAV_BATCH_MAGIC": dispatching.BATCH_MAGIC,
+        "KAV_KNOWN_MAGIC": dispatching.KNOWN_MAGIC,
+        "KAV_REPLAY_MAGIC": dispatching.REPLAY_MAGIC,
+        "KAV_RENEW_MAGIC": dispatching.RENEW_MAGIC,
+        "KAV_GONE_MAGIC": dispatching.GONE_MAGIC,
+        "KAV_EF_KEEP": dispatching.KEEP,
+        "KAV_EF_COLD": dispatching.COLD,
+        "sizeof(kav_entry)": dispatching.ENTRY.size,
+        "sizeof(kav_result)": dispatching.RESULT.size,
+        "sizeof(kav_known_header)": dispatching.KNOWN.size,
+        "sizeof(kav_replay_header)": dispatching.REPLAY.size + dispatching.ENTRY.size,
+        "sizeof(kav_renew_header)": dispatching.RENEW.size,
+        "sizeof(kav_gone_header)": dispatching.GONE.size,
+    }
+    assert run_c(tmp_path, list(made)) == list(made.values())
