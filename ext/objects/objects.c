@@ -44,6 +44,17 @@ static int map_memory(kav_objects *o)
     return 0;
 }
 
+/* Whoever reads need not ask a file that is one hole; what its writer puts there from now on is in level 1, too. */
+static int look_at_file(kav_objects *o)
+{
+    kav_objects_options *p = &o->options;
+    struct stat st;
+    if (!is_table(p->file_len)) return -EINVAL;
+    posix_fadvise(p->file, 0, 0, POSIX_FADV_RANDOM); /* keys are spread evenly: what stands beside is of no use */
+    if (!p->writable && o->memory != NULL && fstat(p->file, &st) == 0 && st.st_blocks == 0) p->file = -1;
+    return 0;
+}
+
 kav_objects *kav_objects_new(const kav_objects_options *options)
 {
     kav_objects *o = calloc(1, sizeof *o);
@@ -51,7 +62,7 @@ kav_objects *kav_objects_new(const kav_objects_options *options)
     o->options = *options;
     int error = 0;
     if (options->memory >= 0) error = map_memory(o);
-    if (error == 0 && options->file >= 0 && !is_table(options->file_len)) error = -EINVAL;
+    if (error == 0 && options->file >= 0) error = look_at_file(o);
     if (error == 0 && options->file >= 0 && options->writable) {
         o->pending = malloc(PENDING_MAX * sizeof *o->pending); /* untouched pages cost nothing */
         if (o->pending == NULL) error = -ENOMEM;
