@@ -1,9 +1,13 @@
+#define _GNU_SOURCE
 #include "keep.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
 
 #define FILES_NAME "files"
 
@@ -62,6 +66,20 @@ static kav_objects *open_objects(kav_keep *keep, const kav_dispatch_stores *stor
     return objects;
 }
 
+/* A stamp of now on the file system of the stores, which often is the one that is scanned: a file made just now has it.
+ * Without it the newest file of a tree that rests could never be told from one that is being changed. */
+static void see_a_stamp(kav_keep *keep, int folder)
+{
+    struct stat st;
+    int fd = openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) return;
+    if (fstat(fd, &st) == 0) {
+        uint64_t dev = (uint64_t)major(st.st_dev) << 32 | minor(st.st_dev);
+        kav_keep_newest(keep, dev, st.st_ctim.tv_sec * INT64_C(1000000000) + st.st_ctim.tv_nsec);
+    }
+    close(fd);
+}
+
 int kav_keep_open(kav_keep *keep, const kav_dispatch_stores *stores)
 {
     kav_keep_close(keep);
@@ -70,6 +88,7 @@ int kav_keep_open(kav_keep *keep, const kav_dispatch_stores *stores)
     if (stores->files) keep->files = open_memory(keep, stores, FILES_NAME, false);
     if (stores->journal && *stores->journal) keep->journal = open_memory(keep, stores, stores->journal, true);
     if (stores->objects_memory >= 0 || stores->objects_file >= 0) keep->objects = open_objects(keep, stores);
+    see_a_stamp(keep, stores->folder);
     int error = keep->error;
     keep->error = 0; /* said now; what is open is used */
     return error;

@@ -32,7 +32,7 @@ static bool same_literal(const void *context, uint32_t index, const void *key)
     const kav_literal *x = KAV_ITEM(b->literals, const kav_literal, index), *y = key;
     return x->length == y->length && x->flags == y->flags && !memcmp(x->bytes, y->bytes, sizeof x->bytes) &&
            x->text_length == y->text_length &&
-           !memcmp(b->texts.data + x->text, b->texts.data + y->text, x->text_length);
+           (!x->text_length || !memcmp(b->texts.data + x->text, b->texts.data + y->text, x->text_length));
 }
 
 /* The literal's index among the merged ones. */

@@ -257,6 +257,7 @@ def test_renewal_is_taken(bench, path):
 
 def test_file_that_is_too_fresh_is_not_remembered(bench, path):
     keep_in(bench)
+    os.chmod(path, 0o600)  # its stamp is no older than the one that was seen when the stores were opened
     os.pwrite(bench.walker_slot, struct.pack("=q", os.stat(path).st_ctime_ns), 40)
     verdict(bench, path)
     assert kept(bench) == []
@@ -265,6 +266,14 @@ def test_file_that_is_too_fresh_is_not_remembered(bench, path):
 def test_file_that_is_older_than_the_newest_stamp_of_its_file_system_is(bench, path):
     keep_in(bench)
     os.pwrite(bench.walker_slot, struct.pack("=q", os.stat(path).st_ctime_ns + 1), 40)
+    verdict(bench, path)
+    assert len(kept(bench)) == 1
+
+
+def test_the_stores_own_file_system_gives_a_stamp_of_now(bench, path):
+    """The newest file of a tree that rests is remembered where the stores lie on the same file system."""
+    keep_in(bench)
+    os.pwrite(bench.walker_slot, bytes(8), 40)  # the walker has seen nothing newer than the epoch
     verdict(bench, path)
     assert len(kept(bench)) == 1
 
