@@ -16,6 +16,7 @@ from kavfs.model import Status
 from kavfs.scan.job import Job
 from kavfs.scan.pace import Pace
 from tests.support.fakes import NoImage, Notebook, fake_scan, fake_server, options
+from tests.support.passing import let_pass, wait_until
 
 FILES = 600
 
@@ -176,7 +177,7 @@ def test_a_scan_that_was_stopped_as_a_whole_knows_nothing_of_it(tmp_path, number
         os.killpg(running.pid, number)
         everybody = [group, *group.children(recursive=True)]
         wait_until(lambda everybody=everybody: all(stopped(one) for one in everybody))
-        time.sleep(2.5)  # this is what is tested: time that passes
+        let_pass(2.5)
         os.killpg(running.pid, signal.SIGCONT)
     assert end_of(running) == "end 4000 False 0 CLEAN INFECTED"
 
@@ -186,13 +187,6 @@ def stopped(one: psutil.Process) -> bool:
         return one.status() in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return True
-
-
-def wait_until(holds, seconds=30):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # ---- the time window ---------------------------------------------------------------------------------------------
