@@ -27,6 +27,7 @@ void kav_ask_directory(kav_lister *lister, int fd, const struct statx *st)
 {
     lister->placed = lister->asks = lister->partial = false;
     lister->dev = kav_dev(st);
+    lister->mount = kav_mount(st);
     kav_note_time(lister, st);
     if (!lister->lookup || !find_file_system(lister, fd)) return;
     int error = kav_lookup_dir(lister->lookup, lister->fs, st->stx_ino, kav_btime(st), lister->place);
@@ -35,12 +36,12 @@ void kav_ask_directory(kav_lister *lister, int fd, const struct statx *st)
     lister->asks = lister->placed && lister->walker->asks;
 }
 
-void kav_ask_rest(kav_lister *lister)
+void kav_ask_rest(kav_lister *lister, const char *dir, size_t dir_len)
 {
     kav_outlet *outlet = &lister->walker->outlet;
     if (!lister->asks) return;
     kav_lookup_rest rest = kav_lookup_end(lister->lookup);
-    kav_check(lister, kav_unscanned_names(&lister->unscanned, outlet, lister->shown, lister->shown_len));
+    kav_check(lister, kav_unscanned_names(&lister->unscanned, outlet, dir, dir_len));
     if (rest.renew) kav_check(lister, kav_unscanned_renew(&lister->unscanned, outlet, lister->place));
     if (rest.gone_count > 0 && !lister->partial)
         kav_check(lister, kav_unscanned_gone(outlet, lister->place, rest.gone, rest.gone_count));
@@ -75,18 +76,19 @@ static void count(kav_lister *lister, const kav_where *where, uint64_t size)
                                                      : kav_unscanned_count(&lister->unscanned, outlet, size));
 }
 
-bool kav_ask(kav_lister *lister, const kav_node *node, int dirfd, const kav_where *where, kav_asked *asked)
+bool kav_ask(kav_lister *lister, int dirfd, const kav_where *where, kav_asked *asked)
 {
     struct statx st;
     kav_known known;
     int flags = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC;
     if (statx(dirfd, where->name, flags, KAV_STATX_MASK, &st) != 0 || !S_ISREG(st.stx_mode) ||
-        kav_mount(&st) != node->mount || kav_dev(&st) != lister->dev || kav_is_store(lister->walker, &st)) {
+        kav_mount(&st) != lister->mount || kav_dev(&st) != lister->dev || kav_is_store(lister->walker, &st)) {
         lister->partial = true; /* opening it will tell what it is */
         return false;
     }
     kav_note_time(lister, &st);
     asked->id = kav_identity_of(&st);
+    if (!lister->asks) return false;
     switch (kav_lookup_file(lister->lookup, &asked->id, &known)) {
     case KAV_A_PLAIN: count(lister, where, st.stx_size); break;
     case KAV_A_REPLAY: replay(lister, where, &st, &known); break;

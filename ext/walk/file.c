@@ -27,7 +27,9 @@ static uint8_t kind_of_opened(const kav_lister *lister, const kav_node *node, co
 /* What a store needs to know of an open file in the directory in hand. */
 static void mark(const kav_lister *lister, const kav_asked *asked, const struct statx *st, int fd, kav_entry *entry)
 {
-    if (!lister->placed || kav_dev(st) != lister->dev) return;
+    if (!lister->placed || kav_dev(st) != lister->dev || kav_mount(st) != lister->mount) return;
+    /* A root may be a link, and then lies elsewhere. */
+    if (entry->flags & KAV_EF_ROOT && asked->id.ino != st->stx_ino) return;
     memcpy(entry->place, lister->place, sizeof entry->place);
     if (lister->walker->options->trusted && kav_unwritten(fd, st)) entry->flags |= KAV_EF_KEEP;
     kav_identity id = kav_identity_of(st);
@@ -71,19 +73,41 @@ static bool once_more(kav_lister *lister, int fd)
 
 void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_where *where)
 {
-    bool root = !node; /* a root may be a link */
     if (lister->walker->options->count_only) {
         struct statx st;
-        int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | (root ? 0 : AT_SYMLINK_NOFOLLOW);
+        int flags = AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT | AT_SYMLINK_NOFOLLOW;
         if (statx(dirfd, where->name, flags, KAV_STATX_MASK, &st) == 0) count_bytes(lister, &st);
         return;
     }
     kav_asked asked = {.delta = 0};
-    if (!root && lister->asks && kav_ask(lister, node, dirfd, where, &asked)) return;
+    if (lister->asks && kav_ask(lister, dirfd, where, &asked)) return;
     kav_beat(lister);
-    int fd = kav_open_file(dirfd, where->name, root, false);
-    if (once_more(lister, fd)) fd = kav_open_file(dirfd, where->name, root, true);
-    send_file(lister, node, where, fd, root ? KAV_EF_ROOT | KAV_EF_DEDUP : 0, root ? NULL : &asked);
+    int fd = kav_open_file(dirfd, where->name, false, false);
+    if (once_more(lister, fd)) fd = kav_open_file(dirfd, where->name, false, true);
+    send_file(lister, node, where, fd, 0, &asked);
+}
+
+void kav_meet_root(kav_lister *lister, kav_node *node, const struct statx *seen)
+{
+    kav_where where = {0, "", 0, node->name, node->name_len};
+    kav_asked asked = {.delta = 0};
+    if (lister->walker->options->count_only) {
+        count_bytes(lister, seen);
+        return;
+    }
+    size_t dir_len;
+    int dirfd = kav_enter_among(lister, node, seen, &dir_len);
+    kav_walker_beat(lister->walker, 0);
+    if (dirfd >= 0) {
+        kav_where there = {0, node->name, dir_len, node->name + dir_len, node->name_len - dir_len};
+        bool known = kav_ask(lister, dirfd, &there, &asked);
+        close(dirfd);
+        kav_ask_end(lister);
+        if (known) return;
+    }
+    int fd = kav_open_file(AT_FDCWD, node->name, true, false);
+    if (once_more(lister, fd)) fd = kav_open_file(AT_FDCWD, node->name, true, true);
+    send_file(lister, NULL, &where, fd, KAV_EF_ROOT | KAV_EF_DEDUP, dirfd >= 0 ? &asked : NULL);
 }
 
 void kav_meet_looked(kav_lister *lister, const kav_node *node, const kav_where *where, int looked)

@@ -99,7 +99,7 @@ static int open_root(kav_lister *lister, kav_node *node)
     if (error) kav_tell(lister, &where, KAV_E_ERROR, KAV_EF_ROOT, error, NULL);
     else if (!walker->options->enter_pseudo && kav_is_pseudo(seen))
         kav_tell(lister, &where, KAV_E_PSEUDO, KAV_EF_ROOT | (S_ISDIR(st.stx_mode) ? KAV_EF_DIR : 0), 0, &st);
-    else if (S_ISREG(st.stx_mode)) kav_meet_file(lister, NULL, AT_FDCWD, &where);
+    else if (S_ISREG(st.stx_mode)) kav_meet_root(lister, node, &st);
     else if (!S_ISDIR(st.stx_mode)) kav_tell(lister, &where, KAV_E_SPECIAL, KAV_EF_ROOT, 0, &st);
     else if ((fd = kav_open_directory(seen, ".")) < 0) tell_node(lister, node, KAV_E_ERROR, fd, NULL);
     if (seen >= 0) close(seen);
@@ -150,6 +150,7 @@ static void list_some(kav_lister *lister, kav_node *node, int fd, size_t len)
 
 static void list_all(kav_lister *lister, kav_node *node, int fd, const struct statx *st)
 {
+    kav_leave_among(lister);
     lister->dir_id++;
     lister->too_long = false;
     kav_ask_directory(lister, fd, st);
@@ -164,7 +165,7 @@ static void list_all(kav_lister *lister, kav_node *node, int fd, const struct st
         int error = len < 0 ? -errno : 0;
         if (error) tell_node(lister, node, error == -ENOENT ? KAV_E_VANISHED : KAV_E_ERROR, error, NULL);
         lister->partial |= error || lister->too_long;
-        kav_ask_rest(lister);
+        kav_ask_rest(lister, lister->shown, lister->shown_len);
         break;
     }
     if (lister->too_long) tell_node(lister, node, KAV_E_ERROR, -ENAMETOOLONG, NULL);

@@ -30,6 +30,12 @@ kav_node *kav_node_new(kav_node *parent, const char *name, size_t len, unsigned 
     return node;
 }
 
+kav_node *kav_node_ref(kav_node *node)
+{
+    atomic_fetch_add(&node->refs, 1);
+    return node;
+}
+
 void kav_node_unref(kav_node *node)
 {
     while (node && atomic_fetch_sub(&node->refs, 1) == 1) {

@@ -52,6 +52,9 @@ typedef struct {
 /* A waiting node; takes a reference and a hold on its parent. NULL = no memory. *len* is at most KAV_PATH_MAX. */
 kav_node *kav_node_new(kav_node *parent, const char *name, size_t len, unsigned flags);
 
+/* One more reference. */
+kav_node *kav_node_ref(kav_node *node);
+
 /* Give back a reference, and those of ancestors that nothing else needs. */
 void kav_node_unref(kav_node *node);
 

@@ -16,7 +16,8 @@
  *     one of our stores; a directory seen before                     KAV_E_STORE; KAV_E_SEEN
  *
  * With a store, a regular file is looked at by its name first (statx). If the store knows it, it is not opened: it is
- * counted (KNOWN) or its verdict is sent (REPLAY). What the store should forget or renew follows its directory.
+ * counted (KNOWN) or its verdict is sent (REPLAY). What the store should forget or renew follows its directory. A root
+ * that is a file is one of its directory, as if that were walked; one that is a link is opened, and not remembered.
  *
  * What the user named is never excluded: the rules for names and stores do not apply to roots.
  *

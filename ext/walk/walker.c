@@ -64,11 +64,12 @@ static kav_node *take(kav_lister *lister)
             walker->stack = node->next;
             break;
         }
-        if (!kav_has_unsent(lister)) {
+        if (!kav_has_unsent(lister) && !lister->among) {
             pthread_cond_wait(&walker->more, &walker->lock);
             continue;
         }
         pthread_mutex_unlock(&walker->lock);
+        kav_leave_among(lister);
         kav_flush(lister);
         pthread_mutex_lock(&walker->lock);
     }
@@ -98,6 +99,7 @@ static void *run(void *argument)
         kav_list(lister, node);
         done(lister->walker, node);
     }
+    kav_leave_among(lister);
     kav_trail_free(&lister->trail);
     kav_lookup_free(lister->lookup);
     if (kav_walker_over(lister->walker)) kav_batch_clear(&lister->batch);

@@ -34,18 +34,21 @@ typedef struct {
     kav_batch batch;
     kav_unscanned unscanned;
     kav_trail trail;
-    kav_lookup *lookup; /* NULL = no store */
-    uint64_t dev;       /* of the directory in hand */
-    uint8_t place[16];  /* its name in the stores */
-    bool placed;        /* that is known: it lies on the file system of this walk */
-    bool asks;          /* its files are looked up before they are opened */
-    bool partial;       /* some of them were not: nobody can say which ones it has no longer */
-    bool fs_known;      /* with options->subvolumes: fs is that of fs_dev */
-    uint8_t fs[16];     /* file system or subvolume */
+    kav_lookup *lookup;  /* NULL = no store */
+    uint64_t dev, mount; /* of the directory in hand */
+    uint8_t place[16];   /* its name in the stores */
+    bool placed;         /* that is known: it lies on the file system of this walk */
+    bool asks;           /* its files are looked up before they are opened */
+    bool partial;        /* some of them were not: nobody can say which ones it has no longer */
+    bool fs_known;       /* with options->subvolumes: fs is that of fs_dev */
+    uint8_t fs[16];      /* file system or subvolume */
     uint64_t fs_dev;
     uint64_t known_files;        /* since slot->known was raised */
     int64_t newest;              /* ctime; INT64_MIN = none seen */
     unsigned unbeaten;           /* entries seen since the last beat */
+    kav_node *among;             /* a root that is a file, with a reference, when the directory in hand is its */
+    uint64_t among_ino;          /* of that directory */
+    int64_t among_btime;         /* likewise */
     uint64_t dir_id;             /* of the directory in hand; goes up with each */
     size_t shown_len, real_len;  /* with final '/' */
     kav_paths_below mounts;      /* mount points directly in it */
@@ -87,8 +90,11 @@ kav_node *kav_meet(kav_lister *lister, kav_node *node, int dirfd, const char *na
 
 /* ---- file.c: one file ------------------------------------------------------------------------------------------- */
 
-/* A file: open and send it, or say why not. *node* is NULL for a root. */
+/* A file: open and send it, or say why not. */
 void kav_meet_file(kav_lister *lister, const kav_node *node, int dirfd, const kav_where *where);
+
+/* The same for a root, *seen* when it was looked at; it may be a link. */
+void kav_meet_root(kav_lister *lister, kav_node *node, const struct statx *seen);
 
 /* A file that a link led to, *looked* at with O_PATH. */
 void kav_meet_looked(kav_lister *lister, const kav_node *node, const kav_where *where, int looked);
@@ -104,14 +110,23 @@ typedef struct {
 /* Begin with the directory in hand, open as *fd*. */
 void kav_ask_directory(kav_lister *lister, int fd, const struct statx *st);
 
-/* Ask for a file of it (lister->asks). True = it has been dealt with; false = it is to be opened. */
-bool kav_ask(kav_lister *lister, const kav_node *node, int dirfd, const kav_where *where, kav_asked *asked);
+/* Ask for a file of it (lister->placed). True = it has been dealt with; false = it is to be opened. */
+bool kav_ask(kav_lister *lister, int dirfd, const kav_where *where, kav_asked *asked);
 
-/* It has been listed. */
-void kav_ask_rest(kav_lister *lister);
+/* It has been listed; *dir* is how it is shown, with final '/'. */
+void kav_ask_rest(kav_lister *lister, const char *dir, size_t dir_len);
 
 /* It is done with in any case: raise what the slot tells. */
 void kav_ask_end(kav_lister *lister);
+
+/* ---- root.c: roots that are files ------------------------------------------------------------------------------- */
+
+/* Have the directory of such a root in hand, unless it is already; returns it open (O_PATH), or -1: it has no place in
+ * the stores. *dir_len* of the root's path name it. */
+int kav_enter_among(kav_lister *lister, kav_node *node, const struct statx *seen, size_t *dir_len);
+
+/* Another directory comes to hand, or none for a while. */
+void kav_leave_among(kav_lister *lister);
 
 /* ---- tell.c: what is sent --------------------------------------------------------------------------------------- */
 

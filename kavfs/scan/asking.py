@@ -66,7 +66,7 @@ def _file_system(seen: filesystems.Seen, roots: list[bytes]) -> tuple[int | None
         finally:
             os.close(fd)
         found = filesystems.identify(seen, number, unique_number, uuid)
-        if found.id is not None:
+        if found.id is not None or seen.why:
             break
     return dev, found
 

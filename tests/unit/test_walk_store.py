@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +71,7 @@ class Kept:
         self, *roots: bytes, file: str = "files", journal: str = "", delta: bytes | None = None, **options: object
     ) -> Collected:
         fds = [os.open(self.folder / name, os.O_RDONLY) if name else -1 for name in (file, journal)]
-        top = os.open(roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0]), os.O_RDONLY)
+        top = os.open(roots[0] if os.path.isdir(roots[0]) else os.path.dirname(roots[0]) or b".", os.O_RDONLY)
         try:
             asked = Lookup(SECRET, NOW, [SETTINGS], file=fds[0], journal=fds[1], delta=delta)
             where = {"fs": FS, "fs_dev": file_system(top)[0], "trusted": True}
@@ -234,11 +235,76 @@ def test_without_a_store_nothing_is_asked_for_but_places_are_told(kept: Kept, ro
     }
 
 
-def test_a_root_that_is_a_file_has_no_place(kept: Kept, root: bytes) -> None:
-    sent = kept.walk(root + b"/a", file="")
-    (met,) = sent.entries
-    assert met.place == NO_PLACE
+def test_a_root_that_is_a_file_is_a_file_of_its_directory(kept: Kept, root: bytes) -> None:
+    (met,) = kept.walk(root + b"/a", file="").entries
+    assert met.place == kept.place(root)
+    assert met.flags & KEEP
+    kept.keep(root + b"/a", root + b"/sub/c")
+    sent = kept.walk(root + b"/a", root + b"/b", root + b"/sub/c", names=True)
+    assert sorted(sent.known_paths()) == [root + b"/a", root + b"/sub/c"]
+    assert sent.paths(Entry.FILE) == {root + b"/b"}
+    assert sent.one(root + b"/b").place == kept.place(root)
+
+
+def test_roots_that_are_files_say_nothing_of_their_neighbours(kept: Kept, tmp_path: Path) -> None:
+    root = build(tmp_path / "tree", {f"{i}": b"x" for i in range(100)})
+    names = [root + b"/%d" % i for i in range(100)]
+    kept.keep(*names, generation=OLDER)
+    sent = kept.walk(names[0], delta=delta_table(Row(OLDER)))
+    assert sent.known_files() == 1
+    assert sent.gone == []
+    assert sent.renewed == [kept.place(root)]
+    kept.keep(*names)
+    (known,) = kept.walk(*names, names=True).known  # its record is looked at once
+    assert sorted(known.names) == sorted(os.path.basename(name) for name in names)
+
+
+def test_a_root_that_is_a_file_is_judged_by_its_own_identity(kept: Kept, root: bytes) -> None:
+    kept.keep(root + b"/a", changed={"ctime_ns": 1})
+    kept.keep(root + b"/b", status=Status.PROTECTED, reasons=Reason.ENCRYPTED)
+    sent = kept.walk(root + b"/a", root + b"/b")
+    assert [(replay.met.path, replay.status) for replay in sent.replayed] == [(root + b"/b", Status.PROTECTED)]
+    assert sent.paths(Entry.FILE) == {root + b"/a"}
+    assert kept.walk(root + b"/b", fs_dev=1).one(root + b"/b").place == NO_PLACE
+
+
+def test_a_root_that_is_a_link_is_opened_and_has_no_place(kept: Kept, root: bytes) -> None:
+    kept.keep(root + b"/a")
+    (met,) = kept.walk(root + b"/link").entries
+    assert (met.path, met.place) == (root + b"/link", NO_PLACE)
     assert not met.flags & KEEP
+
+
+def test_files_and_directories_as_roots_of_one_walk(kept: Kept, root: bytes) -> None:
+    """A directory between two files of another one: each is looked up where it lies."""
+    kept.keep(root + b"/a", root + b"/sub/c")
+    sent = kept.walk(root + b"/a", root + b"/sub", root + b"/b", names=True, threads=1)
+    assert {known.directory: known.names for known in sent.known} == {root + b"/": (b"a",), root + b"/sub/": (b"c",)}
+    assert sent.one(root + b"/b").place == kept.place(root)
+
+
+def test_a_root_without_a_slash_lies_in_the_current_directory(
+    kept: Kept, root: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.keep(root + b"/a")
+    monkeypatch.chdir(root)
+    sent = kept.walk(b"a", b"b", names=True)
+    assert sent.known_paths() == [b"a"]
+    assert sent.one(b"b").place == kept.place(root)
+
+
+def test_a_file_that_something_is_mounted_on_has_no_place(kept: Kept, root: bytes, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    kept.keep(root + b"/b")
+    other = tmp_path / "other"
+    other.write_bytes(b"other")
+    if subprocess.run(["mount", "--bind", other, root + b"/a"], capture_output=True).returncode:
+        pytest.skip("this machine does not let root mount")
+    try:
+        assert kept.walk(root + b"/a").one(root + b"/a").place == NO_PLACE
+    finally:
+        subprocess.run(["umount", root + b"/a"], check=True)
 
 
 def test_a_link_that_is_followed_is_not_taken_for_a_file_of_its_directory(kept: Kept, root: bytes) -> None:
