@@ -15,10 +15,11 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from kavfs._native.dispatch import Dispatcher
 from kavfs.errors import SystemFailure
+from kavfs.model import Switch
 from kavfs.options import ScanOptions
 from kavfs.scan import roles
 from kavfs.scan.control import Message
@@ -94,11 +95,16 @@ class Children:
         try:
             objects, levels = objects_setup(self.lookups)
             fds += levels
-            child = self._start("worker", worker_setup(self.options, objects), fds)
+            child = self._start("worker", worker_setup(self._worker_options(), objects), fds)
         finally:
             for fd in fds:
                 os.close(fd)
         self.living[child.number] = child
+
+    def _worker_options(self) -> ScanOptions:
+        if self.lookups is None or not self.lookups.stores.digests:
+            return self.options
+        return replace(self.options, switches=self.options.switches | Switch.ALL_DIGESTS)
 
     def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
         setup = {**setup, "polite": self.options.polite}

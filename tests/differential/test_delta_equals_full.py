@@ -77,8 +77,8 @@ class Scan:
 class Chain:
     """Two sets of signatures that are updated in turn, and one state folder."""
 
-    def __init__(self, tree: Tree, folder: Path, manner: Manner, seed: int) -> None:
-        self.tree, self.folder, self.manner = tree, folder, manner
+    def __init__(self, tree: Tree, folder: Path, manner: Manner, seed: int, *, processes: bool = False) -> None:
+        self.tree, self.folder, self.manner, self.processes = tree, folder, manner, processes
         self.rng = random.Random(seed)
         self.rules = [RuleSet(tree, random.Random(seed + 1)), RuleSet(tree, random.Random(seed + 2))]
         self.before: dict[bytes, Said] = {}  # what all files were with set A
@@ -110,7 +110,7 @@ class Chain:
             self.look_again(image, folders, full)
 
     def look_again(self, image: Image, folders: list[Path], full: Scan) -> None:
-        """The same scan once more, without any delta: what was scanned, or still held, stands there for the set of now."""
+        """The same scan once more, without any delta: what was scanned, or held, stands there for the set of now."""
         again = self.remembering(Plain(image), folders)
         assert difference(again.verdicts, full.verdicts) == []
         scanned = [result.path for result in again.results if is_lasting(result) and not result.cached]
@@ -138,15 +138,16 @@ class Chain:
             return self.scan(image, folders, opened.stores)
 
     def scan(self, image: Image | Plain, folders: list[Path], stores: Stores | None) -> Scan:
-        switches = self.manner.switches | (Switch.ALL_DIGESTS if stores and stores.digests else Switch(0))
-        walk = WalkOptions(tuple(os.fsencode(folder) for folder in folders), threads=1)
-        options = ScanOptions(walk, self.manner.limits, switches, jobs=1, page_cache=False)
+        jobs = 2 if self.processes else 1
+        walk = WalkOptions(tuple(os.fsencode(folder) for folder in folders), threads=jobs)
+        options = ScanOptions(walk, self.manner.limits, self.manner.switches, jobs=jobs, page_cache=False)
         book = Notebook()
-        server = ThreadServer()
+        server = None if self.processes else ThreadServer()
         try:
             totals = Job(image, options, book, server=server, stores=stores).run()
         finally:
-            server.join()
+            if server:
+                server.join()
         assert book.notes == []
         assert book.skips == []
         return Scan({result.path: said(result) for result in book.results}, book.results, totals)
@@ -188,8 +189,7 @@ def surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     signal.signal(signal.SIGIO, before)
 
 
-def run(tree: Tree, folder: Path, manner: Manner, seed: int, pairs: int) -> None:
-    chain = Chain(tree, folder, manner, seed)
+def run(chain: Chain, pairs: int) -> None:
     for _ in range(pairs):
         chain.pair()
     counts = chain.counts
@@ -201,7 +201,28 @@ def run(tree: Tree, folder: Path, manner: Manner, seed: int, pairs: int) -> None
 @pytest.mark.parametrize("manner", MANNERS)
 def test_a_scan_with_stores_says_what_one_without_says(tree: Tree, tmp_path: Path, manner: str) -> None:
     """6 chains of 50 pairs."""
-    run(tree, tmp_path, MANNERS[manner], seed=100, pairs=50)
+    run(Chain(tree, tmp_path, MANNERS[manner], seed=100), 50)
+
+
+def test_the_processes_of_a_scan_say_the_same(tree: Tree, tmp_path: Path) -> None:
+    run(Chain(tree, tmp_path, MANNERS["plain"], seed=200, processes=True), 25)
+
+
+def test_where_digests_are_remembered_new_hashes_open_nothing(tree: Tree, tmp_path: Path) -> None:
+    """Of every size that occurs, and of no content: the digests of all layers decide."""
+    chain = Chain(tree, tmp_path, MANNERS["digests"], seed=300)
+    with chain.open(0) as image:
+        first = chain.remembering(image, tree.folders)
+    sizes = {len(layer) for file in tree.layers for layer in file if layer}
+    digests = ("0" * 32, "0" * 40, "0" * 64)
+    lines = tuple(f"{digest}:{size}:Test.None-{size}-{len(digest)}\n" for size in sizes for digest in digests)
+    chain.rules[0].lines = {**chain.rules[0].lines, "new.hsb": lines}
+    with chain.open(0) as image:
+        second = chain.remembering(image, tree.folders)
+    assert second.verdicts == first.verdicts
+    scanned = {result.path for result in second.results if not result.cached}
+    assert scanned == {result.path for result in first.results if result.status is not Status.CLEAN}
+    assert second.totals.delta == 0
 
 
 @pytest.mark.long
@@ -209,5 +230,13 @@ def test_a_scan_with_stores_says_what_one_without_says(tree: Tree, tmp_path: Pat
 @pytest.mark.parametrize("manner", MANNERS)
 def test_whatever_the_signatures_were(tmp_path: Path, manner: str, seed: int) -> None:
     """198 chains of 51 pairs, each on a tree of its own."""
-    own = make_tree(tmp_path / "tree", seed)
-    run(own, tmp_path, MANNERS[manner], seed=1000 + 7 * seed, pairs=51)
+    run(Chain(make_tree(tmp_path / "tree", seed), tmp_path, MANNERS[manner], seed=1000 + 7 * seed), 51)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("manner", MANNERS)
+def test_the_processes_of_longer_chains_say_the_same(tmp_path: Path, manner: str, seed: int) -> None:
+    """12 chains of 25 pairs."""
+    tree = make_tree(tmp_path / "tree", 50 + seed)
+    run(Chain(tree, tmp_path, MANNERS[manner], seed=2000 + 7 * seed, processes=True), 25)
