@@ -7,9 +7,16 @@
 #define PARTS_KEPT   64   /* parts of split directories that stay in memory */
 #define SPLITS_KNOWN 4096 /* places that are known to be split */
 
+/* What is kept of the split directories of one store. */
+typedef struct {
+    kav_record *kept;      /* PARTS_KEPT, once a split directory was met */
+    uint8_t (*splits)[16]; /* SPLITS_KNOWN */
+} parts;
+
 /* What one store has about the directory in hand, under one setting. Read when it is first asked. */
 typedef struct {
     const kav_cachefile *file; /* NULL: no such store */
+    parts *parts;              /* the store's */
     uint8_t place[16];
     kav_record record;
     enum { UNREAD, READ, SPLIT, NONE } state;
@@ -26,8 +33,7 @@ struct kav_lookup {
     uint64_t asked[KAV_RECORD_FACTS / 64]; /* facts of shelves[0] */
     uint64_t gone[KAV_RECORD_FACTS];
     bool renew;
-    kav_record *parts;     /* PARTS_KEPT, once a split directory was met */
-    uint8_t (*splits)[16]; /* SPLITS_KNOWN */
+    parts parts, journal_parts; /* apart: a directory has the same place in both stores */
 };
 
 kav_lookup *kav_lookup_new(const kav_lookup_options *options)
@@ -42,8 +48,19 @@ kav_lookup *kav_lookup_new(const kav_lookup_options *options)
     if (options->file >= 0) kav_cachefile_open(options->file, l->secret, &l->file);
     if (options->journal >= 0) kav_cachefile_open(options->journal, l->secret, &l->journal_file);
     l->journal.file = l->journal_file;
-    for (uint32_t i = 0; i < l->settings_count; i++) l->shelves[i].file = l->file;
+    l->journal.parts = &l->journal_parts;
+    for (uint32_t i = 0; i < l->settings_count; i++) {
+        l->shelves[i].file = l->file;
+        l->shelves[i].parts = &l->parts;
+    }
     return l;
+}
+
+static void parts_free(parts *p)
+{
+    for (unsigned i = 0; p->kept && i < PARTS_KEPT; i++) kav_record_free(&p->kept[i]);
+    free(p->kept);
+    free(p->splits);
 }
 
 void kav_lookup_free(kav_lookup *l)
@@ -51,9 +68,8 @@ void kav_lookup_free(kav_lookup *l)
     if (!l) return;
     kav_record_free(&l->journal.record);
     for (unsigned i = 0; i < KAV_SETTINGS_MAX; i++) kav_record_free(&l->shelves[i].record);
-    for (unsigned i = 0; l->parts && i < PARTS_KEPT; i++) kav_record_free(&l->parts[i]);
-    free(l->parts);
-    free(l->splits);
+    parts_free(&l->parts);
+    parts_free(&l->journal_parts);
     kav_cachefile_close(l->file);
     kav_cachefile_close(l->journal_file);
     free(l);
@@ -85,11 +101,11 @@ int kav_lookup_dir(kav_lookup *l, const uint8_t fs[16], uint64_t dir_ino, int64_
     return l->settings_count ? open_shelf(&l->shelves[0]) : 0;
 }
 
-static bool parts_ready(kav_lookup *l)
+static bool parts_ready(parts *p)
 {
-    if (!l->parts) l->parts = calloc(PARTS_KEPT, sizeof *l->parts);
-    if (!l->splits) l->splits = calloc(SPLITS_KNOWN, sizeof *l->splits);
-    return l->parts && l->splits;
+    if (!p->kept) p->kept = calloc(PARTS_KEPT, sizeof *p->kept);
+    if (!p->splits) p->splits = calloc(SPLITS_KNOWN, sizeof *p->splits);
+    return p->kept && p->splits;
 }
 
 static uint32_t spread(const uint8_t place[16])
@@ -99,18 +115,17 @@ static uint32_t spread(const uint8_t place[16])
     return n;
 }
 
-/* The part of a split directory where an inode's fact would be, or NULL. Upper levels are read once; the stores differ
- * in their places, so that one table serves both. */
-static kav_record *find_part(kav_lookup *l, const shelf *s, uint64_t ino)
+/* The part of a split directory where an inode's fact would be, or NULL. Upper levels are read once. */
+static kav_record *find_part(const shelf *s, uint64_t ino)
 {
     uint8_t place[16];
-    if (!parts_ready(l)) return NULL;
+    if (!parts_ready(s->parts)) return NULL;
     memcpy(place, s->place, sizeof place);
     for (unsigned depth = 0; depth < KAV_PART_DEPTH; depth++) {
         kav_part_place(place, ino, depth, place);
-        uint8_t *split = l->splits[spread(place) % SPLITS_KNOWN];
+        uint8_t *split = s->parts->splits[spread(place) % SPLITS_KNOWN];
         if (!memcmp(split, place, 16)) continue;
-        kav_record *part = &l->parts[spread(place) % PARTS_KEPT];
+        kav_record *part = &s->parts->kept[spread(place) % PARTS_KEPT];
         bool kept = part->bytes && !memcmp(part->place, place, 16);
         if (!kept && kav_cachefile_read(s->file, place, part) != 1) {
             memset(part->place, 0, sizeof part->place);
@@ -123,12 +138,12 @@ static kav_record *find_part(kav_lookup *l, const shelf *s, uint64_t ino)
 }
 
 /* The fact of an inode and the record that it stands in. */
-static const kav_fact *find_fact(kav_lookup *l, shelf *s, uint64_t ino, kav_record **record)
+static const kav_fact *find_fact(shelf *s, uint64_t ino, kav_record **record)
 {
     if (s->state == UNREAD && open_shelf(s)) return NULL;
     *record = &s->record;
     if (s->state == SPLIT) {
-        *record = find_part(l, s, ino);
+        *record = find_part(s, ino);
         return *record ? kav_record_find(*record, ino) : NULL;
     }
     if (s->state != READ) return NULL;
@@ -159,7 +174,7 @@ static enum kav_answer replay(const shelf *s, kav_record *record, const kav_fact
 static enum kav_answer ask_journal(kav_lookup *l, const kav_identity *id, kav_known *known)
 {
     kav_record *record;
-    const kav_fact *fact = find_fact(l, &l->journal, id->ino, &record);
+    const kav_fact *fact = find_fact(&l->journal, id->ino, &record);
     if (!fact || !(fact->flags & KAV_FACT_JOURNAL) || kav_identity_differs(&fact->id, id)) return KAV_A_UNKNOWN;
     if (memcmp(record->generations[fact->generation], l->generation, 16)) return KAV_A_UNKNOWN;
     return replay(&l->journal, record, fact, known);
@@ -169,7 +184,7 @@ static enum kav_answer ask_shelf(kav_lookup *l, shelf *s, const kav_identity *id
 {
     kav_record *record;
     bool own = s == &l->shelves[0], wants_extra;
-    const kav_fact *fact = find_fact(l, s, id->ino, &record);
+    const kav_fact *fact = find_fact(s, id->ino, &record);
     if (!fact) return KAV_A_UNKNOWN;
     if (own && s->state == READ) {
         uint32_t i = (uint32_t)(fact - record->facts);
@@ -208,6 +223,7 @@ kav_lookup_rest kav_lookup_end(kav_lookup *l)
     const shelf *own = &l->shelves[0];
     l->renew = false;
     if (!own->file || own->state != READ) return rest;
+    if (l->journal.file) return rest; /* for what the journal answered the store was not asked */
     for (uint32_t i = 0; i < own->record.count; i++)
         if (!(l->asked[i / 64] >> i % 64 & 1)) l->gone[rest.gone_count++] = own->record.facts[i].id.ino;
     if (rest.gone_count <= own->record.count / 8) rest.gone_count = 0;

@@ -47,7 +47,8 @@ enum kav_answer kav_lookup_file(kav_lookup *l, const kav_identity *id, kav_known
 
 typedef struct {
     bool renew;           /* some facts were older and the delta does not concern them: tell kav_memory_renew */
-    const uint64_t *gone; /* inodes that are remembered and were not asked for, when they are worth telling */
+    const uint64_t *gone; /* inodes that are remembered and were not asked for, when they are worth telling; none with a
+                           * journal */
     uint32_t gone_count;
 } kav_lookup_rest;
 

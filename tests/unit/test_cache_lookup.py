@@ -188,6 +188,15 @@ def test_a_journal_is_no_store_and_a_store_no_journal(store: Store) -> None:
     journal.close()
 
 
+def test_what_the_journal_answers_is_not_gone_from_the_store(store: Store) -> None:
+    store.keep(1, [fact(i) for i in range(80)])
+    journal = journal_of(store, *(fact(i) for i in range(80)))
+    lookup = begun(store, journal=journal.open("journal"))
+    assert {lookup.file(identity(i))[0] for i in range(80)} == {PLAIN}
+    assert lookup.end().gone == []
+    journal.close()
+
+
 # ---- gone
 
 
@@ -229,6 +238,17 @@ def test_every_file_of_a_large_directory_is_known(store: Store, count: int) -> N
     assert lookup.end() == cache.Rest(False, [])
     near = identity(count - 1)._replace(ctime_ns=START)
     assert lookup.file(near)[0] == UNKNOWN
+
+
+def test_a_large_directory_is_known_to_journal_and_store_at_once(store: Store) -> None:
+    """The journal has the first half, the store the second: neither hides what the other knows."""
+    journal = Store(store.folder, "journal")
+    for memory, half in ((store.memory(), range(2000, 4000)), (journal.memory(journal=True), range(2000))):
+        memory.add_many(packed(store.place(1), half))
+        memory.flush(last=True)
+    lookup = begun(store, journal=journal.open("journal"))
+    assert {lookup.file(identity(i))[0] for i in range(4000)} == {PLAIN}
+    journal.close()
 
 
 def test_a_large_directory_is_changed_and_renewed_in_its_parts(store: Store) -> None:
