@@ -7,6 +7,7 @@ opened anew for each walker, so that a later one finds what an earlier one's fil
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -17,6 +18,9 @@ from kavfs.walk import filesystems
 from kavfs.walk.mounts import Mount, MountTable
 
 FILES = "files"  # in the folder of stores
+_SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE
+"""Walkers check the table once and then trust it: none of them may change it under the others."""
+
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -76,14 +80,23 @@ def make(stores: Stores | None, image: Image, names: bool) -> Lookups | None:
         return None
     lookups = Lookups(stores, image.generation, names)
     if table := image.delta_table:
-        lookups.delta = os.memfd_create("kavfs-delta", os.MFD_CLOEXEC)
+        lookups.delta = os.memfd_create("kavfs-delta", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         with open(lookups.delta, "wb", closefd=False) as file:
             file.write(table)
+        fcntl.fcntl(lookups.delta, fcntl.F_ADD_SEALS, _SEALS)
     return lookups
 
 
 def seen_in(words: Message) -> filesystems.Seen:
     """What words() was told of the mount."""
     mount = words["mount"]
-    fstype, place, uuid, boot = (bytes_of(mount[name]) for name in ("fstype", "place", "uuid", "boot"))
-    return filesystems.Seen(mount["number"], fstype, place, mount["why"], uuid, boot, mount["bound"])
+    return filesystems.Seen(
+        number=mount["number"],
+        fstype=bytes_of(mount["fstype"]),
+        place=bytes_of(mount["place"]),
+        why=mount["why"],
+        uuid=bytes_of(mount["uuid"]),
+        disks=bytes_of(mount["disks"]),
+        boot=bytes_of(mount["boot"]),
+        bound=mount["bound"],
+    )

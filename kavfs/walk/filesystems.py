@@ -5,7 +5,8 @@
 
 A file system is trusted when it stamps ctime itself on every change. Its name holds across reboots (the UUID), but
 where something else can come to stand behind the same UUID, or there is none: loop devices, disks that can be taken
-out, overlays. Those are named by this boot and this very mount.
+out, overlays. Those are named by this boot and this very mount. So is what is mounted with lazytime, which after a crash
+may show new bytes under old times.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ class Seen:
     place: bytes  # 16 bytes that are the same for the same mount point and source: good enough for a journal
     why: str = ""  # why it is not trusted; "" = it is, as far as can be seen from here
     uuid: bytes = b""  # b"" = not told
+    disks: bytes = b""  # tells it from a copy that is mounted at the same time: a snapshot has the same UUID
     boot: bytes = b""  # which boot this is; b"" = not told
     bound: bool = False  # the name must not outlive this boot and this mount
 
@@ -88,6 +90,15 @@ class System:
                 return _uuid_of(text)
         return b""
 
+    def serial(self, disk: bytes) -> bytes:
+        """What no copy of a device has, and itself has again after a reboot; else its name."""
+        partition = _read(os.path.join(disk, b"partition"))
+        whole = os.path.dirname(disk) if partition else disk
+        for name in (b"dm/uuid", b"wwid", b"device/wwid", b"serial", b"device/serial"):
+            if told := _read(os.path.join(whole, name)):
+                return told + b" " + partition
+        return os.path.basename(disk)
+
 
 def look(mount: Mount, table: MountTable, system: System | None = None) -> Seen:
     """What can be said of *mount* without touching it."""
@@ -98,8 +109,9 @@ def look(mount: Mount, table: MountTable, system: System | None = None) -> Seen:
         return Seen(mount.number, mount.fstype, place, why)
     disks = [] if mount.fstype == b"overlay" else system.disks(mount)
     uuid = system.uuid(disks[0]) if disks else b""
-    bound = not disks or any(_movable(disk) for disk in disks)
-    return Seen(mount.number, mount.fstype, place, "", uuid, system.boot(), bound)
+    bound = not disks or b"lazytime" in mount.options.split(b",") or any(_movable(disk) for disk in disks)
+    serials = b"\0".join(map(system.serial, disks))
+    return Seen(mount.number, mount.fstype, place, "", uuid, serials, system.boot(), bound)
 
 
 def identify(seen: Seen, number: int, unique_number: int, uuid: bytes) -> FileSystem:
@@ -111,7 +123,7 @@ def identify(seen: Seen, number: int, unique_number: int, uuid: bytes) -> FileSy
         return FileSystem(None, "something else has been mounted there")
     uuid = uuid if any(uuid) else seen.uuid
     if any(uuid) and not seen.bound:
-        return FileSystem(_digest(b"uuid", seen.fstype, uuid))
+        return FileSystem(_digest(b"uuid", seen.fstype, uuid, seen.disks))
     if not seen.boot:
         return FileSystem(None, "the system does not tell one boot from the next")
     if not unique_number:

@@ -186,6 +186,37 @@ def test_a_device_that_sysfs_does_not_know_counts_as_movable(machine: Machine) -
     assert machine.name(it, unique=1)[0] != machine.name(it, unique=2)[0]
 
 
+def test_a_snapshot_is_another_file_system_though_its_uuid_is_the_same(machine: Machine) -> None:
+    """Inode numbers and times in both can be made alike by whoever may write to both."""
+    for name, device in (("dm-0", "253:0"), ("dm-1", "253:1"), ("dm-2", "253:2")):
+        machine.disk(name, device, "virtual")
+    for name, uuid in (("dm-0", "LVM-origin"), ("dm-1", "LVM-snapshot"), ("dm-2", "LVM-origin")):
+        machine.write(f"sys/devices/virtual/block/{name}/dm/uuid", uuid)
+    origin, snapshot, rebooted = (machine.name(mount(device=(253, minor)))[0] for minor in range(3))
+    assert origin is not None
+    assert snapshot not in (None, origin)
+    assert rebooted == origin  # device numbers are given anew
+
+
+def test_copies_of_a_disk_are_told_apart(machine: Machine) -> None:
+    machine.disk("sdb", "8:16")
+    machine.disk("sdb/sdb1", "8:17")
+    machine.disk("sda/sda2", "8:2")
+    names = [machine.name(mount(device=device))[0] for device in ((8, 1), (8, 17))]
+    for name, serial in (("sda", "naa.1"), ("sdb", "naa.2")):
+        machine.write(f"sys/devices/pci0/block/{name}/device/wwid", serial)
+    machine.write("sys/devices/pci0/block/sda/sda2/partition", "2")
+    names += [machine.name(mount(device=device))[0] for device in ((8, 1), (8, 17), (8, 2))]
+    assert len(set(names)) == 5
+
+
+def test_what_is_written_lazily_is_named_for_this_mount_only(machine: Machine) -> None:
+    """With lazytime a crash can leave new bytes with the old times on the disk."""
+    for options, bound in (("rw", False), ("rw,lazytime", True), ("rw,nolazytime", False)):
+        first, second = (machine.name(mount(options=options), unique=unique)[0] for unique in (1, 2))
+        assert (first != second) is bound
+
+
 def test_the_device_of_btrfs_is_that_of_its_source(machine: Machine) -> None:
     """The number in the mount table belongs to a subvolume; all its devices count."""
     machine.disk("loop0", "7:0", "virtual")
