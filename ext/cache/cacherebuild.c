@@ -34,7 +34,8 @@ typedef struct {
     uint64_t keep;   /* bytes; UINT64_MAX = all */
     uint64_t oldest; /* the last step of age that is kept, and how much of it */
     uint64_t oldest_left;
-    uint64_t window;       /* where the window begins */
+    uint64_t window; /* where the window begins, and where the next one does: records may lie far apart */
+    uint64_t next_window;
     kav_cache_slot *slots; /* of the records in it */
     size_t count, slots_room;
 } rebuild;
@@ -146,7 +147,11 @@ static int copy_record(rebuild *r, const kav_cache_slot *old)
 static int note_slot(rebuild *r, const kav_cache_slot *slot)
 {
     uint64_t at = (slot->where >> 24) * KAV_CACHE_UNIT;
-    if (at < r->window || at - r->window >= WINDOW) return 0;
+    if (at < r->window) return 0;
+    if (at - r->window >= WINDOW) {
+        if (at < r->next_window) r->next_window = at;
+        return 0;
+    }
     if (r->count == r->slots_room) {
         size_t room = r->slots_room ? 2 * r->slots_room : 4096;
         kav_cache_slot *grown = realloc(r->slots, room * sizeof *grown);
@@ -169,7 +174,8 @@ static int copy_records(rebuild *r)
     struct stat st;
     if (fstat(r->from->fd, &st)) return -errno;
     int failed = 0;
-    for (r->window = 0; r->window < (uint64_t)st.st_size && !failed; r->window += WINDOW) {
+    for (r->window = 0; r->window < (uint64_t)st.st_size && !failed; r->window = r->next_window) {
+        r->next_window = UINT64_MAX;
         r->count = 0;
         failed = for_each_slot(r, note_slot);
         if (!failed && r->count) qsort(r->slots, r->count, sizeof *r->slots, by_offset);

@@ -5,7 +5,7 @@
 
 A file system is trusted when it stamps ctime itself on every change. Its name holds across reboots (the UUID), but
 where something else can come to stand behind the same UUID, or there is none: loop devices, disks that can be taken
-out, overlays. Those are named by this boot and this very mount. So is what is mounted with lazytime, which after a crash
+out, overlays. Those are named by this boot and this very mount. So is what is mounted with lazytime: after a crash it
 may show new bytes under old times.
 """
 

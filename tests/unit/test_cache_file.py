@@ -202,6 +202,15 @@ def test_what_a_killed_writer_left_is_not_overwritten(store: Store) -> None:
     assert [store.inodes(i) for i in (1, 2, 3)] == [[1], [2], [3]]
 
 
+def test_a_file_that_was_made_huge_is_made_anew_in_no_time(store: Store) -> None:
+    """Only what holds records is read, though the file seems to have a million times as much."""
+    keep_directories(store, range(10), 3)
+    os.truncate(store.folder / "files", 8 << 40)
+    keep_directories(store, range(10, 12), 3)
+    assert size(store) < 1 << 20
+    assert all(store.inodes(directory) for directory in range(12))
+
+
 def test_the_seals_are_keyed(store: Store) -> None:
     store.keep(1, [fact(1)])
     with pytest.raises(cache.DamagedStore):
