@@ -63,9 +63,10 @@ typedef uint32_t (*kav_tick)(void *context, uint64_t bytes);
 
 typedef struct kav_layer_found kav_layer_found;
 
-enum kav_known_by { KAV_BY_BEGINNING, KAV_BY_CONTENT };
+enum kav_known_by { KAV_BY_TYPE, KAV_BY_BEGINNING, KAV_BY_CONTENT };
 
-/* Asked before a layer is matched, when type and size are in *found. KAV_BY_CONTENT: found->fingerprint is that of the
+/* Asked before a layer is matched, when type and size are in *found. KAV_BY_TYPE: true = go on and ask more; false =
+ * matching it costs less than a fingerprint and a look-up. KAV_BY_CONTENT: found->fingerprint is that of the
  * whole; true = its verdict is known, leave it at that. KAV_BY_BEGINNING: of a layer that is longer than a window,
  * found->beginning is the fingerprint of what stands in the first one; true = it is worth while to read the rest, only
  * to ask by content. */

@@ -50,7 +50,7 @@ bool kav_recall(kav_session *s, const kav_layer_options *options)
     s->fingerprint = NULL;
     /* Of nothing there is nothing to be known, and of what is not all there or not read to its end neither. */
     if (!options->fingerprint || s->reader.size == 0 || s->reader.size < s->layer_size || s->reader.shrunk ||
-        s->reader.error)
+        s->reader.error || !options->ask(options->ask_context, KAV_BY_TYPE, found))
         return false;
     if (is_known(s, options)) {
         found->size = s->layer_size;

@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#define SMALL (4u << 10) /* a layer of fewer bytes that nothing opens is matched as fast as it is looked up */
+
 /* Beginnings and whole contents are keys of different kinds. */
 static void key_of(const kav_object_scanner *s, enum kav_known_by by, const kav_layer_found *found, uint64_t size,
                    uint8_t key[16])
@@ -37,8 +39,11 @@ static bool ask(void *context, enum kav_known_by by, const kav_layer_found *foun
     kav_known_layer *k = context;
     kav_learned hit;
     uint8_t key[16];
-    key_of(k->scanner, by, found, k->source->size, key);
-    if (!kav_objects_find(k->scanner->options.objects, key, &hit)) return false;
+    uint64_t size = k->source->size;
+    bool opened = kav_layers_opens(found->type);
+    if (by == KAV_BY_TYPE) return opened || size >= SMALL;
+    key_of(k->scanner, by, found, size, key);
+    if (!kav_objects_find(k->scanner->options.objects, key, opened || size >= KAV_OBJECT_COSTLY, &hit)) return false;
     if (hit.format != found->type.format || hit.target != found->type.target || !affordable(k, &hit)) return false;
     if (by == KAV_BY_CONTENT) k->hit = hit;
     return true;

@@ -35,6 +35,13 @@ static const opening *opening_of(kav_type type, const kav_source *source)
     return kav_sfx_present(source) ? &RIDING : NULL;
 }
 
+bool kav_layers_opens(kav_type type)
+{
+    for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++)
+        if (OPENINGS[i].format == type.format) return true;
+    return false;
+}
+
 uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer)
 {
     uint64_t bytes = s->earlier + s->budget.scanned + s->budget.unpacked + bytes_in_layer;

@@ -68,6 +68,9 @@ typedef struct {
 void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
                      kav_layer_found *found, kav_outcome *outcome);
 
+/* Whether layers of this type are containers, to all appearance. */
+bool kav_layers_opens(kav_type type);
+
 /* Where a layer begins and what was found, for known.c. */
 typedef struct {
     kav_gist before;

@@ -123,12 +123,13 @@ static bool take(const kav_object_bucket *bucket, const kav_objects *o, const ui
     return way >= 0;
 }
 
-bool kav_objects_find(const kav_objects *o, const uint8_t key[16], kav_learned *out)
+bool kav_objects_find(const kav_objects *o, const uint8_t key[16], bool costly, kav_learned *out)
 {
     kav_object_bucket bucket;
     if (o->memory != NULL) {
         copy_bucket(o, kav_object_bucket_of(key, o->options.memory_len), &bucket);
         if (take(&bucket, o, key, out)) return true;
+        if (!costly) return false;
     }
     return o->options.file >= 0 && read_bucket(o, kav_object_bucket_of(key, o->options.file_len), &bucket) &&
            take(&bucket, o, key, out);
@@ -151,7 +152,9 @@ void kav_objects_put(kav_objects *o, const kav_learned *learned)
         const uint64_t *from = (const uint64_t *)&record;
         for (size_t i = 0; i < sizeof record / sizeof *to; i++) __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
     }
-    if (o->pending != NULL && o->error == 0 && o->pending_count < PENDING_MAX) o->pending[o->pending_count++] = record;
+    bool costly = learned->depth > 0 || learned->scanned >= KAV_OBJECT_COSTLY || o->memory == NULL;
+    if (costly && o->pending != NULL && o->error == 0 && o->pending_count < PENDING_MAX)
+        o->pending[o->pending_count++] = record;
 }
 
 static int write_record(const kav_objects *o, const kav_object_record *record, uint64_t offset)

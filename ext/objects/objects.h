@@ -1,7 +1,7 @@
 /* Objects: the two-level object cache: "these bytes were found clean and complete", whatever their name.
  *
  *     level 1   a table in shared memory (memfd), lives as long as the coordinator
- *     level 2   the same table in a file, read with pread
+ *     level 2   the same table in a file, read with pread; only for what costs more than a read from a disk
  *
  * Both are arrays of buckets of KAV_OBJECT_WAYS records of 64 bytes; a record is believed only when its seal and its
  * whole key are right, so a torn or damaged one is a miss. Only the coordinator writes; workers have level 1 mapped
@@ -16,7 +16,8 @@
 #include "kav.h"
 #include <stdbool.h>
 
-#define KAV_OBJECT_WAYS 8
+#define KAV_OBJECT_WAYS   8
+#define KAV_OBJECT_COSTLY (64u << 10) /* bytes to be scanned from which a plain object has its place in level 2 */
 
 typedef struct kav_objects kav_objects;
 
@@ -36,10 +37,12 @@ void kav_objects_free(kav_objects *o);
 void kav_objects_key(const kav_objects *o, const uint8_t context[16], const uint8_t fingerprint[16], uint64_t size,
                      uint16_t format, uint8_t target, uint8_t out[16]);
 
-/* True: known, *out filled in (all but key). A hit in level 2 is not copied to level 1 by readers. */
-bool kav_objects_find(const kav_objects *o, const uint8_t key[16], kav_learned *out);
+/* True: known, *out filled in (all but key). costly: ask level 2, too, if it is not the only one anyway. A hit there is
+ * not copied to level 1 by readers. */
+bool kav_objects_find(const kav_objects *o, const uint8_t key[16], bool costly, kav_learned *out);
 
-/* Coordinator only. Level 1 at once; level 2 when flushed. */
+/* Coordinator only. Level 1 at once; level 2 when flushed: containers, what has KAV_OBJECT_COSTLY bytes, and everything
+ * where there is no level 1. */
 void kav_objects_put(kav_objects *o, const kav_learned *learned);
 int kav_objects_flush(kav_objects *o); /* 0 or -errno; after an error level 2 is no longer written */
 

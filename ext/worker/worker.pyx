@@ -101,7 +101,7 @@ cdef extern from "objects.h" nogil:
     void kav_objects_free(kav_objects *o)
     void kav_objects_key(const kav_objects *o, const uint8_t *context, const uint8_t *fingerprint, uint64_t size,
                          uint16_t format, uint8_t target, uint8_t *out)
-    cbool kav_objects_find(const kav_objects *o, const uint8_t *key, kav_learned *out)
+    cbool kav_objects_find(const kav_objects *o, const uint8_t *key, cbool costly, kav_learned *out)
     void kav_objects_put(kav_objects *o, const kav_learned *learned)
     int kav_objects_flush(kav_objects *o)
 
@@ -438,7 +438,7 @@ cdef class ObjectCache:
         cdef kav_learned out
         if len(key) != 16:
             raise ValueError("a key has 16 bytes")
-        if not kav_objects_find(self.objects, <const uint8_t *><const char *>key, &out):
+        if not kav_objects_find(self.objects, <const uint8_t *><const char *>key, True, &out):
             return None
         return (<const char *>&out)[:sizeof(kav_learned)]
 

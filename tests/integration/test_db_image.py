@@ -216,8 +216,8 @@ def test_an_open_image_outlives_its_removal(folder, state, settled):
 
 
 def test_small_segments_share_a_group_and_large_ones_have_their_own():
-    segments = [("a", 5000), ("big", 20_000), ("b", 30_000), ("none", 0), ("c", 19_999), ("d", 1)]
-    assert renew.plan_groups([("a", 19_000), ("b", 19_000), ("c", 3_000)]) == [["a", "b"], ["c"]]
+    segments = [("a", 5000), ("big", 60_000), ("b", 50_000), ("none", 0), ("c", 59_999), ("d", 1)]
+    assert renew.plan_groups([("a", 39_000), ("b", 39_000), ("c", 3_000)]) == [["a", "b"], ["c"]]
     plan = renew.plan_groups(segments)
     assert ["big"] in plan
     assert sorted(key for group in plan for key in group) == ["a", "b", "big", "c", "d"]

@@ -23,13 +23,16 @@ from kavfs.options import EVERYTHING
 from kavfs.signatures.image import Image
 from tests.support.archives import make_tar, make_zip
 from tests.support.databases import body
-from tests.support.objects import EICAR, NEAR_MISS, found_in, image, image_of, parts
+from tests.support.objects import EICAR, found_in, image, image_of, parts
+from tests.support.objects import NEAR_MISS as NEAR
 
 SECRET, CONTEXT = bytes(range(32)), bytes(16)
 LENGTH = 512 * 64
 RECORD, LEARNED = 64, 48
 F_CONTAINER, F_SUPPRESSED, F_LAYERS, F_CACHED = 4, 8, 1 << 6, 1 << 8
-TEXT = b"plain words that nobody minds\n" * 40
+SMALL = 4096  # a layer of fewer bytes is not looked up, unless it is a container
+TEXT = b"plain words that nobody minds\n" * 200
+NEAR_MISS = NEAR + bytes(SMALL)
 
 
 class Cache:
@@ -125,7 +128,7 @@ def test_members_are_known_wherever_they_stand(cache: Cache) -> None:
     assert found_in(TEXT, cache.scanner()).flags & F_CACHED
 
 
-@pytest.mark.parametrize("size", [1 << 10, 200 << 10, 300 << 10, 700_001, 3 << 20])
+@pytest.mark.parametrize("size", [SMALL, 200 << 10, 300 << 10, 700_001, 3 << 20])
 def test_of_every_size(cache: Cache, size: int) -> None:
     data = random.Random(size).randbytes(size)
     first = cache.learn(data)
@@ -136,6 +139,26 @@ def test_of_every_size(cache: Cache, size: int) -> None:
         other = bytearray(data)
         other[at] ^= 1
         assert found_in(bytes(other), cache.scanner()).known == 0
+
+
+def test_what_is_matched_as_fast_as_looked_up_is_not_looked_up(cache: Cache) -> None:
+    for data in (TEXT[: SMALL - 1], b""):
+        assert cache.learn(data).learned == []
+        assert found_in(data, cache.scanner()).known == 0
+    small = make_zip({"a": TEXT[:100]})
+    assert len(small) < SMALL
+    assert len(cache.learn(small).learned) == 1
+    assert found_in(small, cache.scanner()).known == 1
+
+
+def test_the_file_has_only_what_costs_more_than_a_read_from_it() -> None:
+    cache = Cache(level1=True, level2=True)
+    cheap, costly, packed = TEXT, random.Random(1).randbytes(64 << 10), make_zip({"a": TEXT})
+    for data in (cheap, costly, packed):
+        cache.learn(data)
+    table = os.pread(cache.file, LENGTH, 0)
+    assert sum(any(table[at : at + RECORD]) for at in range(0, LENGTH, RECORD)) == 2
+    cache.close()
 
 
 def test_what_is_infected_or_partial_is_never_learned(cache: Cache) -> None:

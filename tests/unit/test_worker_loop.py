@@ -277,13 +277,14 @@ def test_notes_layers_and_learned_records_that_fill_messages_all_arrive() -> Non
     any_size = ScannerOf(memory, secret, context)
     worker = Worker(using=any_size.make(EVERYTHING | Switch.ALL_MEMBERS))
     names = [f"{number:05}-" + "long name " * 14 for number in range(1000)]
-    packed = make_tar({name: name.encode() for name in names})
+    contents = [name.encode() * 30 for name in names]  # enough to be looked up
+    packed = make_tar(dict(zip(names, contents, strict=True)))
     answer = worker.ask(b"before", packed, b"after").answers
     assert (len(answer[1].notes), len(answer[1].layers), len(answer[1].learned)) == (1000, 1001, 1000)
     assert {0, 2} <= set(answer)
     for learned in answer[1].learned:
         writer.put(learned)
-    again = worker.ask(names[0].encode(), names[1].encode() + b"x").answers
+    again = worker.ask(contents[0], contents[1] + b"x").answers
     assert [bool(again[index].flags & F_CACHED) for index in (0, 1)] == [True, False]
     assert SLOT_KNOWN.unpack(worker.slot[:]) == (1,)
     worker.close()
