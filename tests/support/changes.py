@@ -49,7 +49,7 @@ class Site:
         return os.fsencode(self.root / f"folder-{number}")
 
     def path(self, random: Random) -> bytes:
-        """The first ones more often; so others rest, and are answered from the store until something happens at last."""
+        """The first ones more often: others rest, and are answered from the store until something happens at last."""
         number = int(FILES * random.random() ** 3)
         return os.path.join(self.folder(random.randrange(FOLDERS)), b"file-%d" % number)
 
