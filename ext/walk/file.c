@@ -24,14 +24,22 @@ static uint8_t kind_of_opened(const kav_lister *lister, const kav_node *node, co
     return KAV_E_FILE;
 }
 
+/* Where inodes have no room for more than seconds (ext4 with small ones), a clock that is set back and waited for gives
+ * new bytes the times of old ones. */
+static bool has_fine_times(const struct statx *st)
+{
+    return st->stx_ctime.tv_nsec != 0;
+}
+
 /* What a store needs to know of an open file in the directory in hand. */
-static void mark(const kav_lister *lister, const kav_asked *asked, const struct statx *st, int fd, kav_entry *entry)
+static void mark(kav_lister *lister, const kav_asked *asked, const struct statx *st, int fd, kav_entry *entry)
 {
     if (!lister->placed || kav_dev(st) != lister->dev || kav_mount(st) != lister->mount) return;
     /* A root may be a link, and then lies elsewhere. */
     if (entry->flags & KAV_EF_ROOT && asked->id.ino != st->stx_ino) return;
+    kav_note_time(lister, st); /* of no other file system: whoever made that may have chosen its times */
     memcpy(entry->place, lister->place, sizeof entry->place);
-    if (lister->walker->options->trusted && kav_unwritten(fd, st)) entry->flags |= KAV_EF_KEEP;
+    if (lister->walker->options->trusted && has_fine_times(st) && kav_unwritten(fd, st)) entry->flags |= KAV_EF_KEEP;
     kav_identity id = kav_identity_of(st);
     if (asked->delta && memcmp(&id, &asked->id, sizeof id) == 0) entry->delta = asked->delta;
 }
@@ -56,7 +64,6 @@ static void send_file(kav_lister *lister, const kav_node *node, const kav_where 
     if (st.stx_nlink > 1) flags |= KAV_EF_DEDUP;
     kav_entry entry = {.kind = KAV_E_FILE, .flags = flags};
     kav_describe(&entry, &st);
-    kav_note_time(lister, &st);
     if (asked) mark(lister, asked, &st, fd, &entry);
     if (lister->walker->options->cold && st.stx_size > 0 && kav_is_cold(fd)) entry.flags |= KAV_EF_COLD;
     kav_send(lister, &entry, where, fd);

@@ -4,6 +4,7 @@
 #include "open.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/vfs.h>
@@ -41,6 +42,7 @@ int kav_subvolume(int fd, const uint8_t fs[16], uint8_t out[16])
 {
     struct statfs answer;
     if (fstatfs(fd, &answer) != 0) return -errno;
+    if (answer.f_type != BTRFS_SUPER_MAGIC) return -EXDEV; /* something was mounted there meanwhile */
     memcpy(out, fs, 16);
     const uint8_t *id = (const uint8_t *)&answer.f_fsid; /* of btrfs: UUID and number of the subvolume */
     for (size_t i = 0; i < sizeof answer.f_fsid && i < 16; i++) out[i] ^= id[i];

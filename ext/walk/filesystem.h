@@ -18,7 +18,7 @@ typedef struct {
 int kav_file_system_ask(int fd, kav_file_system *out);
 
 /* Make a digest of a btrfs file system that of the subvolume on which *fd* lies: inode numbers are given once for each
- * subvolume, snapshots included. 0 or -errno. */
+ * subvolume, snapshots included. 0; -EXDEV: that is no btrfs; -errno. */
 int kav_subvolume(int fd, const uint8_t fs[16], uint8_t out[16]);
 
 #endif

@@ -168,3 +168,24 @@ def test_what_is_in_no_page_cache_is_marked(root: bytes) -> None:
     os.close(fd)
     assert cold() == set()
     assert not any(value & COLD for value in flags(root).values())
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(("inode", "remembered"), [(128, set()), (256, {b"file"})])
+def test_where_times_are_whole_seconds_nothing_is_remembered(
+    tmp_path: Path, inode: int, remembered: set[bytes]
+) -> None:
+    """A clock that is set back comes by the same second again."""
+    image, point = tmp_path / "image", tmp_path / "point"
+    with open(image, "wb") as file:
+        file.truncate(4 << 20)
+    point.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-I", str(inode), image], check=True, capture_output=True)
+    if subprocess.run(["mount", "-o", "loop", image, point], capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let root mount")
+    try:
+        (point / "file").write_bytes(b"1")
+        (point / "lost+found").rmdir()
+        assert kept(os.fsencode(point)) == remembered
+    finally:
+        subprocess.run(["umount", point], check=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import signal
+import struct
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +15,14 @@ from pathlib import Path
 import pytest
 
 from kavfs._native import cache
-from kavfs._native.walk import Lookup, file_system, walk
+from kavfs._native.walk import Lookup, file_system, subvolume, walk
 from kavfs.model import Entry, Reason, Status
 from tests.support.batches import KEEP, Collected, collect
 from tests.support.stores import NOW, SECRET, SETTINGS, Row, delta_table, extra, layer
 from tests.support.trees import File, Hardlink, Symlink, build
 
 FS = b"the file system."
+NEWEST, NEWEST_AT = struct.Struct("=q"), 40  # of a kav_slot
 OLDER = b"generation older"
 NO_PLACE = bytes(16)
 
@@ -311,6 +315,32 @@ def test_a_link_that_is_followed_is_not_taken_for_a_file_of_its_directory(kept: 
     kept.keep(root + b"/a")
     sent = kept.walk(root, follow_symlinks=True)
     assert sent.one(root + b"/link").place == NO_PLACE
+
+
+def test_the_newest_stamp_is_that_of_the_tree_and_not_of_where_a_link_leads(kept: Kept, root: bytes) -> None:
+    """Whoever made another file system may have chosen its times."""
+    kept.keep(root + b"/a")
+    newest = max(os.stat(path).st_ctime_ns for path in (root, root + b"/a", root + b"/b", root + b"/sub/c"))
+    with tempfile.NamedTemporaryFile(dir="/dev/shm") as elsewhere:
+        os.symlink(elsewhere.name, root + b"/sub/away")
+        newest = max(newest, os.stat(root + b"/sub").st_ctime_ns)
+        os.utime(elsewhere.name)
+        assert os.stat(elsewhere.name).st_ctime_ns > newest
+        memory = mmap.mmap(-1, mmap.PAGESIZE)
+        sent = kept.walk(root, follow_symlinks=True, slot=memory)
+        assert sent.one(root + b"/sub/away")
+    assert NEWEST.unpack_from(memory, NEWEST_AT) == (newest,)
+
+
+def test_only_btrfs_has_subvolumes(root: bytes) -> None:
+    fd = os.open(root, os.O_RDONLY)
+    kind = subprocess.run(["stat", "-f", "-c", "%T", root], capture_output=True, check=True).stdout.strip()
+    try:
+        if kind != b"btrfs":
+            with pytest.raises(OSError, match="cross-device"):
+                subvolume(fd, FS)
+    finally:
+        os.close(fd)
 
 
 def test_a_damaged_store_is_an_empty_one(kept: Kept, root: bytes) -> None:
