@@ -5,6 +5,7 @@ Implementations do not inherit from these; they are checked by the contract suit
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -46,6 +47,11 @@ class Stores:
     objects_memory: int = -1  # level 1: a memfd; -1 = no object cache
     objects_file: int = -1  # level 2: a file, or -1
     digests: bool = False  # compute and remember all digests of every object
+
+    @property
+    def objects_secret(self) -> bytes:
+        """The key of the object cache alone: workers have it, and *secret* cannot be told from it."""
+        return hashlib.blake2b(digest_size=32, key=self.secret, person=b"objects").digest()
 
 
 class Image(Protocol):

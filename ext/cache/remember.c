@@ -6,10 +6,9 @@
 #include <string.h>
 #include <time.h>
 
-#define MARGIN_NS    3000000000ll /* before the scan's start: what changed later may change again unseen */
-#define WAIT_MS      2000         /* that facts wait for company */
-#define RETRY_MS     100          /* after another process held the lock */
-#define FILE_SYSTEMS 64           /* that are told apart; files of more are not remembered */
+#define WAIT_MS      2000 /* that facts wait for company */
+#define RETRY_MS     100  /* after another process held the lock */
+#define FILE_SYSTEMS 64   /* that are told apart; files of more are not remembered */
 
 struct kav_memory {
     kav_cachewrite writer;
@@ -111,7 +110,8 @@ int kav_memory_add(kav_memory *m, const uint8_t place[16], uint64_t fs, const ka
 {
     const kav_identity *id = &fact->id;
     int64_t stamp = id->ctime_ns > id->mtime_ns ? id->ctime_ns : id->mtime_ns;
-    bool fresh = !m->journal && (m->start_ns < INT64_MIN + MARGIN_NS || stamp >= m->start_ns - MARGIN_NS);
+    bool fresh =
+        !m->journal && (m->start_ns < INT64_MIN + KAV_MEMORY_MARGIN_NS || stamp >= m->start_ns - KAV_MEMORY_MARGIN_NS);
     if (m->totals.error || fresh || (extra && !kav_extra_sound(extra, extra->length))) {
         m->totals.dropped++;
         return 0;

@@ -16,6 +16,8 @@
 
 #include "cachefile.h"
 
+#define KAV_MEMORY_MARGIN_NS 3000000000ll /* before the scan's start: what changed later may change again unseen */
+
 #define KAV_MEMORY_FACTS  65536      /* in the buffer */
 #define KAV_MEMORY_EXTRAS (4u << 20) /* bytes of their extras */
 

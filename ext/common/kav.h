@@ -282,8 +282,9 @@ typedef struct {
     uint32_t members;
     uint16_t format, views;
     uint8_t depth, target;
-    uint16_t reserved;
-    uint32_t reserved2;
+    uint16_t reread; /* 1: of a file whose bytes were read more than once; it holds only where nobody wrote to it
+                        meanwhile. 0 in a store */
+    uint32_t reserved;
 } kav_learned;
 
 #define KAV_LEARNED_MAX 1024 /* of one object */

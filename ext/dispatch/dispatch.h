@@ -45,7 +45,7 @@ typedef struct {
     const char *journal;              /* name of the journal in it; NULL or "" = none is kept */
     int objects_memory, objects_file; /* both levels of the object cache, -1 = none */
     bool files;                       /* remember whole files */
-    uint8_t secret[32], generation[16];
+    uint8_t secret[32], objects_secret[32], generation[16];
     const void *delta; /* the delta table (ext/cache/delta.h), or NULL */
     size_t delta_len;
     uint64_t size_limit; /* bytes of each file */

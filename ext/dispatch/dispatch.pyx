@@ -30,6 +30,7 @@ cdef extern from "dispatch.h" nogil:
         const char *journal
         bint files
         uint8_t secret[32]
+        uint8_t objects_secret[32]
         uint8_t generation[16]
         const void *delta
         size_t delta_len
@@ -149,19 +150,20 @@ cdef class Dispatcher:
         kav_dispatch_free(self.d)
         self.d = NULL
 
-    def set_stores(self, *, int folder, str journal, bint files, bytes secret, bytes generation, bytes delta,
-                   uint64_t size_limit, int64_t start_ns, int objects_memory, int objects_file):
+    def set_stores(self, *, int folder, str journal, bint files, bytes secret, bytes objects_secret, bytes generation,
+                   bytes delta, uint64_t size_limit, int64_t start_ns, int objects_memory, int objects_file):
         """Remember what is found; OSError says what of it cannot be used, the rest is."""
         cdef kav_dispatch *d = self.alive()
         cdef kav_dispatch_stores stores
         cdef bytes name = journal.encode()
-        if len(secret) != 32 or len(generation) != 16:
+        if len(secret) != 32 or len(objects_secret) != 32 or len(generation) != 16:
             raise ValueError("a secret has 32 bytes, a generation 16")
         self.delta = delta
         stores.folder = folder
         stores.journal = <const char *>name
         stores.files = files
         memcpy(stores.secret, <const char *>secret, 32)
+        memcpy(stores.objects_secret, <const char *>objects_secret, 32)
         memcpy(stores.generation, <const char *>generation, 16)
         stores.delta = NULL
         if delta:

@@ -55,7 +55,7 @@ static kav_objects *open_objects(kav_keep *keep, const kav_dispatch_stores *stor
         .file_len = length_of(stores->objects_file),
         .writable = true,
     };
-    memcpy(options.secret, stores->secret, sizeof options.secret);
+    memcpy(options.secret, stores->objects_secret, sizeof options.secret);
     kav_objects *objects = kav_objects_new(&options);
     if (!objects && errno == EPERM && options.file >= 0) {
         options.memory = -1; /* sealed by an earlier scan of this process: what that put there can still be read */
@@ -85,6 +85,7 @@ int kav_keep_open(kav_keep *keep, const kav_dispatch_stores *stores)
     kav_keep_close(keep);
     keep->extra = malloc(KAV_EXTRA_MAX);
     if (!keep->extra) return -ENOMEM;
+    keep->start_ns = stores->start_ns;
     if (stores->files) keep->files = open_memory(keep, stores, FILES_NAME, false);
     if (stores->journal && *stores->journal) keep->journal = open_memory(keep, stores, stores->journal, true);
     if (stores->objects_memory >= 0 || stores->objects_file >= 0) keep->objects = open_objects(keep, stores);
@@ -236,10 +237,26 @@ int kav_keep_add(kav_keep *keep, const kav_keeping *keeping, const kav_entry *en
 
 /* ---- everything else -------------------------------------------------------------------------------------------- */
 
-void kav_keep_learn(kav_keep *keep, const kav_said *said)
+/* Nobody had the file open for writing when it was opened, and from then on every change would have shown in its times.
+ * Whoever has it mapped for writing can show one content to what takes the fingerprint and another to what looks for
+ * threats, and no time tells. */
+static bool held_still(const kav_keep *keep, const kav_entry *entry, const kav_result *result)
+{
+    if (!(entry->flags & KAV_EF_KEEP) || !kav_keep_same(result, entry)) return false;
+    return entry->ctime_ns < INT64_MAX - KAV_MEMORY_MARGIN_NS &&
+           entry->ctime_ns + KAV_MEMORY_MARGIN_NS < keep->start_ns;
+}
+
+void kav_keep_learn(kav_keep *keep, const kav_item *item, const kav_said *said)
 {
     if (!keep->objects || !said->learned) return;
-    for (uint32_t i = 0; i < said->result->learned; i++) kav_objects_put(keep->objects, &said->learned[i]);
+    bool still = held_still(keep, item->entry, said->result);
+    for (uint32_t i = 0; i < said->result->learned; i++) {
+        kav_learned learned = said->learned[i];
+        if (learned.reread && !still) continue;
+        learned.reread = 0;
+        kav_objects_put(keep->objects, &learned);
+    }
 }
 
 int kav_keep_renew(kav_keep *keep, const uint8_t *message)

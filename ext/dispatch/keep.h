@@ -27,6 +27,7 @@ typedef struct {
     kav_memory *files, *journal;
     kav_objects *objects;
     kav_extra *extra; /* KAV_EXTRA_MAX bytes, to put extras together in */
+    int64_t start_ns; /* when the scan began */
     int error;        /* -errno: the first reason why something is not remembered */
 } kav_keep;
 
@@ -46,7 +47,7 @@ kav_keeping kav_keep_judge(kav_keep *keep, const kav_item *item, const kav_said 
 /* Remember it for one path, if the rules let this path's entry in. 0 or -ENOMEM. */
 int kav_keep_add(kav_keep *keep, const kav_keeping *keeping, const kav_entry *entry);
 
-void kav_keep_learn(kav_keep *keep, const kav_said *said);
+void kav_keep_learn(kav_keep *keep, const kav_item *item, const kav_said *said);
 int kav_keep_renew(kav_keep *keep, const uint8_t *message); /* a checked KAV_RENEW_MAGIC; 0 or -ENOMEM */
 int kav_keep_gone(kav_keep *keep, const uint8_t *message);  /* a checked KAV_GONE_MAGIC */
 void kav_keep_newest(kav_keep *keep, uint64_t dev, int64_t ctime_ns);

@@ -190,7 +190,7 @@ static int conclude(kav_dispatch *d, kav_item *item, const kav_said *said)
     }
     count(d, result, result->size, READ);
     int failed = told ? emit(d, item, verdict) : 0;
-    kav_keep_learn(&d->keep, said);
+    kav_keep_learn(&d->keep, item, said);
     kav_keeping keeping = kav_keep_judge(&d->keep, item, said);
     if (!failed) failed = kav_keep_add(&d->keep, &keeping, item->entry);
 

@@ -163,6 +163,7 @@ static int take_from_walker(kav_dispatch *d, kav_walker *walker)
     receive(d, walker->socket, KAV_BATCH_FILES, &got);
     if (got.len == -EAGAIN) return 1;
     if (got.len <= 0) {
+        close_all(got.fds, got.fd_count); /* an empty message can carry some */
         int failed = kav_events_say(&d->events, KAV_EV_WALKED, walker->id, "");
         kav_dispatch_close_walker(d, walker);
         return failed ? failed : 1;

@@ -118,7 +118,8 @@ static void learn(const kav_known_layer *k, const kav_layer_found *found)
                            .format = found->type.format,
                            .views = s->gist.views,
                            .depth = (uint8_t)(s->gist.depth > k->depth ? s->gist.depth - k->depth : 0),
-                           .target = found->type.target};
+                           .target = found->type.target,
+                           .reread = k->depth == 0 && k->source->memory == NULL};
     key_of(s, KAV_BY_CONTENT, found, k->source->size, learned.key);
     kav_listing_learn(&s->listing, &learned, k->depth == 0);
     if (!found->begun) return;

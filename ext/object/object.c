@@ -11,7 +11,8 @@
 #define DIGEST_CHUNK (256u << 10)
 #define DIGEST_HOLE  (1ull << 30) /* a file with a longer hole is not digested */
 #define NS_PER_S     1000000000ll
-#define DELTA_SHARE  8 /* of its time may go into a scan that then turns out not to be enough */
+#define HELD_SIZE    (256u << 10) /* a file up to this size is read once and held in memory */
+#define DELTA_SHARE  8            /* of its time may go into a scan that then turns out not to be enough */
 
 kav_object_scanner *kav_object_scanner_new(const kav_object_options *options)
 {
@@ -22,7 +23,8 @@ kav_object_scanner *kav_object_scanner_new(const kav_object_options *options)
     s->image = options->image;
     s->limits = options->limits;
     s->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    bool ok = kav_store_init(&s->store, ARENA_SIZE, options->spill_fd, options->spill_max) == 0 &&
+    bool ok = (s->held = malloc(HELD_SIZE)) != NULL &&
+              kav_store_init(&s->store, ARENA_SIZE, options->spill_fd, options->spill_max) == 0 &&
               kav_deltas_init(&s->deltas, options->deltas, options->delta_count) == 0 &&
               kav_listing_init(&s->listing) == 0;
     if (ok && options->objects != NULL) ok = (s->fingerprint = kav_fingerprint_new(options->secret)) != NULL;
@@ -40,6 +42,7 @@ void kav_object_scanner_free(kav_object_scanner *scanner)
     kav_deltas_free(&scanner->deltas);
     kav_member_path_free(&scanner->path);
     kav_store_free(&scanner->store);
+    free(scanner->held);
     free(scanner);
 }
 
@@ -139,6 +142,17 @@ static void start(kav_object_scanner *s, const kav_object_sinks *sinks, uint64_t
     if (s->delta && s->budget.allowed_ns != UINT64_MAX) s->budget.allowed_ns /= DELTA_SHARE;
 }
 
+/* The bytes of a small file are read once, so that all who look at them see the same, whoever writes to it meanwhile.
+ * Where that fails the file itself is the source, and whoever reads it says what is wrong. */
+static kav_source source_of(const kav_object_scanner *s, int fd, uint64_t size)
+{
+    kav_source file = {.memory = NULL, .fd = fd, .base = 0, .size = size};
+    uint64_t limit = s->limits.max_file_size;
+    if (size == 0 || size > HELD_SIZE || (limit != 0 && size > limit)) return file;
+    if (kav_source_read(&file, 0, s->held, (size_t)size) != (ssize_t)size) return file;
+    return (kav_source){.memory = s->held, .fd = -1, .base = 0, .size = size};
+}
+
 /* With the image in hand. */
 static void scan_once(kav_object_scanner *s, int fd, const kav_object_sinks *sinks, kav_result *result)
 {
@@ -150,8 +164,8 @@ static void scan_once(kav_object_scanner *s, int fd, const kav_object_sinks *sin
         return;
     }
     put_identity(result, &before);
-    kav_source source = {.memory = NULL, .fd = fd, .base = 0, .size = result->size};
     start(s, sinks, result->size);
+    kav_source source = source_of(s, fd, result->size);
 
     locale_t outside = s->utf8 != (locale_t)0 ? uselocale(s->utf8) : (locale_t)0;
     scan_source(s, &source, result);

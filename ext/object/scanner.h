@@ -44,6 +44,7 @@ struct kav_object_scanner {
     kav_deltas deltas;
     kav_fingerprint *fingerprint; /* NULL: no object cache */
     kav_store store;
+    uint8_t *held; /* a small file */
     kav_member_path path;
     locale_t utf8; /* for names that libarchive converts; 0 when there is no such locale */
     /* of the object in hand */

@@ -39,6 +39,7 @@ class Dispatcher:
         journal: str,
         files: bool,
         secret: bytes,
+        objects_secret: bytes,
         generation: bytes,
         delta: bytes,
         size_limit: int,

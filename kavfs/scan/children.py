@@ -282,7 +282,7 @@ def objects_setup(lookups: Lookups | None) -> tuple[Message, list[int]]:
         fds.append(os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC))
         setup[level] = size
     if fds:
-        setup["secret"] = stores.secret.hex()
+        setup["secret"] = stores.objects_secret.hex()
         setup["context"] = hashlib.sha256(stores.context + lookups.generation).digest()[:16].hex()
     return setup, fds
 

@@ -86,6 +86,7 @@ class Crew:
                 journal=stores.journal,
                 files=stores.files,
                 secret=stores.secret,
+                objects_secret=stores.objects_secret,
                 generation=image.generation,
                 delta=image.delta_table,
                 size_limit=stores.size_limit,

@@ -117,6 +117,14 @@ def test_frame_with_one_wrong_field_ends_the_walker_and_leaks_nothing(bench, nam
     assert bench.dispatcher.step(-1, 0) & dispatch.DONE
 
 
+def test_empty_message_ends_the_walker_and_leaks_nothing(bench):
+    before = len(os.listdir("/proc/self/fd"))
+    socket.send_fds(bench.walker, [b""], [bench.walker_slot] * 64)
+    bench.step()
+    assert bench.kinds() == [dispatch.EV_WALKED]
+    assert len(os.listdir("/proc/self/fd")) == before - 1  # the walker's socket
+
+
 def test_right_frame_goes_all_the_way(bench, tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"abc")
@@ -409,8 +417,8 @@ def layer(size: int = 3, have: int = 0, digests: bytes = b"", target: int = 0, r
     return struct.pack("=QBBHI", size, have, target, reserved, 0) + digests + bytes(-len(digests) % 8)
 
 
-def learned(target: int = 0, kind: int = 0, views: int = 1, reserved: int = 0) -> bytes:
-    return struct.pack("=16sQQIHHBBHI", PLACE, 3, 3, 0, kind, views, 0, target, reserved, 0)
+def learned(target: int = 0, kind: int = 0, views: int = 1, reread: int = 0, reserved: int = 0) -> bytes:
+    return struct.pack("=16sQQIHHBBHI", PLACE, 3, 3, 0, kind, views, 0, target, reread, reserved)
 
 
 RIGHT_PARTS = {
@@ -441,6 +449,7 @@ WRONG_PARTS = {
     "target of a learned object": (learned(target=13), {"learned": 1}),
     "format of a learned object": (learned(kind=9999), {"learned": 1}),
     "views of a learned object": (learned(views=1 << 13), {"learned": 1}),
+    "reading of a learned object": (learned(reread=2), {"learned": 1}),
     "reserved bytes of a learned object": (learned(reserved=1), {"learned": 1}),
     "unknown views": (b"", {"views": 1 << 13}),
     "unknown flag": (b"", {"flags": 1 << 9}),

@@ -10,12 +10,13 @@ import time
 import pytest
 
 from kavfs._native import cache
+from kavfs._native.worker import ObjectCache
 from kavfs.model import Reason, Status
 from tests.support import dispatching
 from tests.support.dispatching import CACHED, COLD, DEDUP, KEEP, PLACE, batch, entry, gone, renew, send
 from tests.support.fakes import MORE, RESULT_MAGIC, RESULTS, STABLE, note
 
-SECRET, NOW = b"s" * 32, b"generation now.."
+SECRET, OBJECTS_SECRET, NOW = b"s" * 32, b"o" * 32, b"generation now.."
 CONTAINER, SUPPRESSED, UNOPENED, LAYERS, DELTA = 1 << 2, 1 << 3, 1 << 5, 1 << 6, 1 << 7
 OTHER_PLACE = b"another director"
 EXTRA = struct.Struct("=IIIIIIQ")  # kav_extra
@@ -29,12 +30,13 @@ def bench(tmp_path):
         os.close(made.folder)
 
 
-def keep_in(bench, journal: str = "", files: bool = True) -> None:
+def keep_in(bench, journal: str = "", files: bool = True, objects: int = -1, start: int | None = None) -> None:
     """Begin to remember; the scan is said to begin so late that no file is too fresh."""
     late = time.time_ns() + 3600 * 10**9
     bench.dispatcher.set_stores(
-        folder=bench.folder, journal=journal, files=files, secret=SECRET, generation=NOW, delta=b"",
-        size_limit=1 << 30, start_ns=late, objects_memory=-1, objects_file=-1,
+        folder=bench.folder, journal=journal, files=files, secret=SECRET, objects_secret=OBJECTS_SECRET,
+        generation=NOW, delta=b"", size_limit=1 << 30, start_ns=late if start is None else start,
+        objects_memory=objects, objects_file=-1,
     )  # fmt: skip
     os.pwrite(bench.walker_slot, struct.pack("=q", late), 40)  # kav_slot.newest
 
@@ -327,3 +329,49 @@ def cached_pages(fd: int) -> int:
     if libc.syscall(451, fd, ctypes.byref(whole), ctypes.byref(answer), 0):
         pytest.skip(f"cachestat: {os.strerror(ctypes.get_errno())}")
     return answer[0]
+
+
+# ---- what workers learn of contents
+
+
+OBJECT, TABLE = b"key of an object", 512
+
+
+@pytest.fixture
+def objects():
+    fd = os.memfd_create("objects", os.MFD_ALLOW_SEALING)
+    os.ftruncate(fd, TABLE)
+    yield fd
+    os.close(fd)
+
+
+def learned(reread: int) -> bytes:
+    return struct.pack("=16sQQIHHBBHI", OBJECT, 3, 3, 0, 0, 1, 0, 0, reread, 0)
+
+
+def held(objects: int, secret: bytes = OBJECTS_SECRET) -> bytes | None:
+    return ObjectCache(secret, memory=objects, memory_len=TABLE).find(OBJECT)
+
+
+def test_what_was_read_more_than_once_is_learned_where_nobody_could_write(bench, path, objects):
+    keep_in(bench, objects=objects)
+    verdict(bench, path, learned(1), learned=1)
+    assert held(objects) == learned(0)
+
+
+@pytest.mark.parametrize("why", ["somebody may write to it", "changed just now", "changed before it was read"])
+def test_what_was_read_more_than_once_may_have_shown_two_contents(bench, path, objects, why):
+    keep_in(bench, objects=objects, start=time.time_ns() if why == "changed just now" else None)
+    before = {"entry_ctime": 5} if why == "changed before it was read" else {}
+    flags = 0 if why == "somebody may write to it" else KEEP
+    verdict(bench, path, learned(1), entry_flags=flags, learned=1, **before)
+    assert held(objects) is None
+    verdict(bench, path, learned(0), entry_flags=flags, learned=1, **before)
+    assert held(objects) == learned(0)
+
+
+def test_the_object_cache_has_a_key_of_its_own(bench, path, objects):
+    keep_in(bench, objects=objects)
+    verdict(bench, path, learned(0), learned=1)
+    assert held(objects, SECRET) is None
+    assert held(objects) is not None

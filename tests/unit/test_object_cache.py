@@ -388,3 +388,17 @@ def test_a_file_that_changes_while_it_is_read_teaches_nothing(cache: Cache, tmp_
     done.set()
     thread.join()
     assert (found.reasons, found.learned) == (Reason.CHANGED, [])
+
+
+def rereads(found) -> list[int]:
+    return [struct.unpack_from("=H", learned, 42)[0] for learned in found.learned]
+
+
+def test_only_of_a_large_file_the_bytes_are_read_more_than_once(cache: Cache, tmp_path: Path) -> None:
+    """Members are ours alone; of the file itself somebody else must vouch that it held still."""
+    path = tmp_path / "file"
+    for size, expected in ((200 << 10, [0, 0, 0]), (300 << 10, [0, 0, 1, 1])):
+        path.write_bytes(make_zip({"a": TEXT, "b": random.Random(size).randbytes(size)}))
+        with path.open("rb") as file:
+            found, _ = cache.scanner().scan(file.fileno())
+        assert rereads(found) == expected
