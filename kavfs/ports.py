@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kavfs.model import Result, Skip, Totals
@@ -38,7 +38,7 @@ class Stores:
     """
 
     folder: int  # descriptor of the folder, open for reading
-    secret: bytes  # 32 bytes, the key of every checksum in the folder
+    secret: bytes = field(repr=False)  # 32 bytes, the key of every checksum in the folder; never shown
     settings: tuple[bytes, ...]  # 16 bytes each: those of this scan, then others whose complete verdicts hold for it
     context: bytes  # 16 bytes: settings and outside facts that the object cache depends on, without the generation
     files: bool = True  # look up and remember whole files (iChecker)

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from kavfs._native import cache
 from kavfs.cache.folder import FILES, SETTINGS, Folder
+from kavfs.cache.libraries import installed
 from kavfs.cache.settings import LIST_MAX, Seen, Settings, asked, read
 from kavfs.model import REASON_WORDS, Reason, Status
 
@@ -100,7 +101,7 @@ class Explainer:
             yield from self._ask(question, question.file_system)
 
     def _ask(self, question: Question, file_system: bytes) -> Iterator[str]:
-        mine = self._seen[0].settings
+        mine = self._mine()
         digests = asked(mine, self._seen)
         lookup = cache.Lookup(self._secret, self._generation, digests, file=self._fd, delta=self._delta)
         lookup.dir(file_system, question.directory.ino, question.directory.btime_ns)
@@ -123,7 +124,7 @@ class Explainer:
     def _unknown(
         self, question: Question, file_system: bytes, stored: list[_Stored], same: list[_Stored]
     ) -> Iterator[str]:
-        mine = self._seen[0].settings
+        mine = self._mine()
         if own := next((one for one in same if one.settings.settings == mine), None):
             if own.generation == self._generation:
                 yield "scanned: what is remembered of it is damaged"
@@ -144,6 +145,10 @@ class Explainer:
             yield "scanned: it is not remembered (its inode is not known in its directory)"
         else:
             yield "scanned: nothing is remembered of its directory"
+
+    def _mine(self) -> Settings:
+        """Those of the last scan, if it were made now."""
+        return self._seen[0].settings._replace(libraries=installed())
 
     # -- what lies in the store --------------------------------------------------------------------------------------
 

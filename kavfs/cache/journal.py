@@ -100,10 +100,11 @@ class Journal:
         return ""
 
     def remove(self) -> None:
-        """The scan has come to its end, or the next one shall begin anew. What lies beside it goes too."""
+        """The scan has come to its end, or the next one shall begin anew. What lies beside it goes too; what cannot be
+        removed does no harm: it holds for the files, signatures and settings that it names."""
         for name in os.listdir(self._folder):
             if name.startswith(self._name):
-                with suppress(FileNotFoundError):
+                with suppress(OSError):
                     os.unlink(name, dir_fd=self._folder)
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """Settings: what an answer depends on besides bytes and signatures, as digests that stand in the stores.
 
-    own = settings_digest(limits, switches)        16 bytes: facts of a scan like this one
-    holds(other, Settings.of(limits, switches))    whether complete clean facts of the other hold here too
+    mine = Settings.of(limits, switches)           mine.digest, 16 bytes: facts of a scan like this one
+    holds(other, mine)                             whether complete clean facts of the other hold here too
     seen, changed = remember(read(text, secret), mine, now)
     text = write(seen, secret)
 
@@ -17,10 +17,11 @@ import json
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from kavfs.cache.libraries import installed
 from kavfs.limits import Limits
 from kavfs.model import Switch
 
-FORMAT = 1
+FORMAT = 2
 """Goes up when stores keep something else, or the same switches come to mean something else."""
 
 OPENING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
@@ -35,7 +36,7 @@ _SEAL = 32  # hexadecimal digits
 
 
 class Settings(NamedTuple):
-    """The part of limits and switches that answers depend on; whole numbers only."""
+    """What answers depend on of limits, switches and the system; whole numbers only."""
 
     max_file_size: int  # bytes; 0 = any size
     max_member_size: int
@@ -47,6 +48,7 @@ class Settings(NamedTuple):
     memory: int
     spill: int
     switches: int
+    libraries: int  # the files of them; what other ones made of an object holds for none
 
     @classmethod
     def of(cls, limits: Limits, switches: Switch) -> Settings:
@@ -61,12 +63,21 @@ class Settings(NamedTuple):
             limits.memory,
             limits.spill,
             int(switches & (OPENING | REPORTING)),
+            installed(),
         )
 
     @property
     def digest(self) -> bytes:
         """16 bytes."""
         return _digest(b"settings", self)
+
+    @property
+    def context(self) -> bytes:
+        """16 bytes for the object cache: what decides how an object is opened, besides the budget that its records
+        carry. The limits that stand here are not in that budget. No signature of today asks for anything outside the
+        object."""
+        opening = self.switches & OPENING
+        return _digest(b"context", (self.max_member_size, self.memory, self.spill, opening, self.libraries))
 
 
 class Seen(NamedTuple):
@@ -76,14 +87,6 @@ class Seen(NamedTuple):
     used: int  # seconds since 1970
 
 
-def context_digest(limits: Limits, switches: Switch) -> bytes:
-    """16 bytes for the object cache: what decides how an object is opened, besides the budget that its records carry.
-
-    The limits that stand here are not in that budget. No signature of today asks for anything outside the object.
-    """
-    return _digest(b"context", (limits.max_member_size, limits.memory, limits.spill, int(switches & OPENING)))
-
-
 def _digest(kind: bytes, numbers: tuple[int, ...]) -> bytes:
     text = " ".join(str(number) for number in (FORMAT, *numbers))
     return hashlib.blake2b(text.encode(), digest_size=16, person=kind).digest()
@@ -91,6 +94,8 @@ def _digest(kind: bytes, numbers: tuple[int, ...]) -> bytes:
 
 def holds(other: Settings, mine: Settings) -> bool:
     """Whether a clean and complete verdict under *other* is what a scan with *mine* would say."""
+    if other.libraries != mine.libraries:
+        return False
     if (other.switches ^ mine.switches) & OPENING or mine.switches & ~other.switches & REPORTING:
         return False
     if mine.max_file_size and not 0 < other.max_file_size <= mine.max_file_size:
@@ -136,7 +141,7 @@ def write(seen: Iterable[Seen], secret: bytes) -> bytes:
 
 
 def read(text: bytes, secret: bytes) -> list[Seen]:
-    """The list of a file; empty when it is damaged, or sealed with another key."""
+    """The list of a file; empty when it is damaged, of another format, or sealed with another key."""
     seal, _, body = text.partition(b"\n")
     body = body.removesuffix(b"\n")
     if seal != _seal(body, secret):
@@ -149,4 +154,5 @@ def _row(row: dict[str, int]) -> Seen:
 
 
 def _seal(body: bytes, secret: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=_SEAL // 2, key=secret, person=b"settings").hexdigest().encode()
+    person = b"settings %d" % FORMAT  # another program's rows may have other fields
+    return hashlib.blake2b(body, digest_size=_SEAL // 2, key=secret, person=person).hexdigest().encode()

@@ -15,11 +15,11 @@ import fcntl
 import os
 import time
 from contextlib import suppress
-from types import TracebackType
 
 from kavfs._native import cache
 from kavfs.cache.folder import FILES, OBJECTS, SETTINGS, Folder, Refused
-from kavfs.cache.settings import LIST_MAX, Settings, asked, context_digest, read, remember, write
+from kavfs.cache.opened import OpenStores as OpenStores
+from kavfs.cache.settings import LIST_MAX, Settings, asked, read, remember, write
 from kavfs.limits import GIB, MIB, Limits
 from kavfs.model import Switch
 from kavfs.ports import Stores
@@ -30,41 +30,6 @@ MEMORY_SIZE = 16 * MIB  # level 1; nothing of it is used before there is somethi
 BUCKET = 512  # bytes; KAV_OBJECT_WAYS records, of which a table is a multiple
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # whoever maps it for writing seals it against all others
-
-
-class OpenStores:
-    """Stores with the descriptors that they name, until close()."""
-
-    def __init__(
-        self,
-        stores: Stores | None,
-        notes: tuple[str, ...],
-        folder: Folder | None = None,
-        generations: frozenset[bytes] | None = None,
-    ) -> None:
-        self.stores = stores
-        self.notes = notes
-        self.generations = generations  # of signatures that files are remembered for; None = it cannot be told
-        self._folder = folder
-
-    def close(self) -> None:
-        """May be called twice."""
-        if self.stores is not None:
-            for fd in (self.stores.objects_memory, self.stores.objects_file):
-                if fd >= 0:
-                    os.close(fd)
-            self.stores = None
-        if self._folder is not None:
-            self._folder.close()
-            self._folder = None
-
-    def __enter__(self) -> OpenStores:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def open_stores(
@@ -103,7 +68,7 @@ def open_stores(
             folder=folder.fd,
             secret=folder.secret,
             settings=_settings(folder, mine),
-            context=context_digest(limits, switches),
+            context=mine.context,
             files=files,
             journal=journal,
             size_limit=size_limit,

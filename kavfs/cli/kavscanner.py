@@ -92,7 +92,8 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
             job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
             reports.on_closed_pipe(job.stop)
             gc.enable()
-            with resumed(cache.stores, image.generation, report.note) as journal, heeding_signals(job):
+            going_on = resumed(request, cache.stores, image.generation, report.note)
+            with going_on as journal, heeding_signals(job):
                 totals = job.run()
                 if journal is not None and not job.cut_off:
                     journal.remove()

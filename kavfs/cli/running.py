@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
@@ -16,10 +16,12 @@ from kavfs.signatures.sources import default_databases, default_state
 
 if TYPE_CHECKING:
     from kavfs.cache.journal import Journal
-    from kavfs.cache.stores import OpenStores
+    from kavfs.cache.opened import OpenStores
     from kavfs.cli.request import Request
     from kavfs.model import Switch
     from kavfs.ports import Stores
+
+NO_JOURNAL = "this scan cannot be gone on with later"
 
 PACING = (signal.SIGUSR1, signal.SIGUSR2)
 
@@ -45,11 +47,13 @@ def open_signatures(
 
 def open_cache(request: Request, switches: Switch) -> OpenStores:
     """What the scan may look up and remember, as options and configuration say; none with --no-cache."""
-    from kavfs.cache.stores import OpenStores, open_stores  # of all programs only the scanner needs it
-
     settings = request.settings
     if not settings.cache and not request.resume:
+        from kavfs.cache.opened import OpenStores
+
         return OpenStores(None, ())
+    from kavfs.cache.stores import open_stores  # of all programs only the scanner needs it
+
     return open_stores(
         request.state or default_state(),
         limits=request.limits,
@@ -69,20 +73,30 @@ def _journal_name(request: Request, switches: Switch) -> str:
 
 
 @contextmanager
-def resumed(stores: Stores | None, generation: bytes, note: Callable[[str], None]) -> Iterator[Journal | None]:
-    """The journal that *stores* name, ours until the scan is over; None: there is none."""
-    if stores is None or not stores.journal:
+def resumed(
+    request: Request, stores: Stores | None, generation: bytes, note: Callable[[str], None]
+) -> Iterator[Journal | None]:
+    """The journal that *stores* name, ours until the scan is over; None: there is none, and a note says why if it was
+    asked for."""
+    if not request.resume:
+        yield None
+        return
+    if stores is None:
+        note(f"{NO_JOURNAL}: there is no cache to keep its journal in")
         yield None
         return
     from kavfs.cache.journal import Busy, Journal
 
-    try:
-        journal = Journal(stores)
-    except Busy:
-        raise UsageError("the same scan is running now, and there can be only one with --resume") from None
-    with journal:
-        for text in journal.begin(generation):
-            note(text)
+    with ExitStack() as stack:
+        journal = None
+        try:
+            journal = stack.enter_context(Journal(stores))
+            for text in journal.begin(generation):
+                note(text)
+        except Busy:
+            raise UsageError("the same scan is running now, and there can be only one with --resume") from None
+        except OSError as error:
+            note(f"{NO_JOURNAL}: {error.strerror}")
         yield journal
 
 

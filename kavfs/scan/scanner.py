@@ -18,7 +18,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 
-from kavfs.cache.stores import OpenStores, open_stores
+from kavfs.cache.opened import OpenStores
+from kavfs.cache.stores import open_stores
 from kavfs.errors import DatabaseMissing, KavfsError, SystemFailure, UsageError
 from kavfs.limits import Limits
 from kavfs.model import Result, Switch

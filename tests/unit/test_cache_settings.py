@@ -20,7 +20,6 @@ from kavfs.cache.settings import (
     Seen,
     Settings,
     asked,
-    context_digest,
     holds,
     read,
     remember,
@@ -197,10 +196,10 @@ def test_what_is_walked_has_no_say_in_what_was_found_out(changes: dict[str, obje
 
 def test_another_format_of_the_stores_is_another_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     mine = Settings.of(BASE, EVERYTHING)
-    before = (mine.digest, context_digest(BASE, EVERYTHING))
+    before = (mine.digest, Settings.of(BASE, EVERYTHING).context)
     monkeypatch.setattr(module, "FORMAT", module.FORMAT + 1)
     assert mine.digest != before[0]
-    assert context_digest(BASE, EVERYTHING) != before[1]
+    assert Settings.of(BASE, EVERYTHING).context != before[1]
 
 
 def test_digests_tell_fields_apart() -> None:
@@ -216,17 +215,17 @@ CARRIED = {"max_file_size", "max_unpacked", "max_depth", "max_members", "time_ba
 @pytest.mark.parametrize("name", sorted(Limits.__dataclass_fields__))
 def test_the_object_cache_tells_apart_limits_that_its_records_do_not_carry(name: str) -> None:
     """A hit charges depth, members, bytes and time again."""
-    same = context_digest(replace(BASE, **{name: 1}), EVERYTHING) == context_digest(BASE, EVERYTHING)
+    same = Settings.of(replace(BASE, **{name: 1}), EVERYTHING).context == Settings.of(BASE, EVERYTHING).context
     assert same == (name in CARRIED)
 
 
 @pytest.mark.parametrize("switch", OPENING, ids=lambda switch: switch.name)
 def test_the_object_cache_tells_apart_what_is_opened(switch: Switch) -> None:
-    assert context_digest(BASE, EVERYTHING & ~switch) != context_digest(BASE, EVERYTHING)
+    assert Settings.of(BASE, EVERYTHING & ~switch).context != Settings.of(BASE, EVERYTHING).context
 
 
 def test_the_object_cache_does_not_care_what_is_reported() -> None:
-    assert context_digest(BASE, EVERYTHING | ALL_MATCH | MEMBERS) == context_digest(BASE, EVERYTHING)
+    assert Settings.of(BASE, EVERYTHING | ALL_MATCH | MEMBERS).context == Settings.of(BASE, EVERYTHING).context
 
 
 # -- the list --------------------------------------------------------------------------------------------------------
