@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import signal
+import stat
 import time
 from collections.abc import Generator, Iterator
 
@@ -49,9 +50,11 @@ def run(args: argparse.Namespace) -> int:
     commands = {"stats": _stats, "why": _why, "clear": _clear}
     output = answer()
     with contextlib.closing(commands[args.cache_command](args)) as lines, contextlib.suppress(BrokenPipeError):
-        for line in lines:
-            output.write(line.encode("utf-8", "backslashreplace") + b"\n")
-        output.flush()
+        try:
+            for line in lines:
+                output.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        finally:  # what was found out before an error stands
+            output.flush()
     return 0
 
 
@@ -154,25 +157,28 @@ def _why(args: argparse.Namespace) -> Lines:
     with open_signatures(databases, state)[0] as image, _folder(state) as folder:
         explainer = Explainer(folder, image.generation, image.delta_table) if folder is not None else None
         table = mounts.read()
+        failed = 0
         try:
             for path in args.paths:
                 real = os.path.realpath(absolute(os.fsencode(path)))
-                yield from _path(real, explainer, table)
+                try:
+                    question = _question(real, table) if stat.S_ISREG(os.stat(real).st_mode) else None
+                except OSError as error:
+                    yield f"{_shown(real)}: {error.strerror}"
+                    failed += 1
+                else:
+                    yield from _path(real, question, explainer)
         finally:
             if explainer is not None:
                 explainer.close()
+    if failed:
+        raise SystemFailure(f"{counted(failed, 'path')} could not be looked at")
 
 
-def _path(path: bytes, explainer: Explainer | None, table: mounts.MountTable) -> Lines:
-    shown = shown_path(path).decode("utf-8", "replace")
-    try:
-        if not os.path.isfile(path):
-            os.stat(path)
-            yield f"{shown}: not a regular file; only these are remembered"
-            return
-        question = _question(path, table)
-    except OSError as error:
-        yield f"{shown}: {error.strerror}"
+def _path(path: bytes, question: Question | None, explainer: Explainer | None) -> Lines:
+    shown = _shown(path)
+    if question is None:
+        yield f"{shown}: not a regular file; only these are remembered"
         return
     if explainer is None:
         yield f"{shown}: scanned: {NONE}"
@@ -182,6 +188,10 @@ def _path(path: bytes, explainer: Explainer | None, table: mounts.MountTable) ->
     if first.startswith("scanned") and question.file_system is not None:
         rest += obstacles(path, question.file, time.time())
     yield from (f"    {line}" for line in rest)
+
+
+def _shown(path: bytes) -> str:
+    return shown_path(path).decode("utf-8", "replace")
 
 
 def _question(path: bytes, table: mounts.MountTable) -> Question:

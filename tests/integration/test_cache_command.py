@@ -125,10 +125,20 @@ def test_a_damaged_store_is_set_aside_with_a_note_and_nothing_is_missed(state: P
 
 def test_why_names_what_can_never_be_remembered(state: Path, tree: Path) -> None:
     assert scan(state, tree) == 25
-    text = why(state, tree, Path("/proc/version"), tree / "gone")
+    text = why(state, tree, Path("/proc/version"))
     assert f"{tree}: not a regular file; only these are remembered\n" in text
     assert "/proc/version: scanned: its file system is not trusted: proc " in text
-    assert f"{tree}/gone: No such file or directory\n" in text
+
+
+def test_why_goes_on_after_a_path_that_is_not_there_and_says_so_in_the_end(state: Path, tree: Path) -> None:
+    process = start("kavfs", "cache", "why", "--db", STARTER, "--state", state, tree / "gone", tree)
+    output, errors = process.communicate(timeout=60)
+    assert output.decode().splitlines() == [
+        f"{tree}/gone: No such file or directory",
+        f"{tree}: not a regular file; only these are remembered",
+    ]
+    assert errors == b"kavfs: 1 path could not be looked at\n"
+    assert process.returncode == 30
 
 
 def test_why_follows_a_file_through_its_life(state: Path, tree: Path) -> None:
