@@ -56,7 +56,7 @@ MANNERS = {
     "members": Manner(EVERYTHING | Switch.ALL_MEMBERS),
     "all matches": Manner(EVERYTHING | Switch.ALL_MATCH),
     "digests": Manner(digests=True, objects=0),
-    "limits": Manner(limits=Limits(max_depth=1, max_member_size=600, max_members=6)),
+    "limits": Manner(limits=Limits(max_depth=2, max_member_size=1000, max_members=8)),
     "files only": Manner(EVERYTHING | Switch.DIGEST, objects=0),
 }
 
@@ -87,7 +87,7 @@ class Chain:
     def pair(self) -> None:
         """Update until enough has changed, then compare."""
         for _ in range(TRIES):
-            number = self.rng.choice([0] * 6 + [1])
+            number = self.rng.choice([0] * 7 + [1])
             self.rules[number].update()
             with self.open(number) as image:
                 full = self.scan(image, self.tree.folders, None)

@@ -46,13 +46,16 @@ class _Maker:
         self.rng = rng
         self.marks = [self._mark(number) for number in range(MARKS)]
         self.layers: list[bytes] = []  # of the file in hand
+        self.earlier: list[bytes] = []  # layers that were made before
 
     def _mark(self, number: int) -> bytes:
         return f"{''.join(self.rng.choices(string.ascii_lowercase, k=12))}{number:04}".encode()
 
     def plain(self) -> bytes:
-        """A layer that is no container."""
+        """A layer that is no container; one of eight has stood elsewhere, so that the object cache knows it."""
         rng = self.rng
+        if self.earlier and rng.random() < 0.12:
+            return self.seen(rng.choice(self.earlier))
         target = rng.choice([0, 1, 1, 2, 3, 3, 5, 6, 7, 7, 7, 10])
         words = [b"word%d" % rng.randrange(40) for _ in range(rng.choice([3, 8, 30, 150]))]
         for _ in range(rng.choice([0, 0, 1, 1, 1, 2, 3])):
@@ -62,7 +65,8 @@ class _Maker:
             words.insert(rng.randrange(len(words)), mark[:-1] + b"%d" % ((mark[-1] - 47) % 10))
         if rng.random() < 0.01:
             return self.seen(EICAR)
-        return self.seen(rng.choice(HEADS[target]) + b" ".join(words))
+        self.earlier.append(rng.choice(HEADS[target]) + b" ".join(words))
+        return self.seen(self.earlier[-1])
 
     def seen(self, data: bytes) -> bytes:
         self.layers.append(data)
@@ -116,7 +120,7 @@ def make_tree(root: Path, seed: int) -> Tree:
         kinds: list[Callable[[], bytes]] = [maker.plain] * 14 + [maker.packed] * 6
         draw = rng.random()
         if draw < 0.03 and made:
-            data = maker.seen(rng.choice(made))  # the object cache knows it
+            data = maker.seen(rng.choice(made))
         else:
             data = maker.seen(b"") if draw > 0.995 else rng.choice(kinds)()
         made.append(data)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from tests.support.marked_files import Tree
@@ -20,7 +20,7 @@ from tests.support.marked_files import Tree
 Lines = dict[str, tuple[str, ...]]  # name of a file -> its lines
 
 DETECTING = ("a.ndb", "m.ldb", "m.hdb", "m.hsb", "z.ndb")
-LIFTING = ("e.fp", "e.sfp", "e.ign2")
+HASHES = ("m.hdb", "m.hsb")
 KEPT = 6  # earlier sets to which a rollback may lead
 TARGETS = [1, 2, 3, 4, 5, 6, 7, 10]
 
@@ -32,6 +32,7 @@ class RuleSet:
         self._layers = [layer for file in tree.layers for layer in file if layer]
         self._marks = tree.marks
         self._rng = rng
+        self._targets = rng.sample(TARGETS, 3)  # each kind that occurs takes its time to compile
         self._number = 0
         self._earlier: list[Lines] = []
         self._named: dict[str, bytes] = {}  # line of a hash -> the layer that it names
@@ -56,15 +57,20 @@ class RuleSet:
         if len(self._earlier) == KEPT and self._rng.random() < 0.12:
             self.lines = self._rng.choice(self._earlier[:-1])  # a rollback
             return
+        if self._rng.random() < 0.2:  # as an update of the hash databases alone
+            self._withdraw(0.6, HASHES)
+            self._hashes_only()
+            return
         self._withdraw(self._rng.choice([0.2, 0.4, 0.6]))
         self._exempt()
         self._rng.choice(
-            [self._all_kinds, self._hashes_only, self._hashes_only, self._hashes_only, self._one_target,
+            [self._all_kinds, self._hashes_only, self._hashes_only, self._one_target, self._one_target,
              self._one_target, self._logical_only, self._changed_lines, self._moved_lines, self._old_ones]
         )()  # fmt: skip
 
-    def _withdraw(self, share: float) -> None:
-        for name, lines in self.lines.items():
+    def _withdraw(self, share: float, databases: Collection[str] = ()) -> None:
+        for name in databases or tuple(self.lines):
+            lines = self.lines.get(name, ())
             stay = tuple(line for line in lines if self._rng.random() >= share)
             if name in DETECTING:
                 self._gone += [(name, line) for line in lines if line not in stay]
@@ -79,11 +85,11 @@ class RuleSet:
         self._add([self._hash] * self._rng.randint(90, 140))
 
     def _one_target(self) -> None:
-        target = self._rng.choice(TARGETS)
+        target = self._rng.choice(self._targets)
         self._add([lambda: self._body(target)] * self._rng.randint(20, 40) + [self._hash] * self._rng.choice([0, 60]))
 
     def _logical_only(self) -> None:
-        target = self._rng.choice([0, *TARGETS])
+        target = self._rng.choice([0, *self._targets])
         self._add([lambda: self._logical(target)] * self._rng.randint(8, 20))
 
     def _old_ones(self) -> None:
@@ -105,11 +111,11 @@ class RuleSet:
         self._rng.shuffle(every)
         cut = self._rng.randint(0, len(every))
         self.lines = {**self.lines, "a.ndb": tuple(every[:cut]), "z.ndb": tuple(every[cut:])}
-        self._all_kinds()
+        self._one_target()
 
     def _exempt(self) -> None:
         """Exceptions come; that they go is _withdraw's part."""
-        matching = [self._named[line] for name in ("m.hdb", "m.hsb") for line in self.lines.get(name, ())]
+        matching = [self._named[line] for name in HASHES for line in self.lines.get(name, ())]
         for _ in range(self._rng.randint(0, 12)):
             layer = self._rng.choice(self._rng.choice([matching or self._layers, self._layers]))
             size = self._rng.choice([str(len(layer))] * 4 + ["*"])
@@ -144,7 +150,7 @@ class RuleSet:
         return f"{prefix}.{kind}-{self._next()}"
 
     def _target(self) -> int:
-        return self._rng.choice([0, 0, 0, 0, *TARGETS])
+        return self._rng.choice([0, 0, *self._targets])
 
     def _any_body(self) -> tuple[str, str]:
         return self._body(self._target())
