@@ -2,6 +2,7 @@
 #include "results.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -21,6 +22,18 @@ typedef struct {
     kav_slot spare; /* stands in where there is no shared memory */
     kav_results results;
 } worker;
+
+/* Unpackers ask for buffers of some 100 KiB and give them back, file after file: without this each file gets its pages
+ * from the kernel anew. */
+#define HELD_BYTES (16 << 20) /* free memory that stays ours */
+#define HEAP_BYTES (1 << 20)  /* what is smaller comes from the heap */
+
+static void hold_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, HEAP_BYTES);
+    mallopt(M_TRIM_THRESHOLD, HELD_BYTES);
+    mallopt(M_TOP_PAD, HEAP_BYTES);
+}
 
 /* The slot is read by another process at any time; nothing is ordered by it. */
 #define PUT(field, value) __atomic_store_n(&(field), (value), __ATOMIC_RELAXED)
@@ -128,6 +141,7 @@ int kav_worker_run(int socket, kav_slot *slot, kav_object_scanner *scanner)
     if (k == NULL) return -ENOMEM;
     k->slot = slot != NULL ? slot : &k->spare;
     signal(SIGXFSZ, SIG_IGN);
+    hold_memory();
     while ((rc = receive(socket, &w)) == 1) {
         rc = serve(k, scanner, socket, &w);
         if (rc != 0) break;

@@ -26,7 +26,7 @@ from kavfs.ports import Stores
 
 FILES_SIZE = 2 * GIB  # bytes that a file of iChecker may have
 OBJECTS_SIZE = 64 * MIB  # level 2
-MEMORY_SIZE = 16 * MIB  # level 1; nothing of it is used before there is something to keep
+MEMORY_SIZE = 4 * MIB  # level 1, 65,536 objects; each process pays for every page of it that it looks at
 BUCKET = 512  # bytes; KAV_OBJECT_WAYS records, of which a table is a multiple
 
 _SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW  # whoever maps it for writing seals it against all others

@@ -24,7 +24,7 @@ from kavfs.signatures.sources import Source, read_source
 from kavfs.signatures.store import Store
 
 OWN_GROUP = 60_000
-"""Literals from which a segment has a group of its own: it takes seconds to compile, and not when a neighbour changes."""
+"""Literals from which a segment has a group of its own: compiling it takes seconds, and its neighbours need none."""
 
 GROUP_MAX = 80_000
 """Literals of the other segments in one group: one pass over the data serves them all, and each pass costs about as
