@@ -410,7 +410,6 @@ def test_what_a_refused_worker_said_does_not_bind_the_next(bench, tmp_path):
     bench.answer(*bench.work())
     bench.step()
     assert [result.status for result in bench.results()] == [Status.CLEAN]
-    bench.worker.close()
 
 
 def layer(size: int = 3, have: int = 0, digests: bytes = b"", target: int = 0, reserved: int = 0) -> bytes:
