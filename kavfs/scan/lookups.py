@@ -75,8 +75,8 @@ class Lookups:
 
 
 def make(stores: Stores | None, image: Image, names: bool) -> Lookups | None:
-    """None where nothing is looked up."""
-    if stores is None or not (stores.files or stores.journal):
+    """None without stores. Walkers may have nothing to ask (then words() is None) where workers have the object cache."""
+    if stores is None:
         return None
     lookups = Lookups(stores, image.generation, names)
     if table := image.delta_table:

@@ -9,6 +9,7 @@ import pytest
 
 from kavfs.ports import Stores
 from kavfs.scan import lookups
+from kavfs.scan.children import objects_setup
 from tests.support.fakes import NoImage
 
 
@@ -26,3 +27,19 @@ def test_no_walker_can_change_the_delta_table_under_the_others(tmp_path: Path) -
             change()
     made.close()
     os.close(folder)
+
+
+def test_workers_have_the_object_cache_where_whole_files_are_not_remembered(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    memory = os.memfd_create("objects", os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, 512)
+    secret = b"s" * 32
+    stores = Stores(folder, secret, (bytes(16),), bytes(16), files=False, objects_memory=memory)
+    made = lookups.make(stores, NoImage(), names=False)
+    setup, fds = objects_setup(made)
+    assert setup["memory"] == 512
+    assert bytes.fromhex(setup["secret"]) == stores.objects_secret != secret  # the folder's key stays with us
+    for fd in (*fds, memory, folder):
+        os.close(fd)
+    assert made
+    made.close()
