@@ -75,7 +75,7 @@ class Lookups:
 
 
 def make(stores: Stores | None, image: Image, names: bool) -> Lookups | None:
-    """None without stores. Walkers may have nothing to ask (then words() is None) where workers have the object cache."""
+    """None without stores. Where walkers have nothing to ask (words() is None), workers may have the object cache."""
     if stores is None:
         return None
     lookups = Lookups(stores, image.generation, names)
