@@ -56,6 +56,7 @@ class Crew:
     ) -> None:
         self._server = server or start_server()
         self._notes: list[Happening] = []
+        self._forgetful = ""  # why nothing can be remembered, as the report knows
         try:
             self.jobs = worker_count(options.jobs)
             self._dispatcher = make_dispatcher(options, self.jobs, want_clean)
@@ -95,7 +96,8 @@ class Crew:
                 objects_file=stores.objects_file,
             )
         except OSError as error:
-            self._notes.append(f"what is found cannot be remembered: {error.strerror}")
+            self._forgetful = f"what is found cannot be remembered: {error.strerror}"
+            self._notes.append(self._forgetful)
 
     # ---- work -----------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,8 @@ class Crew:
         try:
             self._dispatcher.finish()
         except OSError as error:
-            return [f"what was found cannot be remembered: {error.strerror}"]
+            note = f"what is found cannot be remembered: {error.strerror}"
+            return [note] if note != self._forgetful else []  # said at the beginning
         return []
 
     @property
