@@ -6,9 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-#define WAIT_MS      2000 /* that facts wait for company */
-#define RETRY_MS     100  /* after another process held the lock */
-#define FILE_SYSTEMS 64   /* that are told apart; files of more are not remembered */
+#define STEP_NS      100000000ll /* what the clock is set back by at least; less is the time that asking takes */
+#define WAIT_MS      2000        /* that facts wait for company */
+#define RETRY_MS     100         /* after another process held the lock */
+#define FILE_SYSTEMS 64          /* that are told apart; files of more are not remembered */
 
 struct kav_memory {
     kav_cachewrite writer;
@@ -18,7 +19,8 @@ struct kav_memory {
     size_t extras;                 /* bytes */
     uint64_t order;
     int64_t start_ns, last_ms;
-    bool journal, busy; /* busy: another process held the lock */
+    int64_t ahead_ns, back_ns; /* the clock, before one that nobody sets; how far it has been set back since */
+    bool journal, busy;        /* busy: another process held the lock */
     uint8_t generation[16];
     struct {
         uint64_t fs;
@@ -35,6 +37,28 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+static int64_t ns_of(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t clock_ahead(void)
+{
+    return ns_of(CLOCK_REALTIME) - ns_of(CLOCK_MONOTONIC);
+}
+
+/* Whether what has this stamp may be written again with the same one. When the clock is set back, what is written then
+ * is dated before the scan. */
+static bool is_fresh(kav_memory *m, int64_t stamp)
+{
+    int64_t back = m->ahead_ns - clock_ahead();
+    if (back > STEP_NS && back > m->back_ns) m->back_ns = back;
+    int64_t margin = KAV_MEMORY_MARGIN_NS + m->back_ns;
+    return m->start_ns < INT64_MIN + margin || stamp >= m->start_ns - margin;
+}
+
 kav_memory *kav_memory_new(const kav_memory_options *options)
 {
     kav_memory *m = calloc(1, sizeof *m);
@@ -45,6 +69,7 @@ kav_memory *kav_memory_new(const kav_memory_options *options)
         m->start_ns = options->start_ns;
         m->journal = options->journal;
         m->last_ms = now_ms();
+        m->ahead_ns = clock_ahead();
         memcpy(m->generation, options->generation, sizeof m->generation);
         if (options->delta) m->delta = kav_delta_open(options->delta, options->delta_len);
         m->pending = malloc(m->room * sizeof *m->pending);
@@ -110,8 +135,7 @@ int kav_memory_add(kav_memory *m, const uint8_t place[16], uint64_t fs, const ka
 {
     const kav_identity *id = &fact->id;
     int64_t stamp = id->ctime_ns > id->mtime_ns ? id->ctime_ns : id->mtime_ns;
-    bool fresh =
-        !m->journal && (m->start_ns < INT64_MIN + KAV_MEMORY_MARGIN_NS || stamp >= m->start_ns - KAV_MEMORY_MARGIN_NS);
+    bool fresh = !m->journal && is_fresh(m, stamp);
     if (m->totals.error || fresh || (extra && !kav_extra_sound(extra, extra->length))) {
         m->totals.dropped++;
         return 0;

@@ -6,10 +6,11 @@
  *     kav_memory_newest(m, fs, ctime)            what walkers see
  *     kav_memory_flush(m, last)                  sort by place, merge with what is there, write; under flock
  *
- * Facts whose max(ctime, mtime) is not older than the scan's start - 3 s are dropped at once. Those not older than the
- * newest stamp seen on that file system are held back until the last flush and dropped then if that still is so. When
- * the buffer is full and another process holds the lock, the oldest facts are dropped: that costs a scan later. ENOSPC,
- * EIO: the memory goes deaf, error says why.
+ * Facts whose max(ctime, mtime) is not older than the scan's start - 3 s are dropped at once; when the clock is set
+ * back meanwhile, the start counts as so much earlier. Those not older than the newest stamp seen on that file system
+ * are held back until the last flush and dropped then if that still is so. When the buffer is full and another process
+ * holds the lock, the oldest facts are dropped: that costs a scan later. ENOSPC, EIO: the memory goes deaf, error says
+ * why.
  */
 #ifndef KAV_REMEMBER_H
 #define KAV_REMEMBER_H
