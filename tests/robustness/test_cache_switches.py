@@ -21,7 +21,7 @@ pytestmark = pytest.mark.long
 
 TESTS = "tests/robustness/test_cache_untraced.py"
 NATIVE = "kavfs/_native"
-COPIED = ("ext", "kavfs", "tests", "build/cython", "setup.py", "pyproject.toml")
+COPIED = ("ext", "kavfs", "tests", "build/cython", "setup.py", "pyproject.toml", "README.md")
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ RULES = {
     "fresh file": Rule(
         "test_what_was_just_written_is_not_remembered",
         "ext/cache/remember.c",
-        (("|| stamp >= m->start_ns - MARGIN_NS);", ");"),),
+        (("|| stamp >= m->start_ns - margin;", ";"),),
         ("dispatch",),
     ),
     "newest stamp": Rule(
@@ -97,11 +97,15 @@ class Copy:
                 shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
             elif source.exists():
                 shutil.copy2(source, target)
+        saved = folder / "saved"  # the checkout may be worked on meanwhile
+        saved.mkdir()
+        self.modules = [Path(shutil.copy2(module, saved)) for module in (folder / NATIVE).glob("*.so")]
+        self.original = ""
         self.environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
 
     def take_out(self, rule: Rule) -> None:
         path = self.folder / rule.file
-        source = path.read_text()
+        source = self.original = path.read_text()
         for text, other in rule.texts:
             assert source.count(text) == 1, f"{rule.file} has changed; where is {text!r} now?"
             source = source.replace(text, other)
@@ -110,10 +114,9 @@ class Copy:
             self.build(rule.build)
 
     def put_back(self, rule: Rule) -> None:
-        (self.folder / rule.file).write_text((CHECKOUT / rule.file).read_text())
-        for name in os.listdir(CHECKOUT / NATIVE):
-            if name.endswith(".so"):
-                shutil.copy2(CHECKOUT / NATIVE / name, self.folder / NATIVE / name)
+        (self.folder / rule.file).write_text(self.original)
+        for module in self.modules:
+            shutil.copy2(module, self.folder / NATIVE)
 
     def build(self, modules: tuple[str, ...]) -> None:
         words = ["-q", "build_clib", "--build-clib", "out/clib", "--build-temp", "out/core"]

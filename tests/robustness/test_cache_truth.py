@@ -158,8 +158,9 @@ def test_no_answer_is_stale_for_long(schedule: Schedule) -> None:
 @pytest.mark.parametrize("fstype", ["xfs", "btrfs"])
 def test_no_answer_is_stale_on_another_file_system(mounts: Mounts, fstype: str) -> None:
     random = Random(fstype)
-    world = World(random, [site(mounts.disk("disk", fstype), random)])
+    sites = [site(mounts.disk(f"disk-{number}", fstype), random) for number in range(3)]
+    world = World(random, sites)
     try:
-        check(Schedule(Product(mounts.folder, world.sites[0].root), world), 3000)
+        check(Schedule(Product(mounts.folder, *(one.root for one in sites)), world), 3000)
     finally:
         world.close()
