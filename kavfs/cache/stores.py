@@ -52,9 +52,7 @@ def open_stores(
     try:
         folder = Folder(state)
     except (OSError, Refused) as error:
-        where = os.fsdecode(os.path.join(state, b"cache"))
-        why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        return OpenStores(None, (f"no cache, everything is scanned: {where}: {why}",))
+        return OpenStores(None, (_no_cache(state, error),))
     notes = folder.notes
     memory = file = -1
     generations: frozenset[bytes] | None = frozenset()
@@ -83,6 +81,12 @@ def open_stores(
         folder.close()
         raise
     return OpenStores(stores, tuple(notes), folder, generations)
+
+
+def _no_cache(state: bytes, error: OSError | Refused) -> str:
+    where = os.fsdecode(os.path.join(state, b"cache"))
+    why = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+    return f"no cache, everything is scanned: {where}: {why}"
 
 
 def _usable(folder: Folder, name: str, notes: list[str]) -> tuple[bool, frozenset[bytes] | None]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 
@@ -35,7 +34,6 @@ class Past:
     generation: str  # in hexadecimal digits
     stamp: str  # of another stamp: nothing is comparable
     segments: tuple[tuple[str, str], ...]
-    seconds: float  # since 1970: when it was made last
 
     def keys(self, change: Change) -> tuple[str, ...]:
         return tuple(key for kind, key in self.segments if change_of(kind) is change)
@@ -45,7 +43,7 @@ def past_of(catalog: Catalog) -> Past:
     """A catalog as history will know it."""
     counting = (Change.LINES, Change.FULL)
     segments = {(entry.kind, entry.key) for entry in catalog.entries if entry.key and change_of(entry.kind) in counting}
-    return Past(catalog.generation.hex(), catalog.stamp, tuple(sorted(segments)), time.time())
+    return Past(catalog.generation.hex(), catalog.stamp, tuple(sorted(segments)))
 
 
 def read_history(store: Store) -> tuple[Past, ...]:
@@ -56,7 +54,7 @@ def read_history(store: Store) -> tuple[Past, ...]:
         return ()
     try:
         rows = [
-            Past(row["generation"], row["stamp"], tuple((kind, key) for kind, key in row["segments"]), row["seconds"])
+            Past(row["generation"], row["stamp"], tuple((kind, key) for kind, key in row["segments"]))
             for row in json.loads(text)
         ]
     except (ValueError, TypeError, KeyError):
@@ -75,7 +73,7 @@ def remember(store: Store, now: Sequence[Past], drop: Collection[str] = ()) -> N
         top = {past.generation for past in now} | set(drop)
         rows = [*now, *(past for past in known if past.generation not in top)][:PAST_MAX]
         rows = _affordable(rows, store)
-        if [_lasting(past) for past in rows] == [_lasting(past) for past in known]:
+        if rows == list(known):
             return
         text = json.dumps([asdict(past) for past in rows], separators=(",", ":")).encode()
         store.write("", FILE, hashlib.sha256(text).hexdigest().encode() + b"\n" + text)
@@ -99,7 +97,3 @@ def _affordable(rows: Sequence[Past], store: Store) -> list[Past]:
         kept.append(past)
         seen |= more
     return kept
-
-
-def _lasting(past: Past) -> tuple[str, tuple[tuple[str, str], ...]]:
-    return past.generation, past.segments
