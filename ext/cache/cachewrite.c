@@ -69,7 +69,7 @@ static bool is_current(const kav_cachewrite *w)
 static int take_lock(const kav_cachewrite *w, bool patient)
 {
     const struct timespec moment = {.tv_nsec = 5 * 1000 * 1000};
-    for (unsigned tries = patient ? 20 : 0;; tries--) {
+    for (unsigned tries = patient ? 18 : 0;; tries--) { /* less than 100 ms, the pauses being a little longer */
         if (!flock(w->lock, LOCK_EX | LOCK_NB)) return 0;
         if (errno != EWOULDBLOCK && errno != EINTR) return -errno;
         if (!tries) return -EAGAIN;
