@@ -75,6 +75,12 @@ RULES = {
         (("return stamp < m->seen[i].newest;", "return true;"),),
         ("dispatch",),
     ),
+    "whole seconds": Rule(
+        "test_a_stamp_of_whole_seconds_is_not_remembered",
+        "ext/walk/file.c",
+        (("trusted && has_fine_times(st) && kav_unwritten", "trusted && kav_unwritten"),),
+        ("walk",),
+    ),
     "stable identity": Rule(
         "test_what_changed_between_opening_and_reading_is_not_remembered",
         "ext/dispatch/keep.h",

@@ -199,6 +199,17 @@ def test_the_newest_file_is_not_remembered(scene: Scene) -> None:
     assert scene.cached(scene.scan("second")) == {"first", "third"}
 
 
+def test_a_stamp_of_whole_seconds_is_not_remembered(scene: Scene) -> None:
+    """Inodes may have no room for more, and then a whole second of changes looks alike."""
+    scene.lasting()
+    scene.later()
+    scene.newer_folder()
+    scene.edit(f"set_inode_field /tree/second ctime @{OLD}", "set_inode_field /tree/second ctime_extra 0")
+    scene.scan()
+    scene.replace("second")
+    assert scene.cached(scene.scan("second")) == {"first", "third"}
+
+
 def test_a_file_that_somebody_can_write_to_is_not_remembered(scene: Scene) -> None:
     """Stores into a page that is dirty already change no time."""
     scene.later()
