@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READ_MAX (sizeof(kav_record_head) + KAV_RECORD_FACTS * sizeof(kav_fact) + KAV_CACHE_UNIT)
+#define FRONT_MAX (sizeof(kav_record_head) + KAV_FACT_GENERATIONS * 16)
+#define READ_MAX  (FRONT_MAX + KAV_RECORD_FACTS * sizeof(kav_fact) + sizeof(uint64_t))
+#define TRIES     16 /* to read what a writer may be writing at the moment */
 
 ssize_t kav_cache_pread(int fd, void *out, size_t length, uint64_t at)
 {
@@ -29,59 +31,55 @@ static bool slots_sound(uint64_t slots)
     return slots >= KAV_SLOTS_MIN && slots <= KAV_SLOTS_MAX && !(slots & (slots - 1));
 }
 
-enum kav_cache_error kav_cachefile_open(int fd, const uint8_t secret[KAV_SECRET], kav_cachefile **out)
+static enum kav_cache_error read_stamp(const kav_cachefile *file, kav_cache_stamp *stamp)
+{
+    ssize_t n = kav_cache_pread(file->fd, stamp, sizeof *stamp, 0);
+    if (n < 0) {
+        errno = (int)-n;
+        return KAV_CACHE_SYSTEM;
+    }
+    if (n >= 12 && (memcmp(stamp->magic, KAV_CACHE_MAGIC, 8) || stamp->version != KAV_CACHE_VERSION))
+        return KAV_CACHE_FOREIGN;
+    if ((size_t)n < sizeof *stamp || stamp->seal != kav_seal(file->secret, stamp, offsetof(kav_cache_stamp, seal)))
+        return KAV_CACHE_DAMAGED;
+    return KAV_CACHE_OK;
+}
+
+enum kav_cache_error kav_cachefile_stamp(kav_cachefile *file)
 {
     kav_cache_stamp stamp;
     struct stat st;
-    *out = NULL;
-    ssize_t n = kav_cache_pread(fd, &stamp, sizeof stamp, 0);
-    if (n < 0 || fstat(fd, &st)) {
-        if (n < 0) errno = (int)-n;
-        return KAV_CACHE_SYSTEM;
-    }
-    if (n >= 12 && (memcmp(stamp.magic, KAV_CACHE_MAGIC, 8) || stamp.version != KAV_CACHE_VERSION))
-        return KAV_CACHE_FOREIGN;
-    if ((size_t)n < sizeof stamp || stamp.seal != kav_seal(secret, &stamp, offsetof(kav_cache_stamp, seal)))
+    enum kav_cache_error error = KAV_CACHE_DAMAGED;
+    for (unsigned tries = 0; error == KAV_CACHE_DAMAGED && tries < TRIES; tries++) error = read_stamp(file, &stamp);
+    if (error) return error;
+    if (fstat(file->fd, &st)) return KAV_CACHE_SYSTEM;
+    /* An index that grew may be lost with the power: then it is empty. */
+    if (!slots_sound(stamp.slots) || (uint64_t)st.st_size < kav_cache_records(KAV_SLOTS_MIN)) return KAV_CACHE_DAMAGED;
+    if (stamp.index < KAV_CACHE_HEADER || stamp.index >= INT64_MAX - kav_cache_index_size(stamp.slots))
         return KAV_CACHE_DAMAGED;
-    if (!slots_sound(stamp.slots) || (uint64_t)st.st_size < kav_cache_records(stamp.slots)) return KAV_CACHE_DAMAGED;
+    file->slots = stamp.slots;
+    file->index = stamp.index;
+    file->limit = stamp.limit;
+    memcpy(file->id, stamp.id, sizeof file->id);
+    return KAV_CACHE_OK;
+}
+
+enum kav_cache_error kav_cachefile_open(int fd, const uint8_t secret[KAV_SECRET], kav_cachefile **out)
+{
+    *out = NULL;
     kav_cachefile *file = calloc(1, sizeof *file);
     if (!file) return KAV_CACHE_SYSTEM;
     file->fd = fd;
-    file->slots = stamp.slots;
-    file->limit = stamp.limit;
     memcpy(file->secret, secret, KAV_SECRET);
-    *out = file;
-    return KAV_CACHE_OK;
+    enum kav_cache_error error = kav_cachefile_stamp(file);
+    if (error) free(file);
+    else *out = file;
+    return error;
 }
 
 void kav_cachefile_close(kav_cachefile *file)
 {
     free(file);
-}
-
-int kav_cachefile_slot(const kav_cachefile *file, const uint8_t place[16], kav_cache_slot *slot, uint64_t *at)
-{
-    kav_cache_slot bucket[KAV_BUCKET_SLOTS];
-    uint64_t tag, spread, buckets = file->slots / KAV_BUCKET_SLOTS;
-    memcpy(&tag, place, sizeof tag);
-    memcpy(&spread, place + 8, sizeof spread);
-    tag += !tag; /* 0 means free */
-    for (unsigned i = 0; i < KAV_BUCKETS_MAX && i < buckets; i++) {
-        uint64_t base = KAV_CACHE_HEADER + ((spread + i) & (buckets - 1)) * sizeof bucket;
-        ssize_t n = kav_cache_pread(file->fd, bucket, sizeof bucket, base);
-        if (n < 0) return (int)n;
-        if ((size_t)n < sizeof bucket) break;
-        for (unsigned k = 0; k < KAV_BUCKET_SLOTS; k++) {
-            if (bucket[k].tag && bucket[k].tag != tag) continue;
-            *at = base + k * sizeof *bucket;
-            *slot = bucket[k];
-            slot->tag = tag;
-            return bucket[k].tag == tag;
-        }
-    }
-    *slot = (kav_cache_slot){.tag = tag};
-    *at = 0;
-    return 0;
 }
 
 static int make_room(uint8_t **bytes, size_t *room, size_t length)
@@ -96,36 +94,41 @@ static int make_room(uint8_t **bytes, size_t *room, size_t length)
 }
 
 /* Facts in order, each of a generation that the record can have, with its extra (if any) inside the extras. */
-static bool facts_sound(const kav_fact *facts, uint32_t count, uint32_t extras_len)
+static bool facts_sound(const kav_fact *facts, const kav_record_head *head)
 {
-    for (uint32_t i = 0; i < count; i++) {
-        if (facts[i].generation >= KAV_FACT_GENERATIONS || facts[i].extra > extras_len) return false;
+    for (uint32_t i = 0; i < head->count; i++) {
+        if (facts[i].generation >= head->generations || facts[i].extra > head->extras_len) return false;
         if (i && facts[i - 1].id.ino >= facts[i].id.ino) return false;
     }
     return true;
 }
 
+bool kav_record_sealed(const kav_cachefile *file, const kav_record_head *head, size_t have)
+{
+    if (have < sizeof *head || head->generations > KAV_FACT_GENERATIONS || have < kav_record_front(head)) return false;
+    return head->seal == kav_seal(file->secret, head->place, kav_record_front(head) - offsetof(kav_record_head, place));
+}
+
 static bool adopt(const kav_cachefile *file, kav_record *record, size_t have)
 {
-    kav_record_head head;
-    if (have < sizeof head) return false;
-    memcpy(&head, record->bytes, sizeof head);
-    if (head.seal != kav_seal(file->secret, &head, offsetof(kav_record_head, seal))) return false;
-    if (head.count > KAV_RECORD_FACTS || head.extras_len > KAV_EXTRAS_MAX) return false;
-    size_t facts = head.count * sizeof(kav_fact);
-    if (facts > have - sizeof head || sizeof head + facts + head.extras_len > head.capacity) return false;
-    if (head.facts_seal != kav_seal(file->secret, record->bytes + sizeof head, facts)) return false;
-    record->facts = (const kav_fact *)(record->bytes + sizeof head);
-    if (!facts_sound(record->facts, head.count, head.extras_len)) return false;
-    memcpy(record->place, head.place, sizeof record->place);
-    memcpy(record->generations, head.generations, sizeof record->generations);
-    record->count = head.count;
-    record->split = head.split;
-    record->written = head.written;
-    record->capacity = head.capacity;
-    record->extras_at = record->at + sizeof head + facts;
-    record->extras_len = head.extras_len;
-    record->extras_seal = head.extras_seal;
+    const kav_record_head *head = (const kav_record_head *)record->bytes;
+    if (!kav_record_sealed(file, head, have)) return false;
+    if (head->count > KAV_RECORD_FACTS || head->extras_len > KAV_EXTRAS_MAX) return false;
+    size_t front = kav_record_front(head), body = kav_record_body(head), facts = head->count * sizeof(kav_fact);
+    if (body > have || kav_record_length(head) > head->capacity) return false;
+    if (head->facts_seal != kav_seal(file->secret, record->bytes + front, body - front)) return false;
+    record->facts = (const kav_fact *)(record->bytes + front);
+    if (!facts_sound(record->facts, head)) return false;
+    memcpy(record->place, head->place, sizeof record->place);
+    memset(record->generations, 0, sizeof record->generations);
+    memcpy(record->generations, head + 1, front - sizeof *head);
+    if (head->extras_len) memcpy(&record->extras_seal, record->bytes + front + facts, sizeof record->extras_seal);
+    record->count = head->count;
+    record->split = head->split;
+    record->written = head->written;
+    record->capacity = head->capacity;
+    record->extras_at = record->at + body;
+    record->extras_len = head->extras_len;
     return true;
 }
 
@@ -134,7 +137,7 @@ int kav_cachefile_read_slot(const kav_cachefile *file, const kav_cache_slot *slo
     uint64_t at = (slot->where >> 24) * KAV_CACHE_UNIT, length = (slot->where & 0xffffff) * KAV_CACHE_UNIT;
     record->count = record->split = record->extras_len = 0;
     record->extras_state = KAV_EXTRAS_UNREAD;
-    if (at < kav_cache_records(file->slots) || length > READ_MAX) return 0;
+    if (at < KAV_CACHE_HEADER || length > READ_MAX) return 0;
     int failed = make_room(&record->bytes, &record->room, length);
     if (failed) return failed;
     ssize_t n = kav_cache_pread(file->fd, record->bytes, length, at);
@@ -160,6 +163,7 @@ int kav_cachefile_read(const kav_cachefile *file, const uint8_t place[16], kav_r
 
 bool kav_cachefile_load_extras(const kav_cachefile *file, kav_record *record)
 {
+    if (!record->extras_len) return true;
     if (record->extras_state == KAV_EXTRAS_UNREAD) {
         record->extras_state = KAV_EXTRAS_BAD;
         if (record->extras_len > KAV_EXTRAS_MAX) return false;
@@ -202,7 +206,7 @@ const kav_fact *kav_record_find(const kav_record *record, uint64_t ino)
 /* A reader may come while a writer is writing it: then it is read again. */
 int kav_cachefile_tally(const kav_cachefile *file, kav_cache_tally *tally)
 {
-    for (unsigned tries = 0; tries < 16; tries++) {
+    for (unsigned tries = 0; tries < TRIES; tries++) {
         ssize_t n = kav_cache_pread(file->fd, tally, sizeof *tally, KAV_CACHE_TALLY);
         if (n < 0) return (int)n;
         if ((size_t)n == sizeof *tally && tally->generation_count <= KAV_CACHE_GENERATIONS &&
@@ -219,7 +223,8 @@ int kav_cachefile_get_stats(const kav_cachefile *file, kav_cachefile_stats *stat
     int failed = kav_cachefile_tally(file, &tally);
     if (failed) return failed;
     if (fstat(file->fd, &st)) return -errno;
-    uint64_t begin = kav_cache_records(file->slots), used = tally.end > begin ? tally.end - begin : 0;
+    uint64_t begin = kav_cache_records(file->slots); /* or so many bytes elsewhere */
+    uint64_t used = tally.end > begin ? tally.end - begin : 0;
     *stats = (kav_cachefile_stats){
         .size = (uint64_t)st.st_size,
         .live = used > tally.garbage ? used - tally.garbage : 0,

@@ -1,18 +1,20 @@
 /* Cache file: a store of records in one file, written by one process at a time and read by any number.
  *
  *     +------------------+ 0
- *     | header, sealed   |  magic, version, slots, sums, generations in use
+ *     | header, sealed   |  magic, version, where the index is, sums, generations in use
  *     +------------------+ 4096
  *     | index            |  buckets of slots {tag, offset, length}; open addressing
  *     +------------------+
  *     | records          |  appended; rewritten in place when the new one fits
+ *     | larger index     |  appended when the one before is full; that one stays for who still reads it
+ *     | records          |
  *     +------------------+
  *
  * Everything is read with pread into memory of the reader, and believed only when its seal and its place are right: a
  * torn, stale, cut or damaged record is a miss. Nothing is mapped, so nothing can make a reader crash. Readers take no
  * lock. A writer holds flock() for one short batch and never waits for it; who does not get it keeps its facts for the
- * next time, up to a bound. When the index is full, half of the file is garbage or the size limit is reached, the
- * writer makes a new file beside it and renames: readers of the old one go on.
+ * next time, up to a bound. When half of the file is garbage or the size limit is reached, the writer makes a new file
+ * beside it and renames: readers of the old one go on.
  */
 #ifndef KAV_CACHEFILE_H
 #define KAV_CACHEFILE_H
@@ -30,8 +32,9 @@ typedef struct {
     uint64_t limit;          /* bytes */
 } kav_cachefile_stats;
 
-#define KAV_RECORD_FACTS 1024         /* more than that: the record is split */
-#define KAV_PART_FACTS   128          /* the same of a part */
+#define KAV_RECORD_FACTS 8192         /* more than that: the record is split */
+#define KAV_PART_FACTS   1024         /* the same of a part */
+#define KAV_LEAF_FACTS   128          /* the same of a part of a part */
 #define KAV_EXTRAS_MAX   (512u << 10) /* bytes of extras in a record; more: split */
 #define KAV_PART_EXTRAS  (64u << 10)  /* the same of a part */
 

@@ -26,6 +26,7 @@ typedef struct {
     const kav_cachefile *from;
     kav_cachefile to;
     kav_cache_tally tally;
+    kav_cache_tail tail;
     kav_record record;
     uint8_t *bytes;
     size_t room;
@@ -52,8 +53,9 @@ typedef int visit(rebuild *r, const kav_cache_slot *slot);
 static int for_each_slot(rebuild *r, visit *visitor)
 {
     kav_cache_slot bucket[KAV_BUCKET_SLOTS];
-    for (uint64_t i = 0; i < r->from->slots; i += KAV_BUCKET_SLOTS) {
-        ssize_t n = kav_cache_pread(r->from->fd, bucket, sizeof bucket, KAV_CACHE_HEADER + i * sizeof *bucket);
+    uint64_t size = kav_cache_index_size(r->from->slots);
+    for (uint64_t at = 0; at < size; at += sizeof bucket) {
+        ssize_t n = kav_cache_pread(r->from->fd, bucket, sizeof bucket, r->from->index + at);
         if (n < 0) return (int)n;
         for (unsigned k = 0; k < (size_t)n / sizeof *bucket; k++) {
             int failed = bucket[k].tag ? visitor(r, &bucket[k]) : 0;
@@ -63,20 +65,12 @@ static int for_each_slot(rebuild *r, visit *visitor)
     return 0;
 }
 
-/* The head alone; false: not to be believed. */
-static bool head_of(const rebuild *r, const kav_cache_slot *slot, kav_record_head *head)
-{
-    if (kav_cache_pread(r->from->fd, head, sizeof *head, (slot->where >> 24) * KAV_CACHE_UNIT) != sizeof *head)
-        return false;
-    return head->seal == kav_seal(r->from->secret, head, offsetof(kav_record_head, seal));
-}
-
 static int count_record(rebuild *r, const kav_cache_slot *slot)
 {
     kav_record_head head;
-    if (!head_of(r, slot, &head)) return 0;
+    if (!kav_cache_head(r->from, slot, &head)) return 0;
     r->seen.records++;
-    r->seen.bytes += sizeof head + head.count * sizeof(kav_fact) + head.extras_len;
+    r->seen.bytes += kav_record_length(&head);
     if (head.written > r->seen.newest) r->seen.newest = head.written;
     return 0;
 }
@@ -84,9 +78,8 @@ static int count_record(rebuild *r, const kav_cache_slot *slot)
 static int count_age(rebuild *r, const kav_cache_slot *slot)
 {
     kav_record_head head;
-    if (!head_of(r, slot, &head)) return 0;
-    r->seen.by_age[age_step(head.written, r->seen.newest)] +=
-        sizeof head + head.count * sizeof(kav_fact) + head.extras_len + KAV_CACHE_UNIT;
+    if (!kav_cache_head(r->from, slot, &head)) return 0;
+    r->seen.by_age[age_step(head.written, r->seen.newest)] += kav_record_length(&head) + KAV_CACHE_UNIT;
     return 0;
 }
 
@@ -126,8 +119,7 @@ static int copy_record(rebuild *r, const kav_cache_slot *old)
     if (found < 0) return found == -EIO ? 0 : found; /* what cannot be read is lost */
     if (!found || (!r->record.count && !r->record.split)) return 0;
     if (!kav_cachefile_load_extras(r->from, &r->record)) return 0;
-    size_t front = sizeof(kav_record_head) + r->record.count * sizeof(kav_fact);
-    size_t length = front + r->record.extras_len;
+    size_t body = kav_record_body((const kav_record_head *)r->record.bytes), length = body + r->record.extras_len;
     if (too_old(r, length)) return 0;
     if (length > r->room) {
         uint8_t *grown = realloc(r->bytes, length);
@@ -135,13 +127,13 @@ static int copy_record(rebuild *r, const kav_cache_slot *old)
         r->bytes = grown;
         r->room = length;
     }
-    memcpy(r->bytes, r->record.bytes, front);
-    if (r->record.extras_len) memcpy(r->bytes + front, r->record.extras, r->record.extras_len);
+    memcpy(r->bytes, r->record.bytes, body);
+    if (r->record.extras_len) memcpy(r->bytes + body, r->record.extras, r->record.extras_len);
     found = kav_cachefile_slot(&r->to, r->record.place, &slot, &slot_at);
     if (found < 0) return found;
     if (found || !slot_at) return 0; /* twice in the index, or no room: that costs a scan */
     note_generations(r);
-    return kav_cache_append(&r->to, &r->tally, r->bytes, length / 32, slot, slot_at);
+    return kav_cache_append(&r->to, &r->tally, &r->tail, r->bytes, length / 32, slot, slot_at);
 }
 
 static int note_slot(rebuild *r, const kav_cache_slot *slot)
@@ -208,25 +200,25 @@ static int make_file(rebuild *r, const kav_cachewrite *w)
     r->to.fd = openat(w->folder, w->name_new, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (r->to.fd < 0) return -errno;
     r->to.slots = slots;
+    r->to.index = KAV_CACHE_HEADER;
     r->tally.end = kav_cache_records(slots);
-    kav_cache_stamp stamp = {
-        .magic = KAV_CACHE_MAGIC, .version = KAV_CACHE_VERSION, .slots = slots, .limit = r->to.limit};
-    if (getrandom(stamp.id, sizeof stamp.id, 0) != sizeof stamp.id) return -EIO;
-    stamp.seal = kav_seal(r->to.secret, &stamp, offsetof(kav_cache_stamp, seal));
+    if (getrandom(r->to.id, sizeof r->to.id, 0) != sizeof r->to.id) return -EIO;
     if (ftruncate(r->to.fd, (off_t)r->tally.end)) return -errno;
-    return kav_cache_pwrite(r->to.fd, &stamp, sizeof stamp, 0);
+    return kav_cache_write_stamp(&r->to);
 }
 
 static int finish(rebuild *r, kav_cachewrite *w)
 {
     r->tally.batch = w->tally.batch > r->seen.newest ? w->tally.batch : r->seen.newest;
-    int failed = kav_cache_write_tally(&r->to, &r->tally);
+    int failed = kav_cache_write_tail(&r->to, &r->tail);
+    if (!failed) failed = kav_cache_write_tally(&r->to, &r->tally);
     if (failed) return failed;
     if (fsync(r->to.fd)) return -errno;
     if (renameat(w->folder, w->name_new, w->folder, w->name)) return -errno;
     if (w->file.fd >= 0) close(w->file.fd);
     w->file = r->to;
     w->tally = r->tally;
+    w->site.asked = false;
     return 0;
 }
 
@@ -241,6 +233,7 @@ int kav_cache_rebuild(kav_cachewrite *w, bool cut)
     r->keep = UINT64_MAX;
     bool empty = w->file.fd < 0;
     int failed = empty ? 0 : plan(r, cut, w->file.limit);
+    if (!failed && !empty) failed = kav_cache_write_tail(&w->file, &w->tail);
     if (!failed) failed = make_file(r, w);
     if (!failed && !empty) failed = copy_records(r);
     if (!failed) failed = finish(r, w);
@@ -249,6 +242,7 @@ int kav_cache_rebuild(kav_cachewrite *w, bool cut)
         unlinkat(w->folder, w->name_new, 0);
     }
     kav_record_free(&r->record);
+    free(r->tail.bytes);
     free(r->bytes);
     free(r->slots);
     free(r);

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PARTS_KEPT   64   /* parts of split directories that stay in memory */
+#define LEAVES_KEPT  512  /* parts of parts that stay in memory; small ones (KAV_LEAF_FACTS) */
 #define SPLITS_KNOWN 4096 /* places that are known to be split */
 
 /* What is kept of the split directories of one store. */
 typedef struct {
-    kav_record *kept;      /* PARTS_KEPT, once a split directory was met */
+    kav_record *kept;      /* KAV_PARTS large ones and LEAVES_KEPT, once a split directory was met */
     uint8_t (*splits)[16]; /* SPLITS_KNOWN */
 } parts;
 
@@ -31,7 +31,7 @@ struct kav_lookup {
     kav_cachefile *file, *journal_file;
     shelf journal, shelves[KAV_SETTINGS_MAX];
     uint64_t asked[KAV_RECORD_FACTS / 64]; /* facts of shelves[0] */
-    uint64_t gone[KAV_RECORD_FACTS];
+    uint64_t *gone;                        /* KAV_RECORD_FACTS, once there were some */
     bool renew;
     parts parts, journal_parts; /* apart: a directory has the same place in both stores */
 };
@@ -58,7 +58,7 @@ kav_lookup *kav_lookup_new(const kav_lookup_options *options)
 
 static void parts_free(parts *p)
 {
-    for (unsigned i = 0; p->kept && i < PARTS_KEPT; i++) kav_record_free(&p->kept[i]);
+    for (unsigned i = 0; p->kept && i < KAV_PARTS + LEAVES_KEPT; i++) kav_record_free(&p->kept[i]);
     free(p->kept);
     free(p->splits);
 }
@@ -70,6 +70,7 @@ void kav_lookup_free(kav_lookup *l)
     for (unsigned i = 0; i < KAV_SETTINGS_MAX; i++) kav_record_free(&l->shelves[i].record);
     parts_free(&l->parts);
     parts_free(&l->journal_parts);
+    free(l->gone);
     kav_cachefile_close(l->file);
     kav_cachefile_close(l->journal_file);
     free(l);
@@ -90,7 +91,6 @@ int kav_lookup_dir(kav_lookup *l, const uint8_t fs[16], uint64_t dir_ino, int64_
 {
     static const uint8_t none[16];
     l->renew = false;
-    memset(l->asked, 0, sizeof l->asked);
     for (uint32_t i = 0; i < l->settings_count; i++) {
         kav_place(l->secret, fs, dir_ino, dir_btime_ns, l->settings[i], l->shelves[i].place);
         l->shelves[i].state = UNREAD;
@@ -98,12 +98,15 @@ int kav_lookup_dir(kav_lookup *l, const uint8_t fs[16], uint64_t dir_ino, int64_
     memcpy(place, l->settings_count ? l->shelves[0].place : none, 16);
     memcpy(l->journal.place, place, 16);
     l->journal.state = UNREAD;
-    return l->settings_count ? open_shelf(&l->shelves[0]) : 0;
+    if (!l->settings_count) return 0;
+    int failed = open_shelf(&l->shelves[0]);
+    memset(l->asked, 0, (l->shelves[0].record.count + 63) / 64 * sizeof *l->asked);
+    return failed;
 }
 
 static bool parts_ready(parts *p)
 {
-    if (!p->kept) p->kept = calloc(PARTS_KEPT, sizeof *p->kept);
+    if (!p->kept) p->kept = calloc(KAV_PARTS + LEAVES_KEPT, sizeof *p->kept);
     if (!p->splits) p->splits = calloc(SPLITS_KNOWN, sizeof *p->splits);
     return p->kept && p->splits;
 }
@@ -122,10 +125,11 @@ static kav_record *find_part(const shelf *s, uint64_t ino)
     if (!parts_ready(s->parts)) return NULL;
     memcpy(place, s->place, sizeof place);
     for (unsigned depth = 0; depth < KAV_PART_DEPTH; depth++) {
-        kav_part_place(place, ino, depth, place);
+        unsigned number = kav_part_number(place, ino);
+        kav_part_at(place, number, depth, place);
         uint8_t *split = s->parts->splits[spread(place) % SPLITS_KNOWN];
         if (!memcmp(split, place, 16)) continue;
-        kav_record *part = &s->parts->kept[spread(place) % PARTS_KEPT];
+        kav_record *part = &s->parts->kept[depth ? KAV_PARTS + spread(place) % LEAVES_KEPT : number];
         bool kept = part->bytes && !memcmp(part->place, place, 16);
         if (!kept && kav_cachefile_read(s->file, place, part) != 1) {
             memset(part->place, 0, sizeof part->place);
@@ -219,13 +223,17 @@ enum kav_answer kav_lookup_file(kav_lookup *l, const kav_identity *id, kav_known
 
 kav_lookup_rest kav_lookup_end(kav_lookup *l)
 {
-    kav_lookup_rest rest = {.renew = l->renew, .gone = l->gone};
+    kav_lookup_rest rest = {.renew = l->renew};
     const shelf *own = &l->shelves[0];
     l->renew = false;
     if (!own->file || own->state != READ) return rest;
     if (l->journal.file) return rest; /* for what the journal answered the store was not asked */
-    for (uint32_t i = 0; i < own->record.count; i++)
+    uint32_t asked = 0, count = own->record.count;
+    for (uint32_t i = 0; i < count; i += 64) asked += (uint32_t)__builtin_popcountll(l->asked[i / 64]);
+    if (count - asked <= count / 8) return rest;
+    if (!l->gone) l->gone = malloc(KAV_RECORD_FACTS * sizeof *l->gone);
+    rest.gone = l->gone;
+    for (uint32_t i = 0; l->gone && i < count; i++)
         if (!(l->asked[i / 64] >> i % 64 & 1)) l->gone[rest.gone_count++] = own->record.facts[i].id.ino;
-    if (rest.gone_count <= own->record.count / 8) rest.gone_count = 0;
     return rest;
 }

@@ -131,7 +131,7 @@ static int merge_facts(kav_merge *m, kav_record *record, const kav_pending **ite
 
 static bool too_large(const merged *all, unsigned depth)
 {
-    size_t extras = 0, facts_max = depth ? KAV_PART_FACTS : KAV_RECORD_FACTS;
+    size_t extras = 0, facts_max = depth > 1 ? KAV_LEAF_FACTS : depth ? KAV_PART_FACTS : KAV_RECORD_FACTS;
     for (size_t i = 0; i < all->count; i++) extras += all->items[i].extra ? all->items[i].extra->length : 0;
     return all->count > facts_max || extras > (depth ? KAV_PART_EXTRAS : KAV_EXTRAS_MAX);
 }
@@ -163,20 +163,23 @@ static int put_or_split(kav_merge *m, const uint8_t place[16], const merged *all
         m->dropped += all->count - n;
         return put(m, place, all, n, false);
     }
-    merged part;
-    int failed = 0;
-    memcpy(part.generations, all->generations, sizeof part.generations);
-    part.items = malloc(all->count * sizeof *part.items);
-    if (!part.items) return -ENOMEM;
-    for (unsigned number = 0; number < KAV_PARTS && !failed; number++) {
+    size_t begin[KAV_PARTS + 1] = {0}, next[KAV_PARTS];
+    kav_cache_item *items = malloc(all->count * sizeof *items);
+    uint8_t *numbers = malloc(all->count);
+    int failed = items && numbers ? 0 : -ENOMEM;
+    for (size_t i = 0; i < all->count && !failed; i++)
+        begin[1 + (numbers[i] = (uint8_t)kav_part_number(place, all->items[i].fact.id.ino))]++;
+    for (unsigned n = 0; n < KAV_PARTS; n++) next[n] = begin[n], begin[n + 1] += begin[n];
+    for (size_t i = 0; i < all->count && !failed; i++) items[next[numbers[i]]++] = all->items[i];
+    for (unsigned n = 0; n < KAV_PARTS && !failed; n++) {
+        merged part = {.items = items + begin[n], .count = begin[n + 1] - begin[n]};
         uint8_t below[16];
-        part.count = 0;
-        for (size_t i = 0; i < all->count; i++)
-            if (kav_part_number(place, all->items[i].fact.id.ino) == number) part.items[part.count++] = all->items[i];
-        kav_part_at(place, number, depth, below);
+        memcpy(part.generations, all->generations, sizeof part.generations);
+        kav_part_at(place, n, depth, below);
         if (part.count) failed = put_or_split(m, below, &part, depth + 1);
     }
-    free(part.items);
+    free(items);
+    free(numbers);
     return failed ? failed : put(m, place, all, 0, true);
 }
 
@@ -187,19 +190,24 @@ static int merge_split(kav_merge *m, const uint8_t place[16], const kav_pending 
 {
     kav_record *record = &m->records[depth];
     int failed = 0;
-    if (record->written != m->writer->tally.batch)
+    if (record->written != (uint32_t)m->writer->tally.batch)
         failed = kav_cachewrite_renew(m->writer, record, (const uint8_t(*)[16])record->generations);
-    const kav_pending **part = malloc((count + 1) * sizeof *part);
-    if (!part) return -ENOMEM;
-    for (unsigned number = 0; number < KAV_PARTS && !failed; number++) {
+    size_t begin[KAV_PARTS + 1] = {0}, next[KAV_PARTS];
+    const kav_pending **parts = malloc((count + 1) * sizeof *parts);
+    uint8_t *numbers = malloc(count + 1);
+    if (!failed && (!parts || !numbers)) failed = -ENOMEM;
+    for (size_t i = 0; i < count && !failed; i++)
+        begin[1 + (numbers[i] = (uint8_t)kav_part_number(place, items[i]->fact.id.ino))]++;
+    for (unsigned n = 0; n < KAV_PARTS; n++) next[n] = begin[n], begin[n + 1] += begin[n];
+    for (size_t i = 0; i < count && !failed; i++) parts[next[numbers[i]]++] = items[i];
+    for (unsigned n = 0; n < KAV_PARTS && !failed; n++) {
         uint8_t below[16];
-        size_t n = 0;
-        for (size_t i = 0; i < count; i++)
-            if (kav_part_number(place, items[i]->fact.id.ino) == number) part[n++] = items[i];
-        kav_part_at(place, number, depth, below);
-        if (n || renew) failed = merge_level(m, below, part, n, renew, depth + 1);
+        size_t some = begin[n + 1] - begin[n];
+        kav_part_at(place, n, depth, below);
+        if (some || renew) failed = merge_level(m, below, parts + begin[n], some, renew, depth + 1);
     }
-    free(part);
+    free(parts);
+    free(numbers);
     return failed;
 }
 
@@ -207,7 +215,7 @@ static int merge_level(kav_merge *m, const uint8_t place[16], const kav_pending 
                        unsigned depth)
 {
     kav_record *record = &m->records[depth];
-    int found = kav_cachefile_read(&m->writer->file, place, record);
+    int found = kav_cachewrite_read(m->writer, place, record);
     if (found < 0) return found;
     if (found && record->split && depth < KAV_PART_DEPTH) return merge_split(m, place, items, count, renew, depth);
     if (!found) record->count = 0;

@@ -91,11 +91,49 @@ def test_the_index_grows_with_the_directories(store: Store) -> None:
 def test_a_reader_goes_on_with_the_file_that_it_opened(store: Store) -> None:
     store.keep(1, [fact(1)])
     before = store.file()
-    keep_directories(store, range(10, 5000), 1)
+    damage(store, TALLY + 8)  # so that the file is made anew
     store.keep(9, [fact(1)])
     assert before.read(store.place(1))
     assert before.read(store.place(9)) is None
     assert store.inodes(9) == store.inodes(1) == [1]
+
+
+def test_a_reader_goes_on_with_the_index_that_it_opened(store: Store) -> None:
+    store.keep(1, [fact(1)])
+    store.keep(2, [fact(1)])
+    before = store.file()
+    keep_directories(store, range(10, 30_000), 1)
+    assert store.file().stats().slots >= 8 * before.stats().slots
+    store.keep(1, [fact(1), fact(2)])  # has moved since
+    store.keep(9, [fact(1)])
+    assert before.read(store.place(1)) and before.read(store.place(2))
+    assert before.read(store.place(9)) is None
+    assert store.inodes(1) == [1, 2]
+    assert store.inodes(9) == [1]
+
+
+def test_a_writer_goes_on_with_the_index_that_another_made(store: Store) -> None:
+    one, other, rest = store.memory(), store.memory(), fact(1)
+    for round in range(4):
+        for memory, first in (one, round * 10_000), (other, round * 10_000 + 5000):
+            for directory in range(first, first + 5000):
+                memory.add(store.place(directory), DEVICE, rest)
+            memory.flush()
+    file = store.file()
+    assert all(file.read(store.place(directory)) for directory in range(40_000))
+    assert file.stats().records == 40_000
+
+
+def test_an_index_that_was_lost_with_the_power_is_empty_and_made_anew(store: Store) -> None:
+    keep_directories(store, range(100), 1)
+    length = size(store)
+    keep_directories(store, range(100, 20_000), 1)
+    assert store.file().stats().slots > 4096
+    os.truncate(store.folder / "files", length)
+    assert store.read(1) is None
+    store.keep(2, [fact(2)])
+    assert store.inodes(2) == [2]
+    assert store.file().stats().records == 1
 
 
 def test_garbage_is_left_behind_when_it_is_the_most(store: Store) -> None:
@@ -123,14 +161,14 @@ def test_the_size_limit_holds_and_the_oldest_go_first(store: Store) -> None:
 
 
 def test_parts_do_not_outlive_the_directory_that_leads_to_them(store: Store) -> None:
-    limit = 1 << 20
+    limit = 4 << 20
     for batch in range(40):
-        store.keep(1, [fact(batch * 200 + i) for i in range(200)], limit=limit)
-        keep_directories(store, range(batch * 20 + 10, batch * 20 + 30), 50, limit=limit)
+        store.keep(1, [fact(batch * 400 + i) for i in range(400)], limit=limit)
+        keep_directories(store, range(batch * 80 + 10, batch * 80 + 90), 50, limit=limit)
     lookup = store.lookup()
     lookup.dir(b"a file system...", 1, 0)
-    newest = [lookup.file(identity(35 * 200 + i))[0] for i in range(5 * 200)]
-    assert newest.count(cache.ANSWER_PLAIN) == 5 * 200
+    newest = [lookup.file(identity(35 * 400 + i))[0] for i in range(5 * 400)]
+    assert newest.count(cache.ANSWER_PLAIN) == 5 * 400
 
 
 def test_a_limit_without_room_keeps_nothing_and_harms_nothing(store: Store) -> None:
@@ -151,7 +189,8 @@ def test_a_generation_that_no_record_has_is_forgotten_when_the_file_is_made_anew
     store.keep(1, [fact(1)], OLDER)
     store.keep(2, [fact(1)], b"another........."[:16])
     store.keep(1, [fact(1)])
-    keep_directories(store, range(10, 4000), 1)
+    damage(store, TALLY + 8)
+    store.keep(3, [fact(1)])
     assert set(store.file().generations()) == {b"generation now..", b"another........."[:16]}
 
 
