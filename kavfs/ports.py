@@ -46,6 +46,7 @@ class Stores:
     size_limit: int = 2 << 30  # bytes of each of iChecker's files
     objects_memory: int = -1  # level 1: a memfd; -1 = no object cache
     objects_file: int = -1  # level 2: a file, or -1
+    distrust_owners: bool = False  # remember only files to which nobody but root and the scanning user may write
     digests: bool = False  # compute and remember all digests of every object
 
     @property

@@ -39,7 +39,9 @@ static void mark(kav_lister *lister, const kav_asked *asked, const struct statx 
     if (entry->flags & KAV_EF_ROOT && asked->id.ino != st->stx_ino) return;
     kav_note_time(lister, st); /* of no other file system: whoever made that may have chosen its times */
     memcpy(entry->place, lister->place, sizeof entry->place);
-    if (lister->walker->options->trusted && has_fine_times(st) && kav_unwritten(fd, st)) entry->flags |= KAV_EF_KEEP;
+    const kav_walk_options *options = lister->walker->options;
+    bool trusted = options->trusted && has_fine_times(st) && !(options->distrust && kav_others_write(st));
+    if (trusted && kav_unwritten(fd, st)) entry->flags |= KAV_EF_KEEP;
     kav_identity id = kav_identity_of(st);
     if (asked->delta && memcmp(&id, &asked->id, sizeof id) == 0) entry->delta = asked->delta;
 }

@@ -14,11 +14,17 @@
 #define SYS_cachestat 451 /* the same on every architecture */
 #endif
 
+bool kav_others_write(const struct statx *st)
+{
+    if (st->stx_uid != 0 && st->stx_uid != geteuid()) return true;
+    return (st->stx_mode & (S_IWGRP | S_IWOTH)) != 0;
+}
+
 /* Without the right to a lease (neither owner nor CAP_LEASE): files that root alone can write. Root can do anything to
- * this scan anyway. An ACL that lets somebody else write shows in the bits of the group. */
+ * this scan anyway. */
 static bool is_roots_alone(int fd, const struct statx *st)
 {
-    if (st->stx_uid != 0 || (st->stx_mode & (S_IWGRP | S_IWOTH)) != 0) return false;
+    if (st->stx_uid != 0 || kav_others_write(st)) return false;
     return syscall(SYS_faccessat2, fd, "", W_OK, AT_EACCESS | AT_EMPTY_PATH) != 0 && errno == EACCES;
 }
 

@@ -11,6 +11,11 @@
  */
 bool kav_unwritten(int fd, const struct statx *st);
 
+/* Whether others than root and the scanning user may write to it. Whoever may, and has a shell, can exchange the blocks
+ * of a file of XFS or ext4 with those of another one, and no stamp tells (XFS_IOC_SWAPEXT, EXT4_IOC_MOVE_EXT). An ACL
+ * that lets somebody else write shows in the bits of the group. */
+bool kav_others_write(const struct statx *st);
+
 /* Whether none of its pages is in the page cache (Linux 6.5; false where the kernel does not tell). */
 bool kav_is_cold(int fd);
 

@@ -56,6 +56,7 @@ typedef struct {
     bool subvolumes;                  /* btrfs: fs_dev does not matter, fs and the subvolume make the place */
     bool trusted;     /* what is on it may be remembered and looked up; else only a journal is asked. The process
                          must ignore SIGIO: files are leased for a moment */
+    bool distrust;    /* files to which others than root and the scanning user may write are not remembered */
     bool names;       /* send the names of known files */
     bool cold;        /* ask for each file that is opened whether it is in the page cache */
     unsigned threads; /* 1 .. KAV_WALK_THREADS_MAX */

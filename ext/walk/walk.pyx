@@ -71,6 +71,7 @@ cdef extern from "walk.h" nogil:
         uint64_t fs_dev
         c_bool subvolumes
         c_bool trusted
+        c_bool distrust
         c_bool names
         c_bool cold
         unsigned threads
@@ -235,6 +236,7 @@ def walk(
     uint64_t fs_dev=0,
     bint subvolumes=False,
     bint trusted=False,
+    bint distrust=False,
     bint names=False,
     bint cold=False,
     unsigned threads=1,
@@ -269,7 +271,7 @@ def walk(
     options.lookup = &lookup.options if lookup is not None else NULL
     memcpy(options.fs, <const char *>fs, 16)
     options.fs_dev, options.subvolumes, options.trusted = fs_dev, subvolumes, trusted
-    options.names, options.cold = names, cold
+    options.distrust, options.names, options.cold = distrust, names, cold
     options.threads, options.max_fds = threads, max_fds
     sink.socket, sink.slot = socket_fd, memory.pointer()
     with nogil:

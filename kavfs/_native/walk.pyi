@@ -51,6 +51,7 @@ def walk(
     fs_dev: int = 0,
     subvolumes: bool = False,
     trusted: bool = False,
+    distrust: bool = False,
     names: bool = False,
     cold: bool = False,
     threads: int = 1,
@@ -63,8 +64,8 @@ def walk(
     gives them. With *count_only* nothing is opened or sent, *socket_fd* may be -1, and the slot holds the sums.
 
     With *lookup*, files that the stores know are not opened; *fs* (16 bytes), *fs_dev* (as file_system tells it),
-    *subvolumes*, *trusted*, *names* and *cold* are those of kav_walk_options. A process that walks what is *trusted*
-    must ignore SIGIO; OSError (EINVAL) if it does not.
+    *subvolumes*, *trusted*, *distrust*, *names* and *cold* are those of kav_walk_options. A process that walks what is
+    *trusted* must ignore SIGIO; OSError (EINVAL) if it does not.
 
     Returns at the end of the walk or soon after *stop* was set. Raises BrokenPipeError when nobody reads the socket any
     more, OSError or MemoryError when the walk cannot go on for another reason. Signal handlers written in Python run

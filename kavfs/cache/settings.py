@@ -21,7 +21,7 @@ from kavfs.cache.libraries import installed
 from kavfs.limits import Limits
 from kavfs.model import Switch
 
-FORMAT = 2
+FORMAT = 3
 """Goes up when stores keep something else, or the same switches come to mean something else."""
 
 OPENING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
@@ -48,10 +48,11 @@ class Settings(NamedTuple):
     memory: int
     spill: int
     switches: int
+    distrust: int  # 1: only files to which nobody but root and the scanning user may write are remembered
     libraries: int  # the files of them; what other ones made of an object holds for none
 
     @classmethod
-    def of(cls, limits: Limits, switches: Switch) -> Settings:
+    def of(cls, limits: Limits, switches: Switch, distrust_owners: bool = False) -> Settings:
         return cls(
             limits.max_file_size,
             limits.max_member_size,
@@ -63,6 +64,7 @@ class Settings(NamedTuple):
             limits.memory,
             limits.spill,
             int(switches & (OPENING | REPORTING)),
+            int(distrust_owners),
             installed(),
         )
 
@@ -94,7 +96,7 @@ def _digest(kind: bytes, numbers: tuple[int, ...]) -> bytes:
 
 def holds(other: Settings, mine: Settings) -> bool:
     """Whether a clean and complete verdict under *other* is what a scan with *mine* would say."""
-    if other.libraries != mine.libraries:
+    if other.libraries != mine.libraries or other.distrust < mine.distrust:
         return False
     if (other.switches ^ mine.switches) & OPENING or mine.switches & ~other.switches & REPORTING:
         return False

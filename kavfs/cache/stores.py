@@ -39,6 +39,7 @@ def open_stores(
     switches: Switch,
     files: bool = True,
     digests: bool = False,
+    distrust_owners: bool = False,
     size_limit: int = FILES_SIZE,
     objects: int = OBJECTS_SIZE,
     journal: str = "",
@@ -46,8 +47,9 @@ def open_stores(
     """The stores in *state* for a scan with these settings.
 
     *files*: whole files are looked up and remembered (iChecker), in *size_limit* bytes. *objects*: bytes of level 2 of
-    the object cache; 0 = neither level is used. *digests*: all digests of every object are remembered. *journal* names
-    the journal that this scan keeps.
+    the object cache; 0 = neither level is used. *digests*: all digests of every object are remembered.
+    *distrust_owners*: only files to which nobody but root and the scanning user may write are remembered. *journal*
+    names the journal that this scan keeps.
     """
     try:
         folder = Folder(state)
@@ -61,7 +63,7 @@ def open_stores(
             files, generations = _usable(folder, FILES, notes)
         if objects >= BUCKET:
             memory, file = _open_objects(folder, objects - objects % BUCKET, notes)
-        mine = Settings.of(limits, switches)
+        mine = Settings.of(limits, switches, distrust_owners)
         stores = Stores(
             folder=folder.fd,
             secret=folder.secret,
@@ -73,6 +75,7 @@ def open_stores(
             objects_memory=memory,
             objects_file=file,
             digests=digests,
+            distrust_owners=distrust_owners,
         )
     except BaseException:
         for fd in (memory, file):

@@ -72,6 +72,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("cache_size", "", "--cache-size", "SIZE", help="most bytes on disk for what is remembered of files (2GiB)"),
     Option("remember_digests", "", "--remember-digests", help="remember MD5, SHA-1 and SHA-256 of every object, so "
            "that new hash signatures need not read it again"),
+    Option("distrust_owners", "", "--distrust-owners", help="remember only files to which nobody but root and the "
+           "scanning user may write"),
     Option("polite", "", "--polite", help="yield CPU and disk to others, and wait while they need them"),
     Option("max_load", "", "--max-load", "N", help="begin nothing while the load average is above N"),
     Option("until", "", "--until", "TIME", help="begin nothing after TIME (06:00, 2027-01-31T06:00); with --resume"),

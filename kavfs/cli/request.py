@@ -307,6 +307,7 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "no_object_cache": _setting(object_cache_size=0),
     "cache_size": _cache_size,
     "remember_digests": _setting(remember_digests=True),
+    "distrust_owners": _setting(distrust_owners=True),
     "polite": _setting(polite=True),
     "max_load": _max_load,
     "until": _until,

@@ -60,6 +60,7 @@ def open_cache(request: Request, switches: Switch) -> OpenStores:
         switches=switches,
         files=settings.cache and settings.ichecker,
         digests=settings.cache and settings.remember_digests,
+        distrust_owners=settings.distrust_owners,
         size_limit=settings.cache_size,
         objects=settings.object_cache_size if settings.cache else 0,
         journal=_journal_name(request, switches) if request.resume else "",

@@ -126,6 +126,7 @@ KEYS: tuple[Key, ...] = (
     Key("scanner.options", "CacheSize", _cache_size, "cache_size"),
     Key("scanner.options", "ObjectCacheSize", _object_cache_size, "object_cache_size"),
     Key("scanner.options", "RememberDigests", _boolean, "remember_digests"),
+    Key("scanner.options", "DistrustOwners", _boolean, "distrust_owners"),
     Key("scanner.options", "Cure", _no),
     Key("scanner.options", "Polite", _boolean, "polite"),
     Key("scanner.options", "MaxLoadAvg", _load, "max_load"),

@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     cache_size: int = 2 << 30  # bytes of what is remembered of files
     object_cache_size: int = 64 << 20  # bytes on disk; 0 = no object cache
     remember_digests: bool = False
+    distrust_owners: bool = False
     polite: bool = False
     max_load: float = 0.0  # load average above which nothing is begun; 0 = any
     page_cache_as_found: bool = True

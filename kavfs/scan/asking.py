@@ -33,6 +33,7 @@ def options(setup: Message, roots: list[bytes], fds: list[int]) -> dict[str, Any
         "fs_dev": dev,
         "subvolumes": seen.subvolumes,
         "trusted": found.id is not None and words["files"],
+        "distrust": words["distrust"],
         "names": words["names"],
     }
 

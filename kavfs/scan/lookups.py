@@ -47,6 +47,7 @@ class Lookups:
             "settings": [text_of(one) for one in self.stores.settings],
             "names": self.names,
             "files": self.stores.files,
+            "distrust": self.stores.distrust_owners,
             "journal": bool(self.stores.journal),
             "mount": {name: text_of(v) if isinstance(v, bytes) else v for name, v in asdict(seen).items()},
         }

@@ -283,3 +283,10 @@ def test_narrow_holds_for_wide_and_never_the_other_way_round() -> None:
     assert holds(narrow, wide)
     assert not holds(wide, narrow)
     assert holds(wide, wide)
+
+
+def test_what_was_kept_of_owners_that_are_distrusted_now_does_not_hold() -> None:
+    trusting, distrusting = Settings.of(BASE, EVERYTHING), Settings.of(BASE, EVERYTHING, True)
+    assert not holds(trusting, distrusting)
+    assert holds(distrusting, trusting)
+    assert trusting.digest != distrusting.digest

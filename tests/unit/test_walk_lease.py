@@ -151,6 +151,8 @@ def test_without_the_right_to_a_lease_only_files_that_root_alone_can_write_are_r
     run = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
     assert run.stdout.split() == ["own", "roots"], run.stderr
     assert kept(root) == {b"own", b"roots", b"roots-for-all", b"roots-for-a-group", b"daemons"}
+    distrusting = {name for name, value in flags(root, distrust=True).items() if value & KEEP}
+    assert distrusting == {b"roots"}
 
 
 def test_what_is_in_no_page_cache_is_marked(root: bytes) -> None:
