@@ -64,7 +64,7 @@ def check_warnings(log: Path, number: int, why: str, warnings: list[str]) -> Non
 @pytest.mark.parametrize("warm", [False, True], ids=["first scan", "later scan"])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_some_writes_fail(grove: Grove, tmp_path: Path, fault: str, warm: bool) -> None:
-    try_every(grove, tmp_path, fault, 11, warm)
+    try_every(grove, tmp_path, fault, 17, warm)
 
 
 @pytest.mark.long
