@@ -91,7 +91,7 @@ def meddle_before(grove: Grove, deed: Deed, name: str) -> None:
     grove.check(grove.scan())
 
 
-@pytest.mark.parametrize(("deed", "name"), zip(DEEDS, cycle(NAMES), strict=False))
+@pytest.mark.parametrize(("deed", "name"), tuple(zip(DEEDS, cycle(NAMES), strict=False)))
 def test_store_is_meddled_with_before_a_scan(grove: Grove, deed: Deed, name: str) -> None:
     meddle_before(grove, deed, name)
 
