@@ -21,11 +21,11 @@ from kavfs.cache.libraries import installed
 from kavfs.limits import Limits
 from kavfs.model import Switch
 
-FORMAT = 3
+FORMAT = 4
 """Goes up when stores keep something else, or the same switches come to mean something else."""
 
 OPENING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
-REPORTING = Switch.ALL_MEMBERS | Switch.DIGEST
+REPORTING = Switch.ALL_MEMBERS  # a digest that was not computed is told as not known
 
 LISTED = 32  # settings that are kept, those used last
 LIST_MAX = 64 << 10  # bytes that the list can have

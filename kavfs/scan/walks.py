@@ -20,7 +20,7 @@ from kavfs.scan.lookups import Lookups
 from kavfs.scan.resources import allowed_cpus
 from kavfs.walk import mounts
 from kavfs.walk.mounts import within
-from kavfs.walk.plan import plan, resolve, shown_elsewhere
+from kavfs.walk.plan import Resolver, plan, resolve, shown_elsewhere
 
 AT_A_TIME = 4  # walkers; more would only make one disk seek more
 THREADS = 4  # of each, unless the options say otherwise
@@ -61,10 +61,11 @@ class Walks:
             exclude_dirs=self.options.exclude_dirs,
             stores=self.options.stores,
         )
+        resolver = Resolver(self._table)
         for group in plan(options, self._table, _here(roots)):
             self._queue.append(Walk(group.roots, named=True, mount=group.mount))
             self._named += group.roots
-            self._tops.update(resolve(root, self._table) for root in group.roots)
+            self._tops.update(map(resolver.real, group.roots))
 
     def add_mount(self, path: bytes) -> Entry | None:
         """Queue a mount that a walker met at *path*; else the kind of entry that it is to the user."""

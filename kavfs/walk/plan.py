@@ -62,11 +62,35 @@ def resolve(path: bytes, table: MountTable) -> bytes:
     return here
 
 
+class Resolver:
+    """resolve() for many paths: a folder is looked at once, however many of its files are named."""
+
+    def __init__(self, table: MountTable) -> None:
+        self._table = table
+        self._folders: dict[bytes, tuple[bytes, bool]] = {}  # as named -> real path, and whether it may be asked
+
+    def real(self, path: bytes) -> bytes:
+        """What resolve() says."""
+        folder, name = os.path.split(path)
+        if name in (b"", b".", b".."):
+            return resolve(path, self._table)
+        if folder not in self._folders:
+            base = resolve(folder, self._table)
+            mount = self._table.of(base)
+            self._folders[folder] = base, mount is None or mount.local
+        base, local = self._folders[folder]
+        step = os.path.join(base, name)
+        if not local:
+            return step
+        return step if self._table.at(step) is None and _read_link(step) is None else resolve(path, self._table)
+
+
 def plan(options: WalkOptions, table: MountTable, cwd: bytes) -> tuple[Group, ...]:
     """The roots of *options*, absolute, without those that another one covers, a group for each mount; the groups and
     the roots of each stand in the order in which they were named."""
     named = list(dict.fromkeys(absolute(root, cwd, table) for root in options.roots))
-    real = {root: resolve(root, table) for root in named}
+    resolver = Resolver(table)
+    real = {root: resolver.real(root) for root in named}
     groups: dict[Mount | None, list[bytes]] = {}
     for root in named:
         if not _covered(root, real, options, table):

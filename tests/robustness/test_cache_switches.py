@@ -78,7 +78,7 @@ RULES = {
     "whole seconds": Rule(
         "test_a_stamp_of_whole_seconds_is_not_remembered",
         "ext/walk/file.c",
-        (("trusted && has_fine_times(st) && kav_unwritten", "trusted && kav_unwritten"),),
+        (("options->trusted && has_fine_times(st)", "options->trusted"),),
         ("walk",),
     ),
     "stable identity": Rule(

@@ -157,17 +157,13 @@ NOTHING = Switch(0)
         (ALL_MATCH | MEMBERS, MEMBERS, OWN),
         (MEMBERS, MEMBERS, OWN),
         (DIGEST, DIGEST, OWN),
+        (DIGEST, NOTHING, OWN),  # a digest more or less is no other verdict
+        (NOTHING, DIGEST, OWN),
+        (MEMBERS, MEMBERS | DIGEST, OWN),
         (MEMBERS, NOTHING, CLEAN),  # it says more than is asked for
-        (DIGEST, NOTHING, CLEAN),
-        (MEMBERS | DIGEST, NOTHING, CLEAN),
-        (MEMBERS | DIGEST, MEMBERS, CLEAN),
         (MEMBERS | DIGEST, DIGEST, CLEAN),
         (NOTHING, MEMBERS, NONE),
-        (NOTHING, DIGEST, NONE),
-        (NOTHING, MEMBERS | DIGEST, NONE),
-        (MEMBERS, DIGEST, NONE),
         (DIGEST, MEMBERS, NONE),
-        (MEMBERS, MEMBERS | DIGEST, NONE),
         (DIGEST, MEMBERS | DIGEST, NONE),
     ],
 )

@@ -12,7 +12,7 @@ from kavfs.errors import SystemFailure
 from kavfs.options import WalkOptions
 from kavfs.walk import descriptors, mounts
 from kavfs.walk.mounts import Mount, MountTable
-from kavfs.walk.plan import absolute, plan, resolve, shown_elsewhere
+from kavfs.walk.plan import Resolver, absolute, plan, resolve, shown_elsewhere
 from tests.support.trees import Symlink, build
 
 MOUNTINFO = rb"""22 27 0:21 / /proc rw,nosuid - proc proc rw
@@ -126,6 +126,34 @@ def test_resolving_stops_where_a_mount_may_be_dead(tmp_path: Path) -> None:
 
 def planned(found: MountTable, *roots: bytes, **options: object) -> list[tuple[bytes, ...]]:
     return [group.roots for group in plan(WalkOptions(roots, **options), found, b"/")]  # type: ignore[arg-type]
+
+
+def test_many_paths_resolve_as_each_one_alone(tmp_path: Path) -> None:
+    root = build(
+        tmp_path / "tree",
+        {
+            "real": {"file": b"", "link": Symlink("file")},
+            "to": Symlink("real"),
+            "loop": Symlink("loop"),
+            "dead": {},
+        },
+    )
+    known = table((root + b"/dead", b"nfs4"))
+    names = [
+        b"real/file",
+        b"real/link",
+        b"to/file",
+        b"to/link",
+        b"to/none",
+        b"loop/x",
+        b"dead/to/x",
+        b"dead",
+        b"real/..",
+    ]
+    paths = [root + b"/" + name for name in names] + [b"/", b"/.."]
+    resolver = Resolver(known)
+    assert [resolver.real(path) for path in paths] == [resolve(path, known) for path in paths]
+    assert [resolver.real(path) for path in paths] == [resolve(path, known) for path in paths]  # from memory
 
 
 def test_roots_are_grouped_by_the_mount_they_really_lie_on(tmp_path: Path) -> None:
