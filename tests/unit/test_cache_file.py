@@ -106,7 +106,8 @@ def test_a_reader_goes_on_with_the_index_that_it_opened(store: Store) -> None:
     assert store.file().stats().slots >= 8 * before.stats().slots
     store.keep(1, [fact(1), fact(2)])  # has moved since
     store.keep(9, [fact(1)])
-    assert before.read(store.place(1)) and before.read(store.place(2))
+    assert before.read(store.place(1))
+    assert before.read(store.place(2))
     assert before.read(store.place(9)) is None
     assert store.inodes(1) == [1, 2]
     assert store.inodes(9) == [1]
