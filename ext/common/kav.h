@@ -153,13 +153,15 @@ typedef struct {
 #define KAV_GONE_MAGIC   0x4e4f474bu /* "KGON" */
 
 /* Files that are unchanged, clean, complete and plain: all of this message by name, or none of them where nobody wants
- * to see clean files (then nothing but the header). Followed by a uint64_t size for each name, their sum being bytes,
- * then the directory with its final '/' ("" for a root), then the names, each with a NUL behind it. */
+ * to see clean files (then nothing but the header, and containers that are clean and complete count too). Followed by a
+ * uint64_t size for each name, their sum being bytes, then the directory with its final '/' ("" for a root), then the
+ * names, each with a NUL behind it. */
 typedef struct {
     uint32_t magic; /* KAV_KNOWN_MAGIC */
     uint32_t dir_len, names_len;
     uint32_t names; /* how many; 0 or files */
     uint64_t files, bytes;
+    uint64_t members; /* of the containers among them */
 } kav_known_header;
 
 /* One unchanged file whose verdict is more than that. Followed by kav_result (index, layers and learned 0; flags as
@@ -313,7 +315,7 @@ enum kav_slot_state { KAV_SLOT_IDLE = 0, KAV_SLOT_BUSY = 1, KAV_SLOT_SENDING = 2
 _Static_assert(sizeof(kav_limits) == 56, "kav_limits is on the wire");
 _Static_assert(sizeof(kav_batch_header) == 16, "kav_batch_header is on the wire");
 _Static_assert(sizeof(kav_entry) == 104, "kav_entry is on the wire");
-_Static_assert(sizeof(kav_known_header) == 32, "kav_known_header is on the wire");
+_Static_assert(sizeof(kav_known_header) == 40, "kav_known_header is on the wire");
 _Static_assert(sizeof(kav_replay_header) == 120, "kav_replay_header is on the wire");
 _Static_assert(sizeof(kav_renew_header) == 8, "kav_renew_header is on the wire");
 _Static_assert(sizeof(kav_gone_header) == 24, "kav_gone_header is on the wire");

@@ -284,6 +284,7 @@ int kav_settle_known(kav_dispatch *d, const kav_known_header *header)
     d->totals.statuses[KAV_CLEAN] += header->files;
     d->totals.known += header->files;
     d->totals.known_bytes += header->bytes;
+    d->totals.members += header->members;
     if (!d->options.want_clean) return 0;
     size_t sizes_len = header->names * sizeof(uint64_t);
     const uint8_t *sizes = (const uint8_t *)(header + 1);

@@ -44,6 +44,7 @@ const char *kav_wire_known(const uint8_t *frame, size_t len)
     if (len < sizeof header) return "known files shorter than their header";
     memcpy(&header, frame, sizeof header);
     if (!header.files || header.files > KNOWN_FILES_MAX) return "number of known files out of range";
+    if (header.members > KNOWN_BYTES_MAX || (header.names && header.members)) return "members out of range";
     if (header.bytes > KNOWN_BYTES_MAX) return "size of known files out of range";
     if (header.names && header.names != header.files) return "names of some known files only";
     uint64_t sizes_len = (uint64_t)header.names * sizeof(uint64_t);

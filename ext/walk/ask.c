@@ -69,11 +69,20 @@ static void replay(kav_lister *lister, const kav_where *where, const struct stat
     kav_check(lister, kav_unscanned_replay(&lister->walker->outlet, where, &entry, known));
 }
 
-static void count(kav_lister *lister, const kav_where *where, uint64_t size)
+/* A container that is clean and complete holds nothing but clean members: where nobody wants to see clean files it is
+ * only counted. */
+static bool is_told_by_counting(const kav_lister *lister, const kav_fact *fact)
+{
+    return !lister->walker->options->names && fact->status == KAV_CLEAN && !fact->reasons &&
+           !(fact->flags & KAV_FACT_UNOPENED);
+}
+
+static void count(kav_lister *lister, const kav_where *where, uint64_t size, const kav_known *known)
 {
     kav_outlet *outlet = &lister->walker->outlet;
+    uint32_t members = known->extra ? known->extra->members : 0;
     kav_check(lister, lister->walker->options->names ? kav_unscanned_name(&lister->unscanned, outlet, where, size)
-                                                     : kav_unscanned_count(&lister->unscanned, outlet, size));
+                                                     : kav_unscanned_count(&lister->unscanned, outlet, size, members));
 }
 
 bool kav_ask(kav_lister *lister, int dirfd, const kav_where *where, kav_asked *asked)
@@ -90,8 +99,11 @@ bool kav_ask(kav_lister *lister, int dirfd, const kav_where *where, kav_asked *a
     asked->id = kav_identity_of(&st);
     if (!lister->asks) return false;
     switch (kav_lookup_file(lister->lookup, &asked->id, &known)) {
-    case KAV_A_PLAIN: count(lister, where, st.stx_size); break;
-    case KAV_A_REPLAY: replay(lister, where, &st, &known); break;
+    case KAV_A_PLAIN: count(lister, where, st.stx_size, &known); break;
+    case KAV_A_REPLAY:
+        if (is_told_by_counting(lister, known.fact)) count(lister, where, st.stx_size, &known);
+        else replay(lister, where, &st, &known);
+        break;
     case KAV_A_DELTA: asked->delta = known.row + 1; return false;
     default: return false;
     }

@@ -16,9 +16,14 @@ _Static_assert(sizeof(kav_replay_header) + sizeof(kav_result) + KAV_PATH_MAX + 8
 
 static int send_counts(kav_unscanned *unscanned, kav_outlet *outlet)
 {
-    kav_known_header header = {.magic = KAV_KNOWN_MAGIC, .files = unscanned->files, .bytes = unscanned->bytes};
+    kav_known_header header = {
+        .magic = KAV_KNOWN_MAGIC,
+        .files = unscanned->files,
+        .bytes = unscanned->bytes,
+        .members = unscanned->members,
+    };
     kav_message message = {.parts = {{&header, sizeof header}}, .count = 1};
-    unscanned->files = unscanned->bytes = 0;
+    unscanned->files = unscanned->bytes = unscanned->members = 0;
     return kav_outlet_send(outlet, &message);
 }
 
@@ -28,13 +33,14 @@ static bool adds_up(uint64_t bytes, uint64_t size)
     return size <= INT64_MAX && bytes <= INT64_MAX - size;
 }
 
-int kav_unscanned_count(kav_unscanned *unscanned, kav_outlet *outlet, uint64_t size)
+int kav_unscanned_count(kav_unscanned *unscanned, kav_outlet *outlet, uint64_t size, uint32_t members)
 {
     int error = 0;
     if (unscanned->files == KAV_COUNTED_MOST || !adds_up(unscanned->bytes, size))
         error = send_counts(unscanned, outlet);
     unscanned->files++;
     unscanned->bytes += size;
+    unscanned->members += members;
     return error;
 }
 

@@ -15,7 +15,7 @@
 #define KAV_RENEWED_MOST 1024
 
 typedef struct {
-    uint64_t files, bytes; /* without names */
+    uint64_t files, bytes, members; /* without names */
     uint64_t named_bytes;
     uint32_t named, names_len; /* of the directory in hand */
     uint32_t renewed;
@@ -24,8 +24,8 @@ typedef struct {
     uint8_t places[KAV_RENEWED_MOST][16];
 } kav_unscanned;
 
-/* One file that is known and plain. */
-int kav_unscanned_count(kav_unscanned *unscanned, kav_outlet *outlet, uint64_t size);
+/* One file that is known and of which nothing but that it is clean has to be told. */
+int kav_unscanned_count(kav_unscanned *unscanned, kav_outlet *outlet, uint64_t size, uint32_t members);
 
 /* The same by name; where->dir is the directory in hand, named in no other message until kav_unscanned_names. */
 int kav_unscanned_name(kav_unscanned *unscanned, kav_outlet *outlet, const kav_where *where, uint64_t size);

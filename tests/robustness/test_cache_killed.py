@@ -8,13 +8,12 @@ import os
 import random
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.grove import Grove, build_shim, ext4
+from tests.support.grove import Grove, at_some_moment, build_shim, ext4
 
 ROLES = (b"kavfs-forks", b"kavfs-walker", b"kavfs-worker", b"")  # b"" = the coordinator
 SPAN = 0.02  # seconds that a scan of this tree takes, once its processes are there
@@ -54,7 +53,7 @@ def strike(process: subprocess.Popen[bytes], role: bytes, dice: random.Random) -
             break
     else:
         return False
-    time.sleep(dice.random() * SPAN)  # the moment is what the test is about
+    at_some_moment(dice.random() * SPAN)
     if process.poll() is not None:
         return False
     try:

@@ -6,14 +6,13 @@ import os
 import random
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from itertools import cycle
 from pathlib import Path
 
 import pytest
 
-from tests.support.grove import Grove, ext4
+from tests.support.grove import Grove, at_some_moment, ext4
 
 NAMES = ("files", "objects", "key", "settings.json", "files.lock")
 
@@ -107,7 +106,7 @@ def meddle_often(grove: Grove, rounds: int, seed: int) -> None:
     dice = random.Random(seed)
     for _ in range(rounds):
         process = grove.start()
-        time.sleep(dice.random() * 0.2)  # the moment is what the test is about
+        at_some_moment(dice.random() * 0.2)
         path = grove.state / "cache" / dice.choice(NAMES)
         if path.exists():
             dice.choice(DEEDS)(path, dice)
@@ -142,7 +141,7 @@ def test_folder_that_others_may_write_to_is_refused(grove: Grove) -> None:
 def test_folder_goes_while_a_scan_runs(grove: Grove) -> None:
     for moment in (0.0, 0.05, 0.1, 0.15):
         process = grove.start()
-        time.sleep(moment)  # which is what the test is about
+        at_some_moment(moment)
         shutil.rmtree(grove.state / "cache", ignore_errors=True)
         ends_well(grove, process)
         grove.change(20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -23,15 +24,6 @@ def grove(tmp_path: Path) -> Iterator[Grove]:
         yield Grove(disk, seed=1)
 
 
-def stopped_while_writing(grove: Grove, shim: Path) -> subprocess.Popen[bytes]:
-    """A scan that stands still in the middle of a write to the stores."""
-    env = {"LD_PRELOAD": str(shim), "STORE_FAULT_AT": "40", "STORE_FAULT_ACTION": "stop"}
-    process = grove.start(env=env)
-    _, status = os.waitpid(process.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status)
-    return process
-
-
 def holders(lock: Path) -> set[int]:
     """Processes that hold a flock on a file."""
     with open("/proc/locks") as file:
@@ -40,11 +32,27 @@ def holders(lock: Path) -> set[int]:
     return {int(row[4]) for row in rows if row[1] == "FLOCK" and row[5].rpartition(":")[2] == inode}
 
 
+def stopped_while_writing(grove: Grove, shim: Path, log: Path) -> subprocess.Popen[bytes]:
+    """A scan that stands still in the middle of a write to the store of files, with its lock."""
+    grove.check(grove.scan(env={"LD_PRELOAD": str(shim), "STORE_FAULT_LOG": str(log)}))
+    writes = [line.split()[0] for line in log.read_text().splitlines() if line.endswith(" pwrite")]
+    for number in writes:  # some are made before the lock is taken, or to the other store
+        shutil.rmtree(grove.state / "cache")
+        process = grove.start(env={"LD_PRELOAD": str(shim), "STORE_FAULT_AT": number, "STORE_FAULT_ACTION": "stop"})
+        _, status = os.waitpid(process.pid, os.WUNTRACED)
+        assert os.WIFSTOPPED(status)
+        lock = grove.state / "cache" / "files.lock"
+        if lock.exists() and holders(lock) == {process.pid}:
+            return process
+        process.send_signal(signal.SIGCONT)
+        finish(process)
+    raise AssertionError("no write to the store of files was met")
+
+
 def test_scan_beside_one_that_is_stopped_and_one_that_is_killed(grove: Grove, tmp_path: Path) -> None:
     shim, trace = build_shim(tmp_path), tmp_path / "trace"
-    stopped = stopped_while_writing(grove, shim)
+    stopped = stopped_while_writing(grove, shim, tmp_path / "log")
     try:
-        assert holders(grove.state / "cache" / "files.lock") == {stopped.pid}
         env = {"LD_PRELOAD": str(shim), "STORE_FAULT_AT": "3", "STORE_FAULT_ACTION": "kill"}
         killed = grove.start(env=env)
         killed.communicate(timeout=60)

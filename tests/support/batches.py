@@ -20,7 +20,7 @@ MAGIC = 0x5441424B
 HEADER = struct.Struct("=IIII")
 ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH16sII")
 KNOWN_MAGIC, REPLAY_MAGIC, RENEW_MAGIC, GONE_MAGIC = 0x4F4E4B4B, 0x4C50524B, 0x4E45524B, 0x4E4F474B
-KNOWN = struct.Struct("=IIIIQQ")
+KNOWN = struct.Struct("=IIIIQQ8x")
 REPLAY = struct.Struct("=IIII")  # then an entry, then a result
 RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQHHIII")
 MESSAGE_MAX = 160 << 10

@@ -21,7 +21,7 @@ ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH16sII")
 RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQHHIII")
 BATCH_MAGIC = 0x5441424B
 KNOWN_MAGIC, REPLAY_MAGIC, RENEW_MAGIC, GONE_MAGIC = 0x4F4E4B4B, 0x4C50524B, 0x4E45524B, 0x4E4F474B
-KNOWN, REPLAY, RENEW, GONE = (struct.Struct(text) for text in ("=IIIIQQ", "=IIII", "=II", "=II16s"))
+KNOWN, REPLAY, RENEW, GONE = (struct.Struct(text) for text in ("=IIIIQQ8x", "=IIII", "=II", "=II16s"))
 CACHED = 1 << 8
 DEDUP, KEEP, COLD = 1 << 0, 1 << 3, 1 << 4
 PLACE = b"a directory here"

@@ -12,6 +12,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -58,6 +59,11 @@ def build_shim(folder: Path) -> Path:
     source = CHECKOUT / "tests" / "native" / "store_faults.c"
     subprocess.run(["gcc", "-shared", "-fPIC", "-O1", "-Wall", "-Werror", "-o", shim, source, "-ldl"], check=True)
     return shim
+
+
+def at_some_moment(seconds: float) -> None:
+    """Let so much time go by: what happens to a scan then is to meet it at a moment that nothing announces."""
+    time.sleep(seconds)
 
 
 class Grove:
