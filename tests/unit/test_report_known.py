@@ -7,13 +7,14 @@ import json
 import os
 import struct
 import syslog
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from kavfs.model import Result, Status, Totals
+from kavfs.model import Member, Reason, Result, Status, Totals
 from kavfs.ports import Report
 from kavfs.report.json_lines import JsonReport
 from kavfs.report.lines import Show
@@ -140,3 +141,35 @@ def test_progress_says_how_many_files_are_unchanged(tmp_path: Path) -> None:
     Progress(output).tick(Totals(files=7, known=5))
     output.close()
     assert b"unchanged 5" in path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        (b"one",),
+        (b"one", b"two", b"one"),
+        (b"bad \x1b name", b"two"),
+        (b"", b"two"),
+        (b"says INFECTED", b"two"),
+        (b"two", b"says INFECTED"),
+        (b"a/b", b"a/c"),
+    ],
+)
+@pytest.mark.parametrize("show", [Show(), Show(ok=False), Show(containers_only=True), Show(objects_only=True)])
+def test_clean_containers_are_written_as_all_others(
+    members: tuple[bytes, ...], show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = tuple(Member(path, Status.CLEAN, Reason(0), 1) for path in members)
+    result = Result(b"/srv/a.zip", Status.CLEAN, members=lines, member_count=len(lines), container=True)
+
+    def written() -> bytes:
+        with tempfile.TemporaryFile() as file:
+            output = Output(file.fileno(), "a file", lambda output, error: None, owned=False)
+            TextReport(StreamSink(output, terminal=False), show, SIGNATURES).add(result)
+            output.flush()
+            file.seek(0)
+            return file.read()
+
+    quick = written()
+    monkeypatch.setattr(TextReport, "_add_clean", lambda self, result: False)
+    assert quick == written()
