@@ -7,7 +7,6 @@ from __future__ import annotations
 import gzip
 import io
 import os
-import subprocess
 import tarfile
 import time
 import zipfile
@@ -27,26 +26,15 @@ from kavfs.scan.job import Job
 from kavfs.signatures.image import open_image
 from kavfs.signatures.sources import default_databases
 from tests.support.fakes import Notebook
+from tests.support.grove import ext4
 
 EICAR = "X5O!P%@AP[4\\PZX54(P^)7CC)7}$" + "EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*"
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system that stamps its changes itself."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    image, point = tmp_path / "image", tmp_path / "disk"
-    with open(image, "wb") as file:
-        file.truncate(64 << 20)
-    point.mkdir()
-    made = subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True).returncode == 0
-    if not made or subprocess.run(["mount", "-o", "loop", image, point], capture_output=True).returncode:
-        pytest.skip("this machine does not let root mount an image")
-    try:
+    with ext4(tmp_path) as point:
         yield point
-    finally:
-        subprocess.run(["umount", point], check=True)
 
 
 def grow(tree: Path) -> None:
