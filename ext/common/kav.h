@@ -284,9 +284,10 @@ typedef struct {
     uint32_t members;
     uint16_t format, views;
     uint8_t depth, target;
-    uint16_t reread; /* 1: of a file whose bytes were read more than once; it holds only where nobody wrote to it
-                        meanwhile. 0 in a store */
-    uint32_t reserved;
+    uint8_t reread;   /* 1: of a file whose bytes were read more than once; it holds only where nobody wrote to it
+                         meanwhile. 0 in a store */
+    uint8_t document; /* 1: what was opened of it are parts of a document, which make no container */
+    uint32_t parts;   /* of documents, all depths; not counted as members */
 } kav_learned;
 
 #define KAV_LEARNED_MAX 1024 /* of one object */

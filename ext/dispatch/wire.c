@@ -150,7 +150,7 @@ static const char *check_learned(const kav_result *record, const uint8_t *payloa
         if (learned.format >= KAV_FMT_COUNT) return "learned object's format out of range";
         if (!is_target(learned.target)) return "learned object's target out of range";
         if (learned.views & ~ALL_VIEWS) return "learned object with unknown views";
-        if (learned.reread > 1 || learned.reserved) return "reserved bytes of a learned object are used";
+        if (learned.reread > 1 || learned.document > 1) return "a flag of a learned object is neither 0 nor 1";
     }
     return NULL;
 }

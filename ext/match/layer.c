@@ -13,13 +13,13 @@ static uint32_t hash_kinds(const kav_image *m, uint64_t size)
 }
 
 /* Read the beginning, say what it is. */
-static void detect(kav_session *s, uint64_t size)
+static void detect(kav_session *s, uint64_t size, const kav_type *given)
 {
     kav_reader *r = &s->reader;
     uint64_t head = (uint64_t)s->window + s->image->ahead;
     kav_reader_need(r, 0, head > KAV_TYPE_HEAD ? head : KAV_TYPE_HEAD);
     size_t length = r->end < KAV_TYPE_HEAD ? (size_t)r->end : KAV_TYPE_HEAD;
-    s->found->type = kav_type_detect(r->data, length, size);
+    s->found->type = given ? *given : kav_type_detect(r->data, length, size);
     s->target = s->found->type.target < KAV_TARGET_COUNT ? s->found->type.target : KAV_T_ANY;
 }
 
@@ -54,7 +54,7 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     s->found = found;
     s->layer_size = source->size;
     kav_reader_start(r, source, size);
-    detect(s, source->size);
+    detect(s, source->size, options->type);
     if (kav_recall(s, options)) return 0;
     uint32_t needed = hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size);
     uint32_t wanted = options->digests | needed;

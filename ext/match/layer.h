@@ -73,10 +73,11 @@ enum kav_known_by { KAV_BY_TYPE, KAV_BY_BEGINNING, KAV_BY_CONTENT };
 typedef bool (*kav_ask)(void *context, enum kav_known_by by, const kav_layer_found *found);
 
 typedef struct {
-    uint32_t switches; /* enum kav_switch; KAV_S_ALL_MATCH matters here */
-    uint32_t digests;  /* KAV_D_* wanted besides what the signatures need */
-    uint64_t limit;    /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
-    kav_tick tick;     /* may be NULL */
+    uint32_t switches;    /* enum kav_switch; KAV_S_ALL_MATCH matters here */
+    uint32_t digests;     /* KAV_D_* wanted besides what the signatures need */
+    const kav_type *type; /* what the layer is, or NULL: found out from its bytes */
+    uint64_t limit;       /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
+    kav_tick tick;        /* may be NULL */
     void *tick_context;
     kav_fingerprint *fingerprint; /* not NULL: fingerprints are wanted, and ask is called */
     kav_ask ask;

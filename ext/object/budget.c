@@ -35,11 +35,12 @@ void kav_budget_start(kav_budget *b, const kav_limits *limits, uint64_t size)
     kav_budget_tick(b);
 }
 
-uint32_t kav_budget_member(kav_budget *b)
+uint32_t kav_budget_member(kav_budget *b, bool part)
 {
-    if (b->members >= b->limits.max_members) b->spent |= KAV_R_MEMBERS;
+    if ((uint64_t)b->members + b->parts >= b->limits.max_members) b->spent |= KAV_R_MEMBERS;
     if (kav_budget_tick(b) | b->spent) return b->spent;
-    b->members++;
+    if (part) b->parts++;
+    else b->members++;
     return 0;
 }
 

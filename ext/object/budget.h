@@ -8,6 +8,8 @@
 
 #include "kav.h"
 
+#include <stdbool.h>
+
 /* A process that is stopped for an hour and continued has not worked for an hour. One that hangs in a read that long
  * is the coordinator's to end, which has a clock of its own. */
 #define KAV_BUDGET_STEP_NS 2000000000ull
@@ -20,6 +22,7 @@ typedef struct {
     uint64_t unpacked;   /* bytes that came out of containers */
     uint64_t scanned;    /* bytes that went through the matcher */
     uint32_t members;
+    uint32_t parts; /* of documents */
     uint32_t spent; /* KAV_R_* bits of what is used up */
 } kav_budget;
 
@@ -27,8 +30,9 @@ typedef struct {
  * to. A limit of 0 for bytes or time means none. */
 void kav_budget_start(kav_budget *b, const kav_limits *limits, uint64_t size);
 
-/* One member more. 0, or the reasons why it must not be begun. */
-uint32_t kav_budget_member(kav_budget *b);
+/* One member more, or one part more of a document; both count against the limit of members. 0, or the reasons why it
+ * must not be begun. */
+uint32_t kav_budget_member(kav_budget *b, bool part);
 
 /* How many of len unpacked bytes may still be taken; they are taken. Fewer than len: spent has KAV_R_BYTES. */
 uint64_t kav_budget_take(kav_budget *b, uint64_t len);

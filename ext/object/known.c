@@ -28,10 +28,12 @@ static bool affordable(const kav_known_layer *k, const kav_learned *hit)
     uint64_t unpacked;
     if (b->spent != 0 || __builtin_add_overflow(b->unpacked, hit->unpacked, &unpacked)) return false;
     if (b->limits.max_unpacked != 0 && unpacked > b->limits.max_unpacked) return false;
-    if (b->members > b->limits.max_members || hit->members > b->limits.max_members - b->members) return false;
-    if (hit->depth == 0) return hit->members == 0;
+    uint64_t inside = (uint64_t)hit->members + hit->parts;
+    if (inside + b->members + b->parts > b->limits.max_members) return false;
+    if (hit->depth == 0) return inside == 0;
     uint32_t deepest = k->depth + hit->depth;
-    return deepest <= s->limits.max_depth && deepest <= KAV_DEPTH_CAP && !(s->limits.switches & KAV_S_ALL_MEMBERS);
+    return deepest <= s->limits.max_depth && deepest <= KAV_DEPTH_CAP &&
+           (hit->members == 0 || !(s->limits.switches & KAV_S_ALL_MEMBERS));
 }
 
 static bool ask(void *context, enum kav_known_by by, const kav_layer_found *found)
@@ -60,17 +62,20 @@ static bool is_touched(const kav_object_scanner *s, const kav_source *source, ui
     return false;
 }
 
-void kav_known_begin(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+void kav_known_begin(kav_object_scanner *s, const kav_source *source, bool view, uint32_t depth, uint32_t known,
                      kav_known_layer *k, kav_layer_options *options)
 {
     k->before = s->gist;
     k->scanned = s->budget.scanned;
     k->unpacked = s->budget.unpacked;
     k->members = s->budget.members;
+    k->parts = s->budget.parts;
+    k->view = view;
     k->depth = depth;
     k->scanner = s;
     k->source = source;
     memset(&s->gist, 0, sizeof s->gist);
+    if (view) return; /* not opened, as the same bytes would be that are no view */
     if (s->fingerprint == NULL || s->delta || known != 0 || s->budget.spent != 0) return;
     if (s->limits.switches & KAV_S_ALL_DIGESTS || (depth == 0 && s->limits.switches & KAV_S_DIGEST)) return;
     if (is_touched(s, source, depth)) return;
@@ -87,11 +92,12 @@ void kav_known_use(kav_known_layer *k, const kav_layer_found *found, kav_outcome
     s->budget.scanned += hit->scanned;
     s->budget.unpacked += hit->unpacked;
     s->budget.members += hit->members;
+    s->budget.parts += hit->parts;
     s->gist.views |= hit->views;
-    outcome->container = hit->depth > 0;
+    outcome->container = hit->depth > 0 && !hit->document;
     if (hit->depth > 0) {
         s->gist.depth = s->gist.tried = (uint16_t)(k->depth + hit->depth);
-        if (k->depth == 0) s->gist.flags |= KAV_F_CONTAINER;
+        if (k->depth == 0 && outcome->container) s->gist.flags |= KAV_F_CONTAINER;
         kav_listing_gap(&s->listing); /* what lies in it is not known one by one */
     } else {
         kav_listing_layer(&s->listing, found->size, found->type.target, &found->digests);
@@ -104,12 +110,12 @@ static bool is_worth_it(const kav_known_layer *k, const kav_layer_found *found, 
 {
     const kav_object_scanner *s = k->scanner;
     const kav_gist *g = &s->gist;
-    return s->fingerprint != NULL && found->fingerprinted && !found->known && outcome->status == KAV_CLEAN &&
-           outcome->reasons == 0 && s->budget.spent == 0 && g->notes == 0 && g->depth == g->tried &&
-           !(g->flags & (KAV_F_SUPPRESSED | KAV_F_UNOPENED));
+    return s->fingerprint != NULL && !k->view && found->fingerprinted && !found->known &&
+           outcome->status == KAV_CLEAN && outcome->reasons == 0 && s->budget.spent == 0 && g->notes == 0 &&
+           g->depth == g->tried && !(g->flags & (KAV_F_SUPPRESSED | KAV_F_UNOPENED));
 }
 
-static void learn(const kav_known_layer *k, const kav_layer_found *found)
+static void learn(const kav_known_layer *k, const kav_layer_found *found, bool container)
 {
     kav_object_scanner *s = k->scanner;
     kav_learned learned = {.scanned = s->budget.scanned - k->scanned,
@@ -119,7 +125,9 @@ static void learn(const kav_known_layer *k, const kav_layer_found *found)
                            .views = s->gist.views,
                            .depth = (uint8_t)(s->gist.depth > k->depth ? s->gist.depth - k->depth : 0),
                            .target = found->type.target,
-                           .reread = k->depth == 0 && k->source->memory == NULL};
+                           .reread = k->depth == 0 && k->source->memory == NULL,
+                           .document = s->gist.depth > k->depth && !container,
+                           .parts = s->budget.parts - k->parts};
     key_of(s, KAV_BY_CONTENT, found, k->source->size, learned.key);
     kav_listing_learn(&s->listing, &learned, k->depth == 0);
     if (!found->begun) return;
@@ -130,7 +138,7 @@ static void learn(const kav_known_layer *k, const kav_layer_found *found)
 void kav_known_end(kav_known_layer *k, const kav_layer_found *found, const kav_outcome *outcome)
 {
     kav_gist *g = &k->scanner->gist;
-    if (is_worth_it(k, found, outcome)) learn(k, found);
+    if (is_worth_it(k, found, outcome)) learn(k, found, outcome->container);
     g->flags |= k->before.flags;
     g->views |= k->before.views;
     g->notes += k->before.notes;

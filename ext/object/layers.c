@@ -6,7 +6,7 @@
 
 typedef struct {
     uint16_t format;
-    uint32_t switches; /* enum kav_switch: what lets it be opened */
+    uint32_t switches; /* enum kav_switch: what lets it be opened; 0 = always */
     kav_opener open;
 } opening;
 
@@ -25,20 +25,21 @@ static const opening OPENINGS[] = {
     {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail},       {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},
 };
 
-/* Every other format may have an archive riding behind it: programs, scripts, pictures. */
+/* Every format that is not in the list may have an archive riding behind it: programs, scripts, pictures. */
 static const opening RIDING = {KAV_FMT_UNKNOWN, KAV_S_SFX, kav_open_sfx};
 
-static const opening *opening_of(kav_type type, const kav_source *source)
-{
-    for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++)
-        if (OPENINGS[i].format == type.format) return &OPENINGS[i];
-    return kav_sfx_present(source) ? &RIDING : NULL;
-}
+/* Formats that have parts and views inside (KAV_M_PART, KAV_M_VIEW), which make no container of them. A format may
+ * stand here more than once, and above besides. */
+static const opening DOCUMENTS[] = {
+    {KAV_FMT_COUNT, 0, NULL},
+};
 
 bool kav_layers_opens(kav_type type)
 {
     for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++)
         if (OPENINGS[i].format == type.format) return true;
+    for (size_t i = 0; i < sizeof DOCUMENTS / sizeof DOCUMENTS[0]; i++)
+        if (DOCUMENTS[i].format == type.format) return true;
     return false;
 }
 
@@ -110,19 +111,17 @@ static uint8_t note_hits(kav_object_scanner *s, const kav_layer_found *found, ui
     return status;
 }
 
-/* Open a layer as a container when it is one and everything allows it. */
-static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, uint32_t depth,
-                       kav_outcome *outcome)
+/* Open a layer in one way, when everything allows it. False: it was none such, or it stays closed. */
+static bool open_as(kav_object_scanner *s, const kav_source *source, kav_type type, const opening *o, bool document,
+                    uint32_t depth, kav_outcome *outcome)
 {
-    const opening *o = opening_of(type, source);
-    if (o == NULL) return;
-    if (!(s->limits.switches & o->switches)) {
+    if (o->switches != 0 && !(s->limits.switches & o->switches)) {
         s->gist.flags |= KAV_F_UNOPENED;
-        return;
+        return false;
     }
     if (depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP) {
         outcome->reasons |= KAV_R_DEPTH;
-        return;
+        return false;
     }
     if (s->gist.tried <= depth) s->gist.tried = (uint16_t)(depth + 1);
     kav_unpack u;
@@ -130,12 +129,29 @@ static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type
     int rc = o->open(source, type, &u);
     if (u.begun) kav_unpack_end(&u, KAV_R_DAMAGED);
     if (rc == -ENOMEM) u.container.reasons |= KAV_R_MEMORY;
-    if (rc == KAV_OPEN_NOT_MINE) return;
+    if (rc == KAV_OPEN_NOT_MINE) return false;
     if (s->gist.depth <= depth) s->gist.depth = (uint16_t)(depth + 1);
-    outcome->container = true;
     outcome->reasons |= u.container.reasons;
     outcome->status = kav_graver(outcome->status, u.container.status);
+    if (document) return true;
+    outcome->container = true;
     if (depth == 0) s->gist.flags |= KAV_F_CONTAINER;
+    return true;
+}
+
+/* Open a layer in every way that its format knows. */
+static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, uint32_t depth,
+                       kav_outcome *outcome)
+{
+    bool archive = false;
+    for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++) {
+        if (OPENINGS[i].format != type.format) continue;
+        archive = true;
+        open_as(s, source, type, &OPENINGS[i], false, depth, outcome);
+    }
+    for (size_t i = 0; i < sizeof DOCUMENTS / sizeof DOCUMENTS[0]; i++)
+        if (DOCUMENTS[i].format == type.format) open_as(s, source, type, &DOCUMENTS[i], true, depth, outcome);
+    if (!archive && kav_sfx_present(source)) open_as(s, source, type, &RIDING, false, depth, outcome);
 }
 
 /* What was matched is seen, and remembered as such. */
@@ -144,14 +160,15 @@ static void list_layer(kav_object_scanner *s, const kav_source *source, const ka
     kav_ancestor *self = &s->ancestors[depth];
     self->size = source->size;
     self->digests = found->digests;
+    self->type = found->type;
     if (found->size != source->size) self->digests.have = 0; /* digests of a part are nobody's exception */
     s->gist.views |= (uint16_t)(1u << found->type.target);
     if (found->size != source->size) kav_listing_gap(&s->listing);
     else kav_listing_layer(&s->listing, source->size, found->type.target, &found->digests);
 }
 
-static void open_and_judge(kav_object_scanner *s, const kav_source *source, uint32_t depth, kav_layer_found *found,
-                           kav_outcome *outcome)
+static void open_and_judge(kav_object_scanner *s, const kav_source *source, bool view, uint32_t depth,
+                           kav_layer_found *found, kav_outcome *outcome)
 {
     s->budget.scanned += found->size;
     outcome->reasons |= found->reasons;
@@ -160,7 +177,7 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, uint
     found->hits = NULL; /* the session's; gone with the first member */
     found->hit_count = 0;
     /* Of a file over its limit only the beginning is looked at, and that is no container any more. */
-    if (!(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE)))
+    if (!view && !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE)))
         open_layer(s, source, found->type, depth, outcome);
     outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
 }
@@ -172,17 +189,18 @@ static uint32_t wanted_digests(const kav_object_scanner *s, const kav_source *so
     return depth == 0 && s->limits.switches & KAV_S_DIGEST ? kinds | KAV_D_SHA256 : kinds;
 }
 
-void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner manner, uint32_t depth, uint32_t known,
                      kav_layer_found *found, kav_outcome *outcome)
 {
     kav_layer_options options = {.switches = s->limits.switches,
                                  .digests = wanted_digests(s, source, depth),
                                  .limit = depth == 0 ? s->limits.max_file_size : 0,
+                                 .type = manner.type,
                                  .tick = layer_tick,
                                  .tick_context = s};
     kav_known_layer layer;
     *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
-    kav_known_begin(s, source, depth, known, &layer, &options);
+    kav_known_begin(s, source, manner.view, depth, known, &layer, &options);
     if (kav_layer_scan(s->session, source, &options, found) != 0) {
         memset(found, 0, sizeof *found);
         kav_listing_gap(&s->listing);
@@ -191,7 +209,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t d
     } else if (found->known) {
         kav_known_use(&layer, found, outcome);
     } else {
-        open_and_judge(s, source, depth, found, outcome);
+        open_and_judge(s, source, manner.view, depth, found, outcome);
     }
     kav_known_end(&layer, found, outcome);
 }

@@ -19,12 +19,21 @@ typedef struct kav_unpack kav_unpack;
 /* What an opener can say of a member beyond its name. */
 enum kav_member_flag {
     KAV_M_FOLDER = 1u << 0, /* counts as a member, has no bytes */
-    KAV_M_MAILPART = 1u << 1
+    KAV_M_MAILPART = 1u << 1,
+    /* A piece of a document: stream, macro, embedded file. It has no line of its own while nothing is to be said of it,
+     * does not make a container of the file around it, and counts against the limit of members, but not as one. */
+    KAV_M_PART = 1u << 2,
+    /* The layer itself in another form (normalised text): a part that is matched as kav_unpack_type says and not opened
+     * any further; what is found in it is found in the layer. */
+    KAV_M_VIEW = 1u << 3
 };
 
 /* A member begins. name: bytes as the container has them, "" where it has none (the sink then numbers it).
  * size: as announced, UINT64_MAX = unknown; only a hint. Non-zero: stop. */
 int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t size, uint32_t flags);
+
+/* The member in hand is of this type, whatever its bytes look like. After begin, before end. */
+void kav_unpack_type(kav_unpack *u, kav_type type);
 
 /* Bytes of the member. Non-zero: no more bytes of this member are wanted (call end next, then go on). */
 int kav_unpack_data(kav_unpack *u, const void *bytes, size_t len);

@@ -25,6 +25,7 @@
 typedef struct {
     uint64_t size;
     kav_digests digests;
+    kav_type type;
 } kav_ancestor;
 
 /* What has become of a layer and all that is inside it, for the object cache. One lies on the stack for each depth. */
@@ -64,9 +65,15 @@ typedef struct {
     bool container;
 } kav_outcome;
 
+/* How a layer is to be looked at, when it is a member. */
+typedef struct {
+    const kav_type *type; /* what it is, or NULL: found out from its bytes */
+    bool view;            /* another form of the layer around it */
+} kav_manner;
+
 /* Scan a layer; depth 0 is the object itself. known: reasons that the caller already has. found: as the matcher left
  * it, without the hits. */
-void kav_layers_scan(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner manner, uint32_t depth, uint32_t known,
                      kav_layer_found *found, kav_outcome *outcome);
 
 /* Whether layers of this type are containers, to all appearance. */
@@ -76,14 +83,15 @@ bool kav_layers_opens(kav_type type);
 typedef struct {
     kav_gist before;
     uint64_t scanned, unpacked;
-    uint32_t members, depth;
+    uint32_t members, parts, depth;
+    bool view;
     kav_object_scanner *scanner;
     const kav_source *source;
     kav_learned hit;
 } kav_known_layer;
 
 /* known.c: begin a layer; options get what they need for asking, where it may be asked at all. */
-void kav_known_begin(kav_object_scanner *s, const kav_source *source, uint32_t depth, uint32_t known,
+void kav_known_begin(kav_object_scanner *s, const kav_source *source, bool view, uint32_t depth, uint32_t known,
                      kav_known_layer *k, kav_layer_options *options);
 
 /* known.c: the layer's answer came from the cache: charge what it costs. */
@@ -107,14 +115,15 @@ static inline uint8_t kav_graver(uint8_t a, uint8_t b)
 struct kav_unpack {
     kav_object_scanner *scanner;
     uint32_t depth;        /* of the members */
-    uint32_t count;        /* members begun in this container */
+    uint32_t count;        /* members and parts begun in this container */
     kav_outcome container; /* what its members and its opener add up to */
     /* the member in hand */
     kav_stored stored;
     size_t mark;      /* of its name */
     uint32_t reasons; /* met while its bytes came in */
     uint32_t flags;   /* enum kav_member_flag */
-    bool begun, full;
+    kav_type type;
+    bool typed, begun, full;
 };
 
 void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth);

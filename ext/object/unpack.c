@@ -19,7 +19,7 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
     (void)size; /* announced sizes lie; room is taken as bytes arrive */
 
     if (u->begun) kav_unpack_end(u, KAV_R_DAMAGED); /* an opener lost its way: nothing it read gets lost */
-    uint32_t spent = kav_budget_member(&s->budget);
+    uint32_t spent = kav_budget_member(&s->budget, flags & (KAV_M_PART | KAV_M_VIEW));
     if (spent != 0) {
         u->container.reasons |= spent;
         return 1;
@@ -29,7 +29,9 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
         name_len = (size_t)snprintf(number, sizeof number, "#%u", u->count);
         name = number;
     }
-    if (kav_member_path_push(&s->path, name, name_len, &u->mark) != 0) {
+    if (flags & KAV_M_VIEW) { /* what is found in it is found in the layer itself */
+        u->mark = s->path.len;
+    } else if (kav_member_path_push(&s->path, name, name_len, &u->mark) != 0) {
         u->container.reasons |= KAV_R_MEMORY;
         return 1;
     }
@@ -37,8 +39,15 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
     u->reasons = 0;
     u->flags = flags;
     u->begun = true;
+    u->typed = false;
     u->full = false;
     return 0;
+}
+
+void kav_unpack_type(kav_unpack *u, kav_type type)
+{
+    u->type = type;
+    u->typed = true;
 }
 
 /* Take len bytes (zeros when bytes is NULL) as far as every limit allows. */
@@ -74,7 +83,9 @@ int kav_unpack_hole(kav_unpack *u, uint64_t len)
 static void note_member(kav_unpack *u, const kav_outcome *outcome, uint64_t size)
 {
     kav_object_scanner *s = u->scanner;
-    if (outcome->status == KAV_CLEAN && !outcome->container && !(s->limits.switches & KAV_S_ALL_MEMBERS)) return;
+    if (u->flags & KAV_M_VIEW) return; /* the layer's own line says it */
+    bool named = s->limits.switches & KAV_S_ALL_MEMBERS && !(u->flags & KAV_M_PART);
+    if (outcome->status == KAV_CLEAN && !outcome->container && !named) return;
     kav_note note = {.offset = UINT64_MAX,
                      .size = size,
                      .reasons = outcome->reasons,
@@ -93,7 +104,8 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     if (!(u->flags & KAV_M_FOLDER) || u->stored.size > 0) {
         kav_layer_found found;
         kav_source source = kav_store_source(&s->store, &u->stored);
-        kav_layers_scan(s, &source, u->depth, outcome.reasons, &found, &outcome);
+        kav_manner manner = {u->typed ? &u->type : NULL, u->flags & KAV_M_VIEW};
+        kav_layers_scan(s, &source, manner, u->depth, outcome.reasons, &found, &outcome);
     } else {
         outcome.status = kav_status_of_reasons(outcome.reasons);
     }

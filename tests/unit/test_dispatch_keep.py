@@ -346,7 +346,7 @@ def objects():
 
 
 def learned(reread: int) -> bytes:
-    return struct.pack("=16sQQIHHBBHI", OBJECT, 3, 3, 0, 0, 1, 0, 0, reread, 0)
+    return struct.pack("=16sQQIHHBBBBI", OBJECT, 3, 3, 0, 0, 1, 0, 0, reread, 0, 0)
 
 
 def held(objects: int, secret: bytes = OBJECTS_SECRET) -> bytes | None:
