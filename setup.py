@@ -15,7 +15,7 @@ from glob import glob
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["common", "source", "type", "hash", "match", "cache", "objects"]
+CORE = ["common", "source", "type", "hash", "exe", "match", "cache", "objects"]
 INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process", "basics")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
@@ -67,6 +67,7 @@ NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 # module -> (folders with its own C files, uses the core library, system libraries)
 MODULES = {
     "basics": (["basics"], True, [MATCHING]),
+    "programs": (["programs"], True, [MATCHING]),
     "match": (["match"], True, [MATCHING]),
     "worker": (["worker", "object"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], True, [NOTHING]),
