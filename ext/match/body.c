@@ -16,15 +16,37 @@ static bool check_signatures(const kav_body *b)
     for (uint32_t i = 0; i < b->signature_count; i++) {
         const kav_signature *s = &b->signatures[i];
         if (s->target >= KAV_TARGET_COUNT || s->name_len == 0 || !inside(s->name, s->name_len, b->names_length) ||
-            !inside(s->code, s->code_count, b->code_count) ||
-            !kav_expression_check(b->code + s->code, s->code_count, b->pattern_count))
+            !inside(s->code, s->code_count, b->code_count) || s->subsig_count > KAV_SUBSIGS_MAX ||
+            !inside(s->subsig, s->subsig_count, b->subsig_count) ||
+            (s->condition != KAV_NONE && s->condition >= b->condition_count) ||
+            !kav_expression_check(b->code + s->code, s->code_count, b->pattern_count, b->probe_count))
             return false;
+    }
+    for (uint32_t i = 0; i < b->subsig_count; i++) {
+        uint32_t sub = b->subsigs[i];
+        if ((sub & ~KAV_SUB_PROBE) >= (sub & KAV_SUB_PROBE ? b->probe_count : b->pattern_count)) return false;
     }
     for (uint32_t i = 0; i < b->rest_count; i++) {
         if (b->rest[i] >= b->signature_count) return false;
     }
     for (uint32_t i = 0; i < b->ref_count; i++) {
         if (b->refs[i] >= b->signature_count) return false;
+    }
+    return true;
+}
+
+static bool check_conditions(const kav_body *b)
+{
+    for (uint32_t i = 0; i < b->probe_count; i++) {
+        if (!inside(b->probes[i].data, b->probes[i].length, b->data_length)) return false;
+    }
+    for (uint32_t i = 0; i < b->condition_count; i++) {
+        const kav_condition *c = &b->conditions[i];
+        if (c->chain % _Alignof(kav_chain_link) ||
+            !inside(c->chain, (uint64_t)c->chain_count * sizeof(kav_chain_link), b->data_length) ||
+            !inside(c->icon_name[0], c->icon_len[0], b->names_length) ||
+            !inside(c->icon_name[1], c->icon_len[1], b->names_length))
+            return false;
     }
     return true;
 }
@@ -148,5 +170,12 @@ bool kav_body_open(kav_body *b, const uint8_t *part)
     b->literal_count = kav_part_count(part, KAV_TAB_LITERALS, sizeof *b->literals);
     b->postings = kav_part_data(part, KAV_TAB_POSTINGS);
     b->posting_count = kav_part_count(part, KAV_TAB_POSTINGS, sizeof *b->postings);
-    return check_signatures(b) && check_patterns(b) && check_pieces(b) && check_elements(b) && check_literals(b);
+    b->subsigs = kav_part_data(part, KAV_TAB_SUBSIGS);
+    b->subsig_count = kav_part_count(part, KAV_TAB_SUBSIGS, sizeof *b->subsigs);
+    b->probes = kav_part_data(part, KAV_TAB_PROBES);
+    b->probe_count = kav_part_count(part, KAV_TAB_PROBES, sizeof *b->probes);
+    b->conditions = kav_part_data(part, KAV_TAB_CONDITIONS);
+    b->condition_count = kav_part_count(part, KAV_TAB_CONDITIONS, sizeof *b->conditions);
+    return check_signatures(b) && check_conditions(b) && check_patterns(b) && check_pieces(b) && check_elements(b) &&
+           check_literals(b);
 }

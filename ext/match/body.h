@@ -20,8 +20,12 @@ typedef struct {
     const kav_literal *literals;
     const uint32_t *postings;
     const kav_body_totals *totals;
+    const uint32_t *subsigs;
+    const kav_probe *probes;
+    const kav_condition *conditions;
     uint32_t signature_count, code_count, pattern_count, chain_count, piece_count, element_count, edge_count;
     uint32_t ref_count, rest_count, literal_count, posting_count;
+    uint32_t subsig_count, probe_count, condition_count;
     uint64_t data_length, names_length;
 } kav_body;
 

@@ -1,5 +1,6 @@
 #include "expression.h"
 #include "part.h"
+#include "probe.h"
 #include "session.h"
 
 #include <stdlib.h>
@@ -11,13 +12,14 @@
 typedef struct {
     const kav_session *s;
     uint32_t body;
-    bool final; /* the weak pass is over, or was not needed */
-    uint64_t first;
+    bool final;                   /* the weak pass is over, or was not needed */
+    const kav_probe_view *probes; /* NULL: not run yet */
 } leaves;
 
 static uint32_t count_of(const void *context, const kav_code *leaf)
 {
     const leaves *l = context;
+    if (leaf->op == KAV_OP_PROBE) return l->probes ? l->probes->counts[leaf->index] : KAV_ANY_COUNT;
     const kav_image_body *b = &l->s->image->bodies[l->body];
     const kav_pattern_state *state = &l->s->patterns[b->patterns + leaf->value];
     uint8_t flags = b->body.patterns[leaf->value].flags;
@@ -37,11 +39,29 @@ static bool applies(const kav_session *s, const kav_signature *g)
            s->layer_size <= g->max_size;
 }
 
-static enum kav_truth truth(const kav_session *s, kav_touch t, bool final)
+static enum kav_truth truth(const kav_session *s, kav_touch t, bool final, const kav_probe_view *probes)
 {
-    leaves l = {s, t.body, final, 0};
+    leaves l = {s, t.body, final, probes};
     const kav_signature *g = signature_of(s, t);
     return kav_expression_eval(s->image->bodies[t.body].body.code + g->code, g->code_count, count_of, &l);
+}
+
+/* All patterns are counted. Probes are run only for a signature that can become true through them. */
+static bool is_true(kav_session *s, kav_touch t)
+{
+    const kav_body *b = &s->image->bodies[t.body].body;
+    const kav_signature *g = signature_of(s, t);
+    enum kav_truth known = truth(s, t, true, NULL);
+    if (known != KAV_PERHAPS) return known == KAV_TRUE;
+    kav_probe_view view = {.session = s, .body = b, .signature = g};
+    leaves l = {s, t.body, true, NULL};
+    for (uint32_t i = 0; i < g->subsig_count; i++) {
+        uint32_t sub = b->subsigs[g->subsig + i];
+        if (!(sub & KAV_SUB_PROBE))
+            view.counts[i] = count_of(&l, &(kav_code){.op = KAV_OP_LEAF, .index = (uint16_t)i, .value = sub});
+    }
+    kav_probes_run(&view);
+    return truth(s, t, true, &view) == KAV_TRUE;
 }
 
 /* The patterns through which this signature may become true are looked for in the weak pass. */
@@ -49,13 +69,13 @@ static void want(kav_session *s, kav_touch t)
 {
     const kav_image_body *b = &s->image->bodies[t.body];
     const kav_signature *g = signature_of(s, t);
-    for (uint32_t i = 0; i < g->code_count; i++) {
-        const kav_code *c = &b->body.code[g->code + i];
-        if (c->op != KAV_OP_LEAF || !(b->body.patterns[c->value].flags & KAV_PA_WEAK)) continue;
-        kav_pattern_state *state = &s->patterns[b->patterns + c->value];
+    for (uint32_t i = 0; i < g->subsig_count; i++) {
+        uint32_t sub = b->body.subsigs[g->subsig + i];
+        if (sub & KAV_SUB_PROBE || !(b->body.patterns[sub].flags & KAV_PA_WEAK)) continue;
+        kav_pattern_state *state = &s->patterns[b->patterns + sub];
         if (!(state->flags & KAV_ST_TOUCHED)) { /* on the list, so that it is reset */
             state->flags |= KAV_ST_TOUCHED;
-            s->touched_patterns[s->touched_pattern_count++] = (kav_touch){t.body, c->value};
+            s->touched_patterns[s->touched_pattern_count++] = (kav_touch){t.body, sub};
         }
         state->flags |= KAV_ST_WANTED;
     }
@@ -80,7 +100,7 @@ bool kav_conclude_needs_weak(kav_session *s)
     for (uint32_t i = 0; i < s->touched_signature_count; i++) {
         kav_touch t = s->touched_signatures[i];
         const kav_signature *g = signature_of(s, t);
-        if (!(g->flags & KAV_SF_WEAK) || !applies(s, g) || truth(s, t, false) != KAV_PERHAPS) continue;
+        if (!(g->flags & KAV_SF_WEAK) || !applies(s, g) || truth(s, t, false, NULL) != KAV_PERHAPS) continue;
         want(s, t);
         needed = true;
     }
@@ -93,10 +113,10 @@ static uint64_t first_place(const kav_session *s, kav_touch t)
     const kav_image_body *b = &s->image->bodies[t.body];
     const kav_signature *g = signature_of(s, t);
     uint64_t first = UINT64_MAX;
-    for (uint32_t i = 0; i < g->code_count; i++) {
-        const kav_code *c = &b->body.code[g->code + i];
-        if (c->op != KAV_OP_LEAF) continue;
-        const kav_pattern_state *state = &s->patterns[b->patterns + c->value];
+    for (uint32_t i = 0; i < g->subsig_count; i++) {
+        uint32_t sub = b->body.subsigs[g->subsig + i];
+        if (sub & KAV_SUB_PROBE) continue;
+        const kav_pattern_state *state = &s->patterns[b->patterns + sub];
         if (state->count && state->first < first) first = state->first;
     }
     return first;
@@ -114,7 +134,7 @@ static void find_signatures(kav_session *s)
         kav_touch t = s->touched_signatures[i];
         const kav_image_body *b = &s->image->bodies[t.body];
         const kav_signature *g = signature_of(s, t);
-        if (!applies(s, g) || truth(s, t, true) != KAV_TRUE) continue;
+        if (!applies(s, g) || !is_true(s, t)) continue;
         add_truth(
             s, (kav_true){b->body.names + g->name, g->name_len, b->database, g->line, first_place(s, t), b->official});
     }

@@ -139,7 +139,7 @@ const char *kav_expression_parse(const char *text, size_t length, kav_buffer *ou
     if (!r.why && r.at != length) r.why = "unreadable logical expression";
     if (!r.why && !kav_buffer_ok(out)) r.why = "out of memory";
     uint32_t count = (uint32_t)((out->length - from) / sizeof(kav_code));
-    if (!r.why && !kav_expression_check((const kav_code *)(const void *)(out->data + from), count, KAV_SUBSIGS_MAX))
+    if (!r.why && !kav_expression_check((const kav_code *)(const void *)(out->data + from), count, KAV_SUBSIGS_MAX, 0))
         r.why = "logical expression too long";
     if (r.why) out->length = from;
     *highest = r.highest;
@@ -205,7 +205,8 @@ enum kav_truth kav_expression_eval(const kav_code *code, uint32_t count, kav_lea
     for (uint32_t i = 0; i < count; i++) {
         const kav_code *c = &code[i];
         switch (c->op) {
-        case KAV_OP_LEAF: stack[top++] = eval_leaf(c, leaf(context, c)); break;
+        case KAV_OP_LEAF:
+        case KAV_OP_PROBE: stack[top++] = eval_leaf(c, leaf(context, c)); break;
         case KAV_OP_BLOCK: stack[top - 1] = eval_block(c, stack[top - 1]); break;
         default: top--; stack[top - 1] = eval_pair(c, stack[top - 1], stack[top]);
         }
@@ -213,7 +214,7 @@ enum kav_truth kav_expression_eval(const kav_code *code, uint32_t count, kav_lea
     return stack[0].truth;
 }
 
-bool kav_expression_check(const kav_code *code, uint32_t count, uint32_t patterns)
+bool kav_expression_check(const kav_code *code, uint32_t count, uint32_t patterns, uint32_t probes)
 {
     uint32_t top = 0;
     for (uint32_t i = 0; i < count; i++) {
@@ -221,7 +222,9 @@ bool kav_expression_check(const kav_code *code, uint32_t count, uint32_t pattern
         if (c->compare && c->compare != '=' && c->compare != '<' && c->compare != '>') return false;
         switch (c->op) {
         case KAV_OP_LEAF:
-            if (c->index >= KAV_SUBSIGS_MAX || c->value >= patterns || top == KAV_CODE_DEPTH) return false;
+        case KAV_OP_PROBE:
+            if (c->index >= KAV_SUBSIGS_MAX || top == KAV_CODE_DEPTH) return false;
+            if (c->value >= (c->op == KAV_OP_LEAF ? patterns : probes)) return false;
             top++;
             break;
         case KAV_OP_AND:

@@ -19,13 +19,13 @@ uint32_t kav_expression_cap(const kav_code *code, uint32_t count);
 
 enum kav_truth { KAV_FALSE = 0, KAV_TRUE = 1, KAV_PERHAPS = 2 };
 
-/* The count of a leaf's pattern; KAV_ANY_COUNT when it is not known yet. */
+/* The count of a leaf's pattern or probe; KAV_ANY_COUNT when it is not known yet. */
 typedef uint32_t (*kav_leaf_count)(const void *context, const kav_code *leaf);
 
 /* KAV_PERHAPS only when a leaf is not known. The code has been checked by kav_expression_check. */
 enum kav_truth kav_expression_eval(const kav_code *code, uint32_t count, kav_leaf_count leaf, const void *context);
 
-/* Code read from a part: one value is left, the stack holds, operators and patterns exist. */
-bool kav_expression_check(const kav_code *code, uint32_t count, uint32_t patterns);
+/* Code read from a part: one value is left, the stack holds, operators, patterns and probes exist. */
+bool kav_expression_check(const kav_code *code, uint32_t count, uint32_t patterns, uint32_t probes);
 
 #endif

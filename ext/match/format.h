@@ -9,7 +9,7 @@
  *
  * A BODY part is one database file compiled. Its tables name each other by index:
  *
- *     signature -> code (leaves name patterns)
+ *     signature -> subsigs -> patterns and probes;     signature -> code (leaves name subsignatures) -> condition
  *     pattern   -> chains (the ASCII and the wide form) -> pieces (stretches between far gaps) -> elements -> data
  *     literal   -> postings -> pieces;     pattern -> refs -> signatures
  *
@@ -22,9 +22,9 @@
 
 #include <stdint.h>
 
-#define KAV_FORMAT_VERSION 1u
+#define KAV_FORMAT_VERSION 2u
 #define KAV_PART_MAGIC     "KAVPART" /* with its NUL: 8 bytes */
-#define KAV_TABLE_COUNT    16
+#define KAV_TABLE_COUNT    24
 #define KAV_PAGE           4096u
 
 enum kav_part_kind { KAV_P_BODY = 1, KAV_P_HASH = 2, KAV_P_EXCEPTION = 3, KAV_P_IGNORE = 4, KAV_P_GROUP = 5 };
@@ -62,7 +62,10 @@ enum kav_body_table {
     KAV_TAB_REST, /* uint32_t signatures to look at in every layer of their target */
     KAV_TAB_LITERALS,
     KAV_TAB_POSTINGS, /* uint32_t: piece, or piece | KAV_POSTING_GATE */
-    KAV_TAB_TOTALS    /* one kav_body_totals */
+    KAV_TAB_TOTALS,   /* one kav_body_totals */
+    KAV_TAB_SUBSIGS,  /* uint32_t by signature and subsignature: pattern, or KAV_SUB_PROBE | probe */
+    KAV_TAB_PROBES,
+    KAV_TAB_CONDITIONS
 };
 
 enum kav_hash_table { KAV_TAB_SET = 1 }; /* what kav_hashset_open takes */
@@ -82,26 +85,64 @@ typedef struct {
     uint64_t min_size, max_size; /* bytes of the layer, inclusive */
     uint32_t name, name_len;     /* in NAMES */
     uint32_t line;
-    uint32_t code, code_count; /* in CODE */
+    uint32_t code, code_count;     /* in CODE */
+    uint32_t subsig, subsig_count; /* in SUBSIGS: all of them, whether the expression names them or not */
+    uint32_t condition;            /* in CONDITIONS, or KAV_NONE */
     uint8_t target;
     uint8_t flags; /* enum kav_signature_flag */
     uint16_t reserved;
 } kav_signature;
 
 enum kav_signature_flag {
-    KAV_SF_WEAK = 1u << 0 /* asks for a pattern that is looked for in the second pass */
+    KAV_SF_WEAK = 1u << 0, /* asks for a pattern that is looked for in the second pass */
+    KAV_SF_PROBES = 1u << 1
 };
+
+#define KAV_SUB_PROBE 0x80000000u
+
+/* A subsignature that is no pattern: asked for at the end, when all patterns are counted and the signature can still
+ * become true through it. */
+typedef struct {
+    uint32_t data, length; /* in DATA: what probe.h makes of its text */
+    uint8_t kind;          /* enum kav_probe_kind of probe.h */
+    uint8_t flags;
+    uint16_t reserved;
+} kav_probe;
+
+/* What must hold of the layer as a whole, and of those around it. */
+typedef struct {
+    uint32_t entry_min, entry_max;       /* file offset of the entry point, inclusive */
+    uint32_t sections_min, sections_max; /* how many sections, inclusive */
+    uint32_t icon_name[2], icon_len[2];  /* names of the icon groups, in NAMES; length 0: any */
+    uint32_t chain, chain_count;         /* in DATA, kav_chain_link: formats of the layers around, the inmost first */
+    uint16_t handler;                    /* KAV_CO_HANDLER: format that the layer is to be scanned as instead */
+    uint16_t flags;                      /* enum kav_condition_flag */
+} kav_condition;
+
+enum kav_condition_flag {
+    KAV_CO_ENTRY = 1u << 0,
+    KAV_CO_SECTIONS = 1u << 1,
+    KAV_CO_ICONS = 1u << 2,
+    KAV_CO_OUTMOST = 1u << 3, /* only where no layer is around */
+    KAV_CO_CHAIN = 1u << 4,
+    KAV_CO_HANDLER = 1u << 5
+};
+
+/* The formats that one layer of a chain may have: a bit for each kav_format. */
+typedef struct {
+    uint64_t formats[4];
+} kav_chain_link;
 
 /* One step of a logical expression in postfix order; the stack never needs more than KAV_CODE_DEPTH. */
 typedef struct {
     uint8_t op;      /* enum kav_op */
     uint8_t compare; /* 0, '<', '=' or '>' */
-    uint16_t index;  /* LEAF: number of the subsignature, 0 .. 63 */
-    uint32_t value;  /* LEAF: pattern; BLOCK: how many different subsignatures at least */
+    uint16_t index;  /* LEAF, PROBE: number of the subsignature, 0 .. 63 */
+    uint32_t value;  /* LEAF: pattern; PROBE: probe; BLOCK: how many different subsignatures at least */
     uint32_t count;  /* what is compared with */
 } kav_code;
 
-enum kav_op { KAV_OP_LEAF = 1, KAV_OP_AND = 2, KAV_OP_OR = 3, KAV_OP_BLOCK = 4 };
+enum kav_op { KAV_OP_LEAF = 1, KAV_OP_AND = 2, KAV_OP_OR = 3, KAV_OP_BLOCK = 4, KAV_OP_PROBE = 5 };
 
 #define KAV_CODE_DEPTH  128
 #define KAV_SUBSIGS_MAX 64

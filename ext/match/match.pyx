@@ -104,13 +104,14 @@ cdef class SegmentBuilder:
                   uint64_t min_size=0, uint64_t max_size=0):
         cdef uint32_t wanted[64]
         cdef kav_segment_signature_in given
+        memset(&given, 0, sizeof(given))
         if len(patterns) > SUBSIGNATURES:
             raise SignatureError("more than 64 subsignatures")
         for i, pattern in enumerate(patterns):
             wanted[i] = pattern
         given.name = text_of(name)
         given.line, given.target = line, target
-        given.patterns, given.pattern_count = wanted, <uint32_t>len(patterns)
+        given.subsigs, given.subsig_count = wanted, <uint32_t>len(patterns)
         given.expression.text, given.expression.length = NULL, 0
         if expression is not None:
             given.expression = text_of(expression)

@@ -56,8 +56,8 @@ cdef extern from "segment.h" nogil:
     ctypedef struct kav_segment_signature_in:
         kav_text name
         uint32_t line, target
-        const uint32_t *patterns
-        uint32_t pattern_count
+        const uint32_t *subsigs
+        uint32_t subsig_count
         kav_text expression
         uint64_t min_size, max_size
     kav_segment *kav_segment_new()

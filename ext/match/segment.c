@@ -11,7 +11,7 @@
 
 struct kav_segment {
     kav_tables tables;
-    kav_buffer signatures, code, names;
+    kav_buffer signatures, code, names, subsigs, conditions;
     kav_buffer keys;       /* text of every pattern: offset, modifiers and digits */
     kav_buffer key_places; /* uint32_t pairs by pattern: where in keys, length */
     kav_buffer pairs;      /* kav_ref: pattern, signature */
@@ -39,9 +39,9 @@ void kav_segment_free(kav_segment *s)
 {
     if (!s) return;
     kav_tables *t = &s->tables;
-    kav_buffer *buffers[] = {&t->patterns, &t->chains,   &t->pieces,     &t->elements,   &t->edges,
-                             &t->data,     &t->literals, &t->postings,   &s->signatures, &s->code,
-                             &s->names,    &s->keys,     &s->key_places, &s->pairs,      &s->parse.windows};
+    kav_buffer *buffers[] = {&t->patterns,   &t->chains,   &t->pieces,        &t->elements, &t->edges,  &t->data,
+                             &t->literals,   &t->postings, &s->signatures,    &s->code,     &s->names,  &s->keys,
+                             &s->key_places, &s->pairs,    &s->parse.windows, &s->subsigs,  &t->probes, &s->conditions};
     for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) kav_buffer_free(buffers[i]);
     kav_intern_free(&s->patterns);
     kav_intern_free(&s->literals);
@@ -100,57 +100,112 @@ uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_
     return index;
 }
 
+uint32_t kav_segment_probe(kav_segment *s, uint8_t kind, uint8_t flags, const void *data, size_t length)
+{
+    kav_tables *t = &s->tables;
+    kav_buffer_align(&t->data, 8);
+    kav_probe probe = {(uint32_t)t->data.length, (uint32_t)length, kind, flags, 0};
+    uint32_t index = KAV_COUNT(t->probes, kav_probe);
+    kav_buffer_add(&t->data, data, length);
+    kav_buffer_add(&t->probes, &probe, sizeof probe);
+    return kav_buffer_ok(&t->data) && kav_buffer_ok(&t->probes) && t->data.length <= UINT32_MAX ? KAV_SUB_PROBE | index
+                                                                                                : KAV_NONE;
+}
+
 static const char *check_signature(const kav_segment *s, const kav_segment_signature_in *in)
 {
     if (in->name.length == 0 || in->name.length > NAME_MAX_LENGTH) return "name missing or too long";
     if (memchr(in->name.text, '\0', in->name.length)) return "NUL in the name";
     if (in->target >= KAV_TARGET_COUNT || in->target == 8) return "unknown target type";
-    if (in->pattern_count == 0) return "no subsignature";
-    if (in->pattern_count > KAV_SUBSIGS_MAX) return "more than 64 subsignatures";
-    for (uint32_t i = 0; i < in->pattern_count; i++) {
-        if (in->patterns[i] >= KAV_COUNT(s->tables.patterns, kav_pattern)) return "unknown pattern";
+    if (in->subsig_count == 0) return "no subsignature";
+    if (in->subsig_count > KAV_SUBSIGS_MAX) return "more than 64 subsignatures";
+    for (uint32_t i = 0; i < in->subsig_count; i++) {
+        uint32_t sub = in->subsigs[i];
+        uint32_t known =
+            sub & KAV_SUB_PROBE ? KAV_COUNT(s->tables.probes, kav_probe) : KAV_COUNT(s->tables.patterns, kav_pattern);
+        if ((sub & ~KAV_SUB_PROBE) >= known) return "unknown pattern";
     }
     return NULL;
 }
 
-/* The leaves name patterns from now on, and the patterns learn how far they must be counted and for whom. */
-static bool bind_leaves(kav_segment *s, kav_signature *signature, const kav_segment_signature_in *in)
+/* The leaves name patterns and probes from now on. */
+static void bind_leaves(kav_segment *s, kav_signature *signature, const kav_segment_signature_in *in)
 {
     kav_code *code = KAV_ITEM(s->code, kav_code, signature->code);
-    uint32_t cap = kav_expression_cap(code, signature->code_count);
-    uint32_t index = KAV_COUNT(s->signatures, kav_signature);
     for (uint32_t i = 0; i < signature->code_count; i++) {
         if (code[i].op != KAV_OP_LEAF) continue;
-        code[i].value = in->patterns[code[i].index];
-        kav_pattern *pattern = KAV_ITEM(s->tables.patterns, kav_pattern, code[i].value);
+        uint32_t sub = in->subsigs[code[i].index];
+        if (sub & KAV_SUB_PROBE) code[i].op = KAV_OP_PROBE;
+        code[i].value = sub & ~KAV_SUB_PROBE;
+    }
+}
+
+/* The patterns learn how far they must be counted and for whom; those that only a probe may ask for, too. */
+static bool bind_patterns(kav_segment *s, kav_signature *signature, const kav_segment_signature_in *in)
+{
+    const kav_code *code = KAV_ITEM(s->code, const kav_code, signature->code);
+    uint32_t cap = kav_expression_cap(code, signature->code_count);
+    uint32_t index = KAV_COUNT(s->signatures, kav_signature);
+    signature->subsig = KAV_COUNT(s->subsigs, uint32_t);
+    signature->subsig_count = in->subsig_count;
+    kav_buffer_add(&s->subsigs, in->subsigs, in->subsig_count * sizeof(uint32_t));
+    for (uint32_t i = 0; i < in->subsig_count; i++) {
+        if (in->subsigs[i] & KAV_SUB_PROBE) {
+            signature->flags |= KAV_SF_PROBES;
+            continue;
+        }
+        kav_pattern *pattern = KAV_ITEM(s->tables.patterns, kav_pattern, in->subsigs[i]);
         if (pattern->cap < cap) pattern->cap = cap;
         pattern->targets |= (uint16_t)(1u << in->target);
         if (pattern->flags & KAV_PA_WEAK) signature->flags |= KAV_SF_WEAK;
-        kav_ref ref = {code[i].value, index};
+        kav_ref ref = {in->subsigs[i], index};
         kav_buffer_add(&s->pairs, &ref, sizeof ref);
     }
-    return kav_buffer_ok(&s->pairs);
+    return kav_buffer_ok(&s->pairs) && kav_buffer_ok(&s->subsigs);
+}
+
+/* What must hold of the layer as a whole. */
+static bool bind_condition(kav_segment *s, kav_signature *signature, const kav_segment_signature_in *in)
+{
+    if (!in->condition) return true;
+    kav_condition c = *in->condition;
+    kav_buffer *data = &s->tables.data;
+    kav_buffer_align(data, _Alignof(kav_chain_link));
+    c.chain = (uint32_t)data->length;
+    kav_buffer_add(data, in->chain, c.chain_count * sizeof *in->chain);
+    for (int i = 0; i < 2; i++) {
+        c.icon_len[i] = (uint32_t)in->icons[i].length;
+        c.icon_name[i] = (uint32_t)kav_buffer_add(&s->names, in->icons[i].text, in->icons[i].length);
+    }
+    signature->condition = KAV_COUNT(s->conditions, kav_condition);
+    kav_buffer_add(&s->conditions, &c, sizeof c);
+    return kav_buffer_ok(data) && data->length <= UINT32_MAX && kav_buffer_ok(&s->conditions);
 }
 
 const char *kav_segment_signature(kav_segment *s, const kav_segment_signature_in *in)
 {
     const char *why = check_signature(s, in);
     if (why) return why;
-    kav_signature signature = {in->min_size, in->max_size, 0, (uint32_t)in->name.length, in->line, 0, 0, 0, 0, 0};
-    signature.target = (uint8_t)in->target;
-    if (in->max_size == 0) signature.max_size = UINT64_MAX;
+    kav_signature signature = {.min_size = in->min_size,
+                               .max_size = in->max_size ? in->max_size : UINT64_MAX,
+                               .name_len = (uint32_t)in->name.length,
+                               .line = in->line,
+                               .condition = KAV_NONE,
+                               .target = (uint8_t)in->target};
     signature.code = KAV_COUNT(s->code, kav_code);
     uint32_t highest = 0;
     kav_text text = in->expression.text ? in->expression : (kav_text){"0", 1};
     why = kav_expression_parse(text.text, text.length, &s->code, &highest);
-    if (!why && highest + 1 != in->pattern_count) why = "subsignatures and logical expression do not agree";
+    if (!why && highest + 1 != in->subsig_count) why = "subsignatures and logical expression do not agree";
     if (why) {
         s->code.length = signature.code * sizeof(kav_code);
         return why;
     }
     signature.code_count = KAV_COUNT(s->code, kav_code) - signature.code;
     signature.name = (uint32_t)kav_buffer_add(&s->names, in->name.text, in->name.length);
-    if (!bind_leaves(s, &signature, in) || s->names.length > UINT32_MAX) return "out of memory";
+    bind_leaves(s, &signature, in);
+    if (!bind_patterns(s, &signature, in) || !bind_condition(s, &signature, in) || s->names.length > UINT32_MAX)
+        return "out of memory";
     kav_buffer_add(&s->signatures, &signature, sizeof signature);
     return kav_buffer_ok(&s->signatures) ? NULL : "out of memory";
 }
@@ -219,6 +274,7 @@ static void finish_postings(kav_segment *s, kav_buffer *literals, kav_buffer *po
 static uint32_t nothing_found(const void *context, const kav_code *leaf)
 {
     const kav_segment *s = context;
+    if (leaf->op == KAV_OP_PROBE) return KAV_ANY_COUNT;
     const kav_pattern *pattern = KAV_ITEM(s->tables.patterns, const kav_pattern, leaf->value);
     bool open = (pattern->flags & KAV_PA_WEAK) && !(pattern->flags & KAV_PA_GATED);
     return open ? KAV_ANY_COUNT : 0;
@@ -264,6 +320,9 @@ bool kav_segment_finish(kav_segment *s, kav_text database, const uint8_t source[
             {KAV_TAB_REST, &rest},
             {KAV_TAB_LITERALS, &literals},
             {KAV_TAB_POSTINGS, &postings},
+            {KAV_TAB_SUBSIGS, &s->subsigs},
+            {KAV_TAB_PROBES, &t->probes},
+            {KAV_TAB_CONDITIONS, &s->conditions},
         };
         for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
             kav_part_table(out, tables[i].table, tables[i].b->data, tables[i].b->length);

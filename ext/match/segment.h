@@ -20,14 +20,22 @@ void kav_segment_free(kav_segment *s);
 /* The pattern's index, or KAV_NONE with *why set. */
 uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_text modifiers, const char **why);
 
+/* A subsignature that is no pattern, with what probe.h made of its text. Returns KAV_SUB_PROBE | its index, or
+ * KAV_NONE: out of memory. */
+uint32_t kav_segment_probe(kav_segment *s, uint8_t kind, uint8_t flags, const void *data, size_t length);
+
 typedef struct {
     kav_text name;
     uint32_t line; /* 1-based */
     uint32_t target;
-    const uint32_t *patterns; /* by subsignature number */
-    uint32_t pattern_count;
+    const uint32_t *subsigs; /* by number: a pattern's index, or what kav_segment_probe gave */
+    uint32_t subsig_count;
     kav_text expression;         /* .text NULL: the one pattern, once */
     uint64_t min_size, max_size; /* bytes of the layer; max_size 0: any */
+    const kav_condition
+        *condition; /* NULL: none; its chain_count is the caller's, places in tables are filled in here */
+    const kav_chain_link *chain;
+    kav_text icons[2];
 } kav_segment_signature_in;
 
 /* NULL, or why the signature cannot be taken. */

@@ -9,6 +9,7 @@ typedef struct {
     kav_buffer patterns, chains, pieces, elements, edges, data;
     kav_buffer literals; /* kav_literal; posting fields are filled in at the end */
     kav_buffer postings; /* kav_build_posting in the order in which pieces came */
+    kav_buffer probes;   /* kav_probe */
     uint32_t tracks;
 } kav_tables;
 
