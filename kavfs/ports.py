@@ -6,7 +6,7 @@ Implementations do not inherit from these; they are checked by the contract suit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -97,7 +97,7 @@ class Image(Protocol):
 class Report(Protocol):
     """Where results go. Called from one thread, in the order in which verdicts fall."""
 
-    wants_clean: bool  # False: what is clean and complete is only counted, add() and known() need not see it
+    wants_clean: bool  # False: what is clean and complete is only counted; add(), known() and listed() need not see it
 
     def add(self, result: Result) -> None: ...
 
@@ -105,6 +105,13 @@ class Report(Protocol):
         """Files that are unchanged, clean, complete and plain: names with a NUL behind each, and their sizes in bytes
         as unsigned 64-bit numbers of this machine. The directory ends with a slash, or is empty. There may be
         thousands of them, in a run in which nothing else costs anything."""
+        ...
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
+        """Files that are unchanged, clean and complete, mostly containers that hold no other. *paths*, in the order of
+        lines: of an object without members with a NUL behind it; of one with members with two NULs, then those of the
+        members, each with a NUL and below that of its object. *results* makes the same as results: it costs more than
+        everything else of a run in which nothing has changed."""
         ...
 
     def skip(self, skip: Skip) -> None: ...

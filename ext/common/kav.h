@@ -164,9 +164,10 @@ typedef struct {
     uint64_t members; /* of the containers among them */
 } kav_known_header;
 
-/* One unchanged file whose verdict is more than that. Followed by kav_result (index, layers and learned 0; flags as
- * found then plus KAV_F_CACHED; payload_len = notes_len), the path, zeros up to a multiple of 8, and the notes as in
- * kav_result. The entry's identity is that of the result. */
+/* Unchanged files whose verdict is more than that: one of these for each, up to the end of the message. Followed by
+ * kav_result (index, layers and learned 0; flags as found then plus KAV_F_CACHED; payload_len = notes_len), the path,
+ * zeros up to a multiple of 8, and the notes as in kav_result, a multiple of 8 as well. The entry's identity is that of
+ * the result. */
 typedef struct {
     uint32_t magic; /* KAV_REPLAY_MAGIC */
     uint32_t path_len, notes_len;

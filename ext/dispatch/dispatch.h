@@ -69,8 +69,10 @@ enum kav_event_kind {
     KAV_EV_WALKED =
         4, /* number = walker that closed its socket; nothing more comes. Its exit status says if it was done */
     KAV_EV_STALLED = 5, /* number = walker; text = why. Kill it; it is forgotten here already */
-    KAV_EV_KNOWN = 6    /* number = files, unchanged and clean; path = directory; data = a uint64_t size of each; text =
+    KAV_EV_KNOWN = 6,   /* number = files, unchanged and clean; path = directory; data = a uint64_t size of each; text =
                            names, NULs */
+    KAV_EV_LISTED = 7   /* number = files, unchanged, they and all their members clean; data = of each kav_replay_header
+                           with what follows it; text = their paths and those of the members, as listed.h says */
 };
 
 typedef struct {

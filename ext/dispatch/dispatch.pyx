@@ -84,6 +84,7 @@ cdef extern from "dispatch.h" nogil:
         KAV_EV_WALKED
         KAV_EV_STALLED
         KAV_EV_KNOWN
+        KAV_EV_LISTED
 
 
 DONE = KAV_STEP_DONE
@@ -98,6 +99,7 @@ EV_LOST = KAV_EV_LOST
 EV_WALKED = KAV_EV_WALKED
 EV_STALLED = KAV_EV_STALLED
 EV_KNOWN = KAV_EV_KNOWN
+EV_LISTED = KAV_EV_LISTED
 
 
 cdef int check(int code) except -1:

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "listed.h"
 #include "state.h"
 #include "wire.h"
 
@@ -298,21 +299,33 @@ int kav_settle_known(kav_dispatch *d, const kav_known_header *header)
     return 0;
 }
 
-int kav_settle_replay(kav_dispatch *d, const uint8_t *message)
+static int tell_replay(kav_dispatch *d, const uint8_t *replay)
 {
-    const kav_replay_header *header = (const kav_replay_header *)message;
-    const kav_result *result = kav_wire_replayed(message);
-    d->totals.entries[KAV_E_FILE]++;
-    count(d, result, result->size, REPLAYED);
-    if (!is_told(d, result)) return 0;
-    const uint8_t *path = kav_wire_replayed_path(message);
-    size_t data_len = sizeof *result + header->notes_len;
-    uint8_t *to = kav_events_add(&d->events, KAV_EV_RESULT, 0, header->path_len, data_len, 0);
+    const kav_replay_header *header = (const kav_replay_header *)replay;
+    const kav_result *result = kav_wire_replayed(replay);
+    uint8_t *to =
+        kav_events_add(&d->events, KAV_EV_RESULT, 0, header->path_len, sizeof *result + (size_t)header->notes_len, 0);
     if (!to) return -ENOMEM;
-    memcpy(to, path, header->path_len);
+    memcpy(to, kav_wire_replayed_path(replay), header->path_len);
     memcpy(to + header->path_len, result, sizeof *result);
-    memcpy(to + header->path_len + sizeof *result, path + kav_wire_padded(header->path_len), header->notes_len);
+    memcpy(to + header->path_len + sizeof *result, kav_wire_replayed_notes(replay), header->notes_len);
     return 0;
+}
+
+int kav_settle_replay(kav_dispatch *d, const uint8_t *message, size_t len)
+{
+    const uint8_t *end = message + len;
+    kav_listing listing = {0};
+    for (const uint8_t *at = message, *next; at < end; at = next) {
+        const kav_result *result = kav_wire_replayed(at);
+        next = kav_wire_replayed_end(at);
+        d->totals.entries[KAV_E_FILE]++;
+        count(d, result, result->size, REPLAYED);
+        if (!is_told(d, result) || kav_listing_take(&listing, at)) continue;
+        int failed = tell_replay(d, at);
+        if (failed) return failed;
+    }
+    return kav_listing_tell(&listing, &d->events, message, end);
 }
 
 int kav_settle_entry(kav_dispatch *d, uint32_t walker, const kav_entry *entry, const uint8_t *blob)

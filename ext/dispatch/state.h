@@ -96,7 +96,7 @@ int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said);
 int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len);
 int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined);    /* another path to an inode that is known */
 int kav_settle_known(kav_dispatch *d, const kav_known_header *header); /* a checked message, like the next */
-int kav_settle_replay(kav_dispatch *d, const uint8_t *message);
+int kav_settle_replay(kav_dispatch *d, const uint8_t *message, size_t len);
 int kav_settle_entry(kav_dispatch *d, uint32_t walker, const kav_entry *entry, const uint8_t *blob);
 
 /* watch.c */

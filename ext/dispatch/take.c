@@ -149,7 +149,7 @@ static int take_checked(kav_dispatch *d, kav_walker *walker, received *got)
     memcpy(&magic, d->message, sizeof magic);
     switch (magic) {
     case KAV_KNOWN_MAGIC: return kav_settle_known(d, (const kav_known_header *)d->message);
-    case KAV_REPLAY_MAGIC: return kav_settle_replay(d, d->message);
+    case KAV_REPLAY_MAGIC: return kav_settle_replay(d, d->message, (size_t)got->len);
     case KAV_RENEW_MAGIC: return kav_keep_renew(&d->keep, d->message);
     case KAV_GONE_MAGIC: return kav_keep_gone(&d->keep, d->message);
     default: return take_batch(d, walker, got);

@@ -26,6 +26,11 @@ const char *kav_wire_results(const uint8_t *frame, size_t len);
  * the object's notes so far, in KAV_F_MORE records before this one; those of this one are taken in. */
 const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest);
 
+static inline size_t kav_wire_padded(size_t len)
+{
+    return (len + 7) & ~(size_t)7;
+}
+
 /* Bytes of the notes of a record that passed; layers follow them, and what was learned follows these. */
 static inline size_t kav_wire_notes_len(const kav_result *record)
 {
@@ -54,7 +59,7 @@ static inline const uint8_t *kav_wire_payload(const uint8_t *frame)
     return frame + sizeof *header + (size_t)header->count * sizeof(kav_result);
 }
 
-/* The parts of a kav_replay_header message that passed. */
+/* The parts of one replay of a message that passed. */
 static inline const kav_result *kav_wire_replayed(const uint8_t *frame)
 {
     return (const kav_result *)(frame + sizeof(kav_replay_header));
@@ -65,9 +70,14 @@ static inline const uint8_t *kav_wire_replayed_path(const uint8_t *frame)
     return frame + sizeof(kav_replay_header) + sizeof(kav_result);
 }
 
-static inline size_t kav_wire_padded(size_t len)
+static inline const uint8_t *kav_wire_replayed_notes(const uint8_t *frame)
 {
-    return (len + 7) & ~(size_t)7;
+    return kav_wire_replayed_path(frame) + kav_wire_padded(((const kav_replay_header *)frame)->path_len);
+}
+
+static inline const uint8_t *kav_wire_replayed_end(const uint8_t *frame)
+{
+    return kav_wire_replayed_notes(frame) + ((const kav_replay_header *)frame)->notes_len;
 }
 
 #endif

@@ -60,17 +60,20 @@ const char *kav_wire_known(const uint8_t *frame, size_t len)
     return check_names(directory + header.dir_len, header.names_len, header.names, KAV_PATH_MAX - header.dir_len);
 }
 
-const char *kav_wire_replay(const uint8_t *frame, size_t len)
+/* One replay at the beginning of len bytes; *need: how many of them are its own. */
+static const char *check_replay(const uint8_t *frame, size_t len, size_t *need)
 {
     kav_replay_header header;
     if (len < sizeof header + sizeof(kav_result)) return "replay shorter than its header";
     memcpy(&header, frame, sizeof header);
+    if (header.magic != KAV_REPLAY_MAGIC) return "no replay behind a replay";
     if (header.reserved) return "reserved bytes of a replay are used";
     if (!header.path_len || header.path_len > KAV_PATH_MAX) return "replay's path out of range";
+    if (header.notes_len % 8) return "replay's notes are not aligned";
     size_t path_room = kav_wire_padded(header.path_len);
-    if (len != sizeof header + sizeof(kav_result) + path_room + (uint64_t)header.notes_len) {
-        return "replay of a wrong length";
-    }
+    uint64_t whole = sizeof header + sizeof(kav_result) + path_room + (uint64_t)header.notes_len;
+    if (whole > len) return "replay of a wrong length";
+    *need = (size_t)whole;
     if (header.entry.kind != KAV_E_FILE || !S_ISREG(header.entry.mode)) return "replay of what is no file";
     const uint8_t *path = kav_wire_replayed_path(frame);
     if (memchr(path, 0, header.path_len)) return "NUL in a path";
@@ -81,6 +84,17 @@ const char *kav_wire_replay(const uint8_t *frame, size_t len)
     if (!(result->flags & KAV_F_CACHED) || result->flags & KAV_F_MORE) return "replay with wrong flags";
     int gravest = 0;
     return kav_wire_record(result, path + path_room, &gravest);
+}
+
+const char *kav_wire_replay(const uint8_t *frame, size_t len)
+{
+    const char *wrong;
+    size_t at = 0, need = 0;
+    do {
+        wrong = check_replay(frame + at, len - at, &need);
+        at += need;
+    } while (!wrong && at < len);
+    return wrong;
 }
 
 static const char *check_count(uint64_t count, uint64_t unit, uint64_t room)

@@ -66,7 +66,7 @@ static void replay(kav_lister *lister, const kav_where *where, const struct stat
     kav_entry entry = {.kind = KAV_E_FILE, .flags = st->stx_nlink > 1 ? KAV_EF_DEDUP : 0};
     kav_describe(&entry, st);
     memcpy(entry.place, lister->place, sizeof entry.place);
-    kav_check(lister, kav_unscanned_replay(&lister->walker->outlet, where, &entry, known));
+    kav_check(lister, kav_unscanned_replay(&lister->unscanned, &lister->walker->outlet, where, &entry, known));
 }
 
 /* A container that is clean and complete holds nothing but clean members: where nobody wants to see clean files it is

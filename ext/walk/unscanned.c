@@ -124,10 +124,24 @@ static kav_result result_of(const kav_entry *entry, const kav_known *known)
     return result;
 }
 
-int kav_unscanned_replay(kav_outlet *outlet, const kav_where *where, const kav_entry *entry, const kav_known *known)
+static int send_replayed(kav_unscanned *unscanned, kav_outlet *outlet)
 {
-    static const char zeros[8];
-    size_t path_len = where->dir_len + where->name_len;
+    kav_message message = {.parts = {{unscanned->replayed, unscanned->replayed_len}}, .count = 1};
+    unscanned->replayed_len = 0;
+    return kav_outlet_send(outlet, &message);
+}
+
+static void gather(kav_unscanned *unscanned, const void *bytes, size_t len)
+{
+    if (len > 0) memcpy(unscanned->replayed + unscanned->replayed_len, bytes, len);
+    unscanned->replayed_len += (uint32_t)len;
+}
+
+int kav_unscanned_replay(kav_unscanned *unscanned, kav_outlet *outlet, const kav_where *where, const kav_entry *entry,
+                         const kav_known *known)
+{
+    static const uint8_t zeros[8];
+    size_t path_len = where->dir_len + where->name_len, padding = (8 - path_len % 8) % 8;
     kav_result result = result_of(entry, known);
     kav_replay_header header = {
         .magic = KAV_REPLAY_MAGIC,
@@ -135,19 +149,18 @@ int kav_unscanned_replay(kav_outlet *outlet, const kav_where *where, const kav_e
         .notes_len = (uint32_t)result.payload_len,
         .entry = *entry,
     };
-    struct {
-        kav_replay_header header;
-        kav_result result;
-    } head = {header, result};
-    kav_message message = {
-        .parts = {{&head, sizeof head},
-                  {(char *)where->dir, where->dir_len},
-                  {(char *)where->name, where->name_len},
-                  {(char *)zeros, (8 - path_len % 8) % 8},
-                  {known->extra ? (void *)(known->extra + 1) : NULL, result.payload_len}},
-        .count = 5,
-    };
-    return kav_outlet_send(outlet, &message);
+    size_t need = sizeof header + sizeof result + path_len + padding + header.notes_len;
+    int error = 0;
+    if (need > sizeof unscanned->replayed - unscanned->replayed_len) error = send_replayed(unscanned, outlet);
+    gather(unscanned, &header, sizeof header);
+    gather(unscanned, &result, sizeof result);
+    gather(unscanned, where->dir, where->dir_len);
+    gather(unscanned, where->name, where->name_len);
+    gather(unscanned, zeros, padding);
+    gather(unscanned, known->extra ? known->extra + 1 : NULL, header.notes_len);
+    if (unscanned->replayed_len < KAV_REPLAYED_MAX) return error;
+    int sent = send_replayed(unscanned, outlet);
+    return error ? error : sent;
 }
 
 /* ---- places ----------------------------------------------------------------------------------------------------- */
@@ -189,6 +202,8 @@ int kav_unscanned_gone(kav_outlet *outlet, const uint8_t place[16], const uint64
 int kav_unscanned_send(kav_unscanned *unscanned, kav_outlet *outlet)
 {
     int error = unscanned->files > 0 ? send_counts(unscanned, outlet) : 0;
-    int other = unscanned->renewed > 0 ? send_renewed(unscanned, outlet) : 0;
-    return error ? error : other;
+    int replayed = unscanned->replayed_len > 0 ? send_replayed(unscanned, outlet) : 0;
+    int renewed = unscanned->renewed > 0 ? send_renewed(unscanned, outlet) : 0;
+    if (!error) error = replayed;
+    return error ? error : renewed;
 }

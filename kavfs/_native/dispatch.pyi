@@ -12,6 +12,7 @@ EV_LOST: int
 EV_WALKED: int
 EV_STALLED: int
 EV_KNOWN: int
+EV_LISTED: int
 
 Event = tuple[int, int, bytes, bytes, bytes]  # kind, number, path, data, text
 Counts = tuple[int, int, int, int, int, int, int, int, int, list[int], list[int], list[int]]

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -54,6 +54,9 @@ class _Counts:
         """Totals have it."""
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        """Totals have it."""
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
         """Totals have it."""
 
     def skip(self, skip: Skip) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from kavfs.cli.program import put
 from kavfs.cli.request import absolute
@@ -40,6 +40,9 @@ class _Collected:
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
         """Nothing is answered from a store here: this scan has none."""
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
+        """Likewise."""
 
     def note(self, text: str) -> None:
         self.said.append(text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from json.encoder import encode_basestring_ascii
 
@@ -68,6 +68,11 @@ class JsonReport:
                 continue
             lines.append(f'{_KNOWN_HEAD}{path}{_KNOWN_MIDDLE}"size":{size},"scanned":{size}{_KNOWN_TAIL}\n')
         self._output.write("".join(lines).encode("ascii"))
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
+        if self.wants_clean:
+            for result in results():
+                self.add(result)
 
     def skip(self, skip: Skip) -> None:
         self._write({"type": "skip", **_bytes("path", skip.path), "kind": skip.kind.name.lower()})

@@ -7,6 +7,8 @@ file of somebody else's choosing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from kavfs.model import Result, Skip, Status, Totals
 from kavfs.report.names import shown_path
 from kavfs.report.output import Output
@@ -37,6 +39,9 @@ class ListReport:
             self._output.write((shown_path(path) if b"\n" in path or b"\r" in path else path) + b"\n")
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
+        """Clean files are on no list."""
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
         """Clean files are on no list."""
 
     def skip(self, skip: Skip) -> None:

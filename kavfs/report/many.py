@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kavfs.model import Result, Skip, Totals
 from kavfs.ports import Report
@@ -23,6 +23,11 @@ class Many:
         for report in self._reports:
             if report.wants_clean:
                 report.known(directory, names, sizes)
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
+        for report in self._reports:
+            if report.wants_clean:
+                report.listed(paths, results)
 
     def skip(self, skip: Skip) -> None:
         for report in self._reports:

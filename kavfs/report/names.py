@@ -12,8 +12,8 @@ import re
 # A cheap test on bytes first: nearly every name passes and is written as it is.
 _SUSPECT = re.compile(rb"[\x00-\x1f\\\x7f-\xff]|INFECTED|SUSPICIO|WARNING")
 
-# The same of many names with a NUL behind each.
-_SUSPECT_NAMES = re.compile(rb"[\x01-\x1f\\\x7f-\xff]|INFECTED|SUSPICIO|WARNING")
+# Of many names with NULs between them: what is left when these are taken away is suspect. Faster than searching.
+_PLAIN = b"\0" + bytes(range(0x20, 0x7F)).replace(b"\\", b"")
 
 # C0 and C1 controls, the backslash, line and paragraph separators, marks that turn the direction of text around, and
 # (as surrogates) bytes that are not UTF-8.
@@ -23,7 +23,7 @@ _UNSAFE = re.compile("[\x00-\x1f\\\\\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u20
 # Spelling the first letter as an escape takes the word away from them; the path of an INFECTED.txt stays as it is.
 _VERDICT = re.compile(r"(INFECTED|SUSPICION|SUSPICIOUS|WARNING)(?=\s|$)")
 
-_VERDICT_WORD = re.compile(rb"INFECTED|SUSPICIO|WARNING")
+_VERDICT_WORDS = (b"INFECTED", b"SUSPICIO", b"WARNING")
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\\": "\\\\"}
 
@@ -41,15 +41,15 @@ def shown_path(path: bytes, raw: bool = False) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def shown_as_they_are(directory: bytes, names: bytes) -> bool:
-    """Whether no path of *names* in *directory*, a NUL behind each, is written otherwise than it is. False may be said
-    of names that are: it costs time and nothing else."""
-    if not _SUSPECT_NAMES.search(names) and not _SUSPECT_NAMES.search(directory):
+def shown_as_they_are(names: bytes) -> bool:
+    """Whether no path of *names*, with NULs behind each, is written otherwise than it is. False may be said of names
+    that are: it costs time and nothing else."""
+    for word in _VERDICT_WORDS:
+        if word in names:
+            return False
+    if not names.translate(None, _PLAIN):
         return True
-    joined = directory + names.replace(b"\0", b"/")
-    if _VERDICT_WORD.search(joined):
-        return False
-    return not _UNSAFE.search(joined.decode("utf-8", "surrogateescape"))
+    return not _UNSAFE.search(names.replace(b"\0", b"/").decode("utf-8", "surrogateescape"))
 
 
 def shown_name(name: str) -> bytes:

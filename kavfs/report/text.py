@@ -5,7 +5,7 @@ One class for all places; the sink decides what a line looks like there. Promise
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from kavfs.model import Entry, Result, Skip, Status, Totals
 from kavfs.report.lines import ACTIVITY, Show, lines_of
@@ -46,38 +46,29 @@ class TextReport:
             if self.wants_clean:
                 sink.line(ACTIVITY, shown_path(result.path, sink.raw) + b" OK")
             return
-        if result.status is Status.CLEAN and not result.reasons and self._add_clean(result):
-            return
         for line in lines_of(result, self._show):
             path = result.path + b"/" + line.member if line.member else result.path
             text = shown_path(path, sink.raw)
             sink.line(line.letter, text + b" " + line.tail if line.tail else text)
 
-    def _add_clean(self, result: Result) -> bool:
-        """The lines of a clean and complete container that holds no other, without the rules that lines_of needs for
-        all others: most of what a report of an unchanged tree costs. False: it is not that simple."""
-        if self._show.containers_only or result.error or result.threats:
-            return False
-        path = result.path
-        names = b"\0".join([member.path for member in result.members if not member.container])
-        whole = names.count(b"\0") + 1 == len(result.members) and b"\0\0" not in names and not names.startswith(b"\0")
-        if not whole or names.endswith(b"\0") or not shown_as_they_are(path, names + b"\0"):
-            return False
-        if self.wants_clean:
-            inside = path + b"/"
-            text = path + b"\n" + inside + names.replace(b"\0", b" OK\n" + inside) + b" OK\n"
-            self._sink.lines(ACTIVITY, text)
-        return True
-
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
         if not self.wants_clean:
             return
         sink = self._sink
-        if shown_as_they_are(directory, names):
+        if shown_as_they_are(directory + b"\0" + names):
             sink.lines(ACTIVITY, directory + names[:-1].replace(b"\0", b" OK\n" + directory) + b" OK\n")
             return
         for name in names[:-1].split(b"\0"):
             sink.line(ACTIVITY, shown_path(directory + name, sink.raw) + b" OK")
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
+        if not self.wants_clean:
+            return
+        if not self._show.containers_only and shown_as_they_are(paths):
+            self._sink.lines(ACTIVITY, paths.replace(b"\0\0", b"\n").replace(b"\0", b" OK\n"))
+            return
+        for result in results():
+            self.add(result)
 
     def skip(self, skip: Skip) -> None:
         tree = skip.kind in _TREES or skip.path in self._roots

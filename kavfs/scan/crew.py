@@ -6,9 +6,10 @@
             for happening in crew.step():
                 ...
 
-A happening is a Result (a verdict on a path), Known (unchanged clean files of a directory), a Skip (a path that was not
-scanned and why) or a str (a note for the administrator). Every path that a walker found ends as one of the first three,
-or in the counts of clean files. Belongs to one thread. close() leaves no process and no descriptor behind.
+A happening is a Result (a verdict on a path), Known (unchanged clean files of a directory), Listed (unchanged files
+that are clean with all their members), a Skip (a path that was not scanned and why) or a str (a note for the
+administrator). Every path that a walker found ends as one of the first four, or in the counts of clean files. Belongs
+to one thread. close() leaves no process and no descriptor behind.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from kavfs.scan.resources import worker_count
 from kavfs.scan.roles import start_server
 from kavfs.scan.walks import Walks
 
-Happening = Result | records.Known | Skip | str
+Happening = Result | records.Known | records.Listed | Skip | str
 
 TICK = 0.1  # seconds that a step takes at most
 FAILED_STARTS = 3  # of workers in a row that end a scan
@@ -174,6 +175,8 @@ class Crew:
                 yield records.result(path, data, text)
             elif kind == dispatch.EV_KNOWN:
                 yield records.Known(path, text, data)
+            elif kind == dispatch.EV_LISTED:
+                yield records.Listed(text, data)
             elif kind == dispatch.EV_ENTRY:
                 yield from self._entry(records.met(path, data))
             else:

@@ -16,7 +16,7 @@ from kavfs.ports import Image, Report, Stores
 from kavfs.scan.crew import Crew, Happening
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.pace import Pace, Turn, make_pace
-from kavfs.scan.records import Known
+from kavfs.scan.records import Known, Listed
 
 COUNT_AFTER = 1.0  # seconds: a shorter scan is over before anybody has read how long it will take
 
@@ -105,6 +105,8 @@ class Job:
             self._report.add(happening)
         elif isinstance(happening, Known):
             self._report.known(happening.directory, happening.names, happening.sizes)
+        elif isinstance(happening, Listed):
+            self._report.listed(happening.paths, happening.results)
         elif isinstance(happening, Skip):
             self._report.skip(happening)
         else:

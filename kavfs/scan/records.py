@@ -25,6 +25,7 @@ from kavfs.model import (
 
 _ENTRY = struct.Struct("=QQQqqqIIIIIIiBBH24x")  # kav_entry
 _RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ16x")  # kav_result
+_REPLAY = struct.Struct("=4xII4x104x")  # kav_replay_header
 _NOTE = struct.Struct("=IIQQIBBBB")  # kav_note
 
 NO_OFFSET = 2**64 - 1
@@ -56,6 +57,26 @@ class Known:
         """One for each."""
         for name, size in zip(self.names[:-1].split(b"\0"), memoryview(self.sizes).cast("Q"), strict=True):
             yield Result(self.directory + name, Status.CLEAN, size=size, scanned=size, cached=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Files that are unchanged, they and all their members clean, as ports.Report.listed takes them."""
+
+    paths: bytes
+    data: bytes  # kav_replay_header records with what follows them
+
+    def results(self) -> Iterator[Result]:
+        """One for each."""
+        at = 0
+        while at < len(self.data):
+            path_len, notes_len = _REPLAY.unpack_from(self.data, at)
+            at += _REPLAY.size
+            path_at = at + _RESULT.size
+            notes_at = path_at + ((path_len + 7) & ~7)
+            end = notes_at + notes_len
+            yield result(self.data[path_at : path_at + path_len], self.data[at:path_at] + self.data[notes_at:end], b"")
+            at = end
 
 
 @dataclass(frozen=True, slots=True)

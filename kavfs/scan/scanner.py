@@ -154,7 +154,7 @@ class Scanner:
             for happening in crew.step():
                 if isinstance(happening, Result):
                     yield happening
-                elif isinstance(happening, records.Known):
+                elif isinstance(happening, records.Known | records.Listed):
                     yield from happening.results()
                 else:
                     self._note([happening])

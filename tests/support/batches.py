@@ -119,7 +119,10 @@ def _decode_unscanned(message: bytes) -> Batch:
     if magic == KNOWN_MAGIC:
         batch.known.append(_known(message))
     elif magic == REPLAY_MAGIC:
-        batch.replayed.append(_replay(message))
+        at = 0
+        while at < len(message):
+            replay, at = _replay(message, at)
+            batch.replayed.append(replay)
     elif magic == RENEW_MAGIC:
         count = struct.unpack_from("=I", message, 4)[0]
         _demand(count > 0 and len(message) == 8 + 16 * count, "length of a renewal")
@@ -144,20 +147,22 @@ def _known(message: bytes) -> Known:
     return Known(directory, tuple(names), sizes, files, size)
 
 
-def _replay(message: bytes) -> Replay:
-    _, path_len, notes_len, reserved = REPLAY.unpack_from(message)
-    fields = ENTRY.unpack_from(message, REPLAY.size)
-    at = REPLAY.size + ENTRY.size
+def _replay(message: bytes, start: int) -> tuple[Replay, int]:
+    """One that begins at *start*, and where it ends."""
+    magic, path_len, notes_len, reserved = REPLAY.unpack_from(message, start)
+    fields = ENTRY.unpack_from(message, start + REPLAY.size)
+    at = start + REPLAY.size + ENTRY.size
     result = RESULT.unpack_from(message, at)
     at += RESULT.size
     notes_at = at + -(-path_len // 8) * 8
-    _demand(len(message) == notes_at + notes_len and reserved == 0 and notes_len % 8 == 0, "length of a replay")
+    end = notes_at + notes_len
+    _demand(magic == REPLAY_MAGIC and reserved == 0 and notes_len % 8 == 0 and end <= len(message), "replay")
     _demand(not any(message[at + path_len : notes_at]) and not any(fields[8:13]), "zeros")
     index, status, _, _, reasons, flags, size, scanned, members, _, off, length, sha256 = result[:13]
     _demand((index, off, length, size) == (0, 0, notes_len, fields[2]), "result")
     _demand(result[13:17] == (fields[3], fields[4], fields[0], fields[1]), "identity")
     met = Met(Entry.FILE, message[at : at + path_len], fields[14], 0, size, ino=fields[1], place=fields[16])
-    return Replay(met, status, reasons, flags, members, scanned, sha256, message[notes_at:])
+    return Replay(met, status, reasons, flags, members, scanned, sha256, message[notes_at:end]), end
 
 
 def _demand(holds: bool, what: str) -> None:
@@ -233,6 +238,7 @@ class Collected:
 
     entries: list[Met] = field(default_factory=list)
     batches: list[tuple[int, int, int]] = field(default_factory=list)  # entries, bytes of files, length of the message
+    replays: list[int] = field(default_factory=list)  # how many in each message of them
     known: list[Known] = field(default_factory=list)
     replayed: list[Replay] = field(default_factory=list)
     renewed: list[bytes] = field(default_factory=list)
@@ -299,6 +305,8 @@ def _take(collected: Collected, batch: Batch, read: bool) -> None:
         collected.entries.append(replace(entry, content=content))
     collected.known += batch.known
     collected.replayed += batch.replayed
+    if batch.replayed:
+        collected.replays.append(len(batch.replayed))
     collected.renewed += batch.renewed
     collected.gone += batch.gone
     if not batch.entries:

@@ -46,7 +46,13 @@ class Bench:
         return [event[0] for event in self.events]
 
     def results(self) -> list[Result]:
-        return [records.result(path, data, text) for kind, _, path, data, text in self.events if kind == 1]
+        found: list[Result] = []
+        for kind, _, path, data, text in self.events:
+            if kind == dispatch.EV_RESULT:
+                found.append(records.result(path, data, text))
+            elif kind == dispatch.EV_LISTED:
+                found += records.Listed(text, data).results()
+        return found
 
     def work(self) -> tuple[int, list[int]]:
         """What the worker was given: batch and descriptors."""

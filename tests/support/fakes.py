@@ -13,7 +13,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kavfs.limits import Limits
@@ -65,6 +65,9 @@ class Notebook:
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
         self.results.extend(Known(directory, names, sizes).results())
+
+    def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
+        self.results.extend(results())
 
     def skip(self, skip: Skip) -> None:
         self.skips.append(skip)
@@ -121,9 +124,11 @@ class Peer:
         self.sock.send(header + b"".join(records) + payload)
 
 
-def note(name: bytes, member: bytes = b"", status: int = 1) -> bytes:
+def note(name: bytes, member: bytes = b"", status: int = 1, *, reasons: int = 0, container: bool = False) -> bytes:
     text = name + member
-    return NOTE.pack(len(name), len(member), NO_OFFSET, 0, 0, status, 0, 0, 0) + text + bytes(-len(text) % 8)
+    return (
+        NOTE.pack(len(name), len(member), NO_OFFSET, 0, reasons, status, 0, container, 0) + text + bytes(-len(text) % 8)
+    )
 
 
 def send_bytes(data: bytes) -> Deed:

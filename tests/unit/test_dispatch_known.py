@@ -110,5 +110,5 @@ def test_messages_of_all_kinds_come_in_the_order_in_which_they_were_sent(bench, 
     bench.step()
     assert bench.dispatcher.totals()[FILES] == 6
     if bench.wanted:
-        kinds = [dispatch.EV_KNOWN, dispatch.EV_RESULT, dispatch.EV_KNOWN, dispatch.EV_RESULT]
+        kinds = [dispatch.EV_KNOWN, dispatch.EV_LISTED, dispatch.EV_KNOWN, dispatch.EV_RESULT]
         assert bench.kinds() == kinds

@@ -44,11 +44,13 @@ GROUPS = {
     "a directory like a verdict": (b"/srv/INFECTED /", ["\u00e9".encode(), b"b"]),
 }
 
+SILENT_FILE = "file without lines of clean files"
+
 SINKS: dict[str, Callable[[Output], object]] = {
     "pipe": lambda output: StreamSink(output, terminal=False),
     "terminal": lambda output: StreamSink(output, terminal=True),
     "file": lambda output: FileSink(output, 9, "%d-%m-%Y", "%H:%M:%S"),
-    "file without lines of clean files": lambda output: FileSink(output, 3, "%d-%m-%Y", "%H:%M:%S"),
+    SILENT_FILE: lambda output: FileSink(output, 3, "%d-%m-%Y", "%H:%M:%S"),
     "system log": lambda output: SyslogSink("kavscanner", 9),
 }
 
@@ -111,7 +113,7 @@ def test_many_at_once_are_written_like_each_for_itself(write, name: str, group: 
 def test_short_cut_is_taken_only_for_names_that_stay_as_they_are(group: str) -> None:
     directory, names = GROUPS[group]
     expected = group in ("plain", "one", "a root", "UTF-8")
-    assert shown_as_they_are(directory, b"".join(name + b"\0" for name in names)) is expected
+    assert shown_as_they_are(directory + b"\0" + b"".join(name + b"\0" for name in names)) is expected
 
 
 def test_record_of_a_known_file_says_that_it_is_from_a_store(write) -> None:
@@ -143,33 +145,78 @@ def test_progress_says_how_many_files_are_unchanged(tmp_path: Path) -> None:
     assert b"unchanged 5" in path.read_bytes()
 
 
-@pytest.mark.parametrize(
-    "members",
-    [
-        (b"one",),
-        (b"one", b"two", b"one"),
-        (b"bad \x1b name", b"two"),
-        (b"", b"two"),
-        (b"says INFECTED", b"two"),
-        (b"two", b"says INFECTED"),
-        (b"a/b", b"a/c"),
-    ],
-)
-@pytest.mark.parametrize("show", [Show(), Show(ok=False), Show(containers_only=True), Show(objects_only=True)])
-def test_clean_containers_are_written_as_all_others(
-    members: tuple[bytes, ...], show: Show, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lines = tuple(Member(path, Status.CLEAN, Reason(0), 1) for path in members)
-    result = Result(b"/srv/a.zip", Status.CLEAN, members=lines, member_count=len(lines), container=True)
+BOXES = {
+    "plain": {b"/srv/a.zip": (b"one", b"two/three"), b"/srv/empty.zip": (), b"/srv/b.tar": (b"x", b"x")},
+    "no members": {b"/srv/empty.zip": ()},
+    "UTF-8": {"/srv/d\u00e9j\u00e0.zip".encode(): ("\u0444".encode(), b"plain")},
+    "a name that is not UTF-8": {b"/srv/a": (b"x",), b"/srv/\xff": (b"y",)},
+    "a member that is not UTF-8": {b"/srv/a": (b"x",), b"/srv/b": (b"y", b"\xed\xa0\x80")},
+    "half a character": {b"/srv/a\xc3": (b"\xa9",), b"/srv/b": (b"x\xe2\x80", b"\xa9y")},
+    "line breaks": {b"/srv/a": (b"x\n/srv/forged OK",), b"/srv/b\n/srv/forged OK": (b"y\r",)},
+    "escapes": {b"/srv/a": (b"\x1b[2J",), b"/srv/b": (b"back\\slash", b"\x9b", "\u202e".encode(), "\u2028".encode())},
+    "verdicts": {b"/srv/INFECTED": (b"x",), b"/srv/b": (b"says WARNING ", b"SUSPICION")},
+    "slashes": {b"/srv/a": (b"/x", b"y/", b"a//b")},
+}
 
-    def written() -> bytes:
+SHOWS = [Show(), Show(ok=False), Show(containers_only=True), Show(objects_only=True), Show(True, True, True)]
+
+
+def boxes(group: str) -> list[Result]:
+    """Clean containers, as a store remembers them."""
+    return [
+        Result(
+            path,
+            Status.CLEAN,
+            members=tuple(Member(name, Status.CLEAN, Reason(0), 1) for name in names),
+            member_count=len(names),
+            container=True,
+            cached=True,
+        )
+        for path, names in BOXES[group].items()
+    ]
+
+
+def listed(report: Report, results: list[Result]) -> None:
+    paths = b""
+    for result in results:
+        paths += result.path + (b"\0\0" if result.members else b"\0")
+        paths += b"".join(result.path + b"/" + member.path + b"\0" for member in result.members)
+    report.listed(paths, lambda: iter(results))
+
+
+def add_each(report: Report, results: list[Result]) -> None:
+    for result in results:
+        if report.wants_clean:
+            report.add(result)
+
+
+@pytest.mark.parametrize("group", BOXES)
+@pytest.mark.parametrize("name", REPORTS)
+def test_many_containers_at_once_are_written_like_each_for_itself(write, name: str, group: str) -> None:
+    results = boxes(group)
+    out = write(name, lambda report: listed(report, results))
+    assert out == write(name, lambda report: add_each(report, results))
+    assert (b"/srv/" in out) is (name not in ("list", "findings only", "json, findings only", SILENT_FILE))
+
+
+@pytest.mark.parametrize("group", BOXES)
+@pytest.mark.parametrize("show", SHOWS)
+def test_containers_are_shown_as_the_letters_say(group: str, show: Show) -> None:
+    def written(tell: Callable[[Report, list[Result]], None]) -> bytes:
         with tempfile.TemporaryFile() as file:
             output = Output(file.fileno(), "a file", lambda output, error: None, owned=False)
-            TextReport(StreamSink(output, terminal=False), show, SIGNATURES).add(result)
+            tell(TextReport(StreamSink(output, terminal=False), show, SIGNATURES), boxes(group))
             output.flush()
             file.seek(0)
             return file.read()
 
-    quick = written()
-    monkeypatch.setattr(TextReport, "_add_clean", lambda self, result: False)
-    assert quick == written()
+    assert written(listed) == written(add_each)
+
+
+def test_results_are_not_made_where_lines_are_all_that_is_asked_for(write) -> None:
+    def tell(report: Report) -> None:
+        report.listed(b"/srv/a.zip\0\0/srv/a.zip/one\0", lambda: pytest.fail("a result for each file"))
+
+    assert write("pipe", tell).endswith(b"\n/srv/a.zip\n/srv/a.zip/one OK\n")
+    for name in ("findings only", "list", "json, findings only", SILENT_FILE):
+        write(name, tell)

@@ -152,6 +152,22 @@ def test_a_verdict_that_is_more_than_clean_is_replayed(kept: Kept, root: bytes) 
     assert replay.notes == b"a note of the store".ljust(24, b"\0")
 
 
+def test_verdicts_are_gathered_until_they_fill_a_message(kept: Kept, tmp_path: Path) -> None:
+    """500 short ones take few messages; one that fits only into a message of its own is not lost and loses none."""
+    root = build(tmp_path / "tree", {f"d{i}": {f"f{j}": b"x" for j in range(50)} for i in range(10)})
+    paths = [root + b"/d%d/f%d" % (i, j) for i in range(10) for j in range(50)]
+    long = extra(notes=[b"n" * 64_000], members=1)
+    protected = {"status": Status.PROTECTED, "reasons": Reason.ENCRYPTED}
+    kept.keep(*(path for i, path in enumerate(paths) if i % 100 != 99), **protected)
+    kept.keep(*paths[99::100], extra=long, **protected)
+    sent = kept.walk(root, names=True)
+    assert sorted(replay.met.path for replay in sent.replayed) == sorted(paths)
+    assert sorted(len(replay.notes) for replay in sent.replayed) == [0] * 495 + [64_000] * 5
+    assert max(sent.replays) > 20
+    assert len(sent.replays) < 25
+    assert sent.paths(Entry.FILE) == set()
+
+
 def test_each_path_of_a_hard_link_is_known(kept: Kept, tmp_path: Path) -> None:
     root = build(tmp_path / "tree", {"one": b"12345", "other": Hardlink("one"), "d": {"third": Hardlink("one")}})
     kept.keep(root + b"/one", root + b"/d/third")
