@@ -10,7 +10,7 @@ from kavfs._native import dispatch
 from kavfs.model import Member, Reason, Result, Status
 from kavfs.scan.records import Listed
 from tests.support import dispatching
-from tests.support.dispatching import CACHED, replay, send
+from tests.support.dispatching import CACHED, PLACE, renew, replay, send
 from tests.support.fakes import note
 
 CONTAINER = 1 << 2
@@ -101,6 +101,28 @@ def test_nobody_is_told_where_clean_files_are_only_counted():
         bench.step()
         assert told(bench) == [(dispatch.EV_RESULT, 0, b"")]
         assert bench.dispatcher.totals()[0] == 3
+
+
+WRONG_BEHIND = {
+    "another message": renew(PLACE) * 20,
+    "cut": box(b"/d/b", b"m")[:-8],
+    "its header alone": box(b"/d/b", b"m")[:120],
+    "a few bytes": box(b"/d/b", b"m")[:8],
+    "one with a wrong field": box(b"/d/b") + replay(__file__, reasons=1),
+    "one that reaches beyond the message": replay(__file__, notes_len=0xFFFFFFF8),
+    "one whose path does": replay(__file__, path_len=0xFFFF),
+    "notes that are more than are counted": replay(__file__, b"/d/b", inside(b"m", b"n"), said=1),
+    "notes that are fewer": replay(__file__, b"/d/b", inside(b"m"), said=2),
+    "NUL in the name of a member": box(b"/d/b", b"a\0b"),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_BEHIND)
+def test_message_with_one_wrong_verdict_ends_the_walker_and_none_of_it_counts(bench, name):
+    bench.walker.send(box(b"/d/a", b"m") + WRONG_BEHIND[name])
+    bench.step()
+    assert bench.kinds() == [dispatch.EV_STALLED]
+    assert bench.dispatcher.totals()[0] == 0
 
 
 @pytest.mark.parametrize("seed", range(40))
