@@ -91,7 +91,6 @@ WRONG_FRAMES = {
     "replay: notes elsewhere": (replay(__file__, payload_len=8), 0),
     "replay: bytes behind": (replay(__file__, rest=b"x"), 0),
     "replay: with a descriptor": (replay(__file__), 1),
-    "replay: notes that are not aligned": (replay(__file__, notes=b"odd!", payload_len=4), 0),
     "renew: nothing": (renew(), 0),
     "renew: short": (renew()[:6], 0),
     "renew: fewer places": (renew(PLACE, count=2), 0),

@@ -113,6 +113,7 @@ WRONG_BEHIND = {
     "one whose path does": replay(__file__, path_len=0xFFFF),
     "notes that are more than are counted": replay(__file__, b"/d/b", inside(b"m", b"n"), said=1),
     "notes that are fewer": replay(__file__, b"/d/b", inside(b"m"), said=2),
+    "notes that are not aligned": replay(__file__, b"/d/b", b"odd!"),
     "NUL in the name of a member": box(b"/d/b", b"a\0b"),
 }
 
