@@ -41,6 +41,7 @@ class Reason(enum.IntFlag):
     WORKER = 1 << 10
     MATCH = 1 << 11
     MEMORY = 1 << 12
+    ENGINE = 1 << 13
 
 
 class Target(enum.IntEnum):
@@ -127,6 +128,7 @@ REASON_WORDS: dict[Reason, str] = {
     Reason.WORKER: "scanning process died",
     Reason.MATCH: "match table full",
     Reason.MEMORY: "memory limit",
+    Reason.ENGINE: "engine failed",
 }
 
 
@@ -238,6 +240,7 @@ class Totals:
     delta: int = 0  # files that were compared with nothing but what is new in the signatures
     unopened: int = 0  # containers kept closed by a switch
     suppressed: int = 0  # objects with a match lifted by an exception
+    found_by: dict[str, int] = field(default_factory=dict)  # engine -> objects in which it found the gravest
     worker_deaths: int = 0
     interrupted: bool = False
     window_ended: bool = False  # ... by its time window, as planned

@@ -5,7 +5,9 @@ Made by ``config`` and ``cli`` from files and words; everything below takes thes
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
+from typing import Any
 
 from kavfs.limits import Limits
 from kavfs.model import Switch
@@ -28,6 +30,43 @@ class WalkOptions:
 
 
 @dataclass(frozen=True)
+class EnginePlaces:
+    """Where engines find what they need. Paths are bytes; b"" and "" mean the usual places."""
+
+    databases: tuple[bytes, ...] = ()  # of the native engine: YARA rules may lie among them
+    state: bytes = b""  # where what was compiled is kept
+    clamav: bytes = b""  # folder of databases for libclamav
+    clamd: str = ""  # path of a UNIX socket, or HOST:PORT
+    yara: bytes = b""  # a file of rules, or a folder of such
+
+
+class When(enum.IntEnum):
+    """Which objects an engine sees (enum kav_when)."""
+
+    NEVER = 0
+    EVERY = 1
+    ELSEWHERE = 2  # only those that the native engine does not cover wholly
+
+
+@dataclass(frozen=True)
+class EngineUse:
+    """An engine that takes part in a scan, and how."""
+
+    name: str
+    when: When = When.EVERY
+    knowledge: str = ""  # version and databases: the same line, the same answers
+    setup: dict[str, Any] = field(default_factory=dict)  # for its workers; JSON
+    jobs: int = 0  # most workers; 0 = as many as the native engine
+    resident: int = 0  # bytes of private memory that each may come to need; 0 = as the native engine
+    memory: int = 0  # bytes of address space of each
+    spill: int = 0  # bytes of a file that it writes
+    start_seconds: float = 0.0  # until a worker must be ready
+
+
+NATIVE = EngineUse("native")
+
+
+@dataclass(frozen=True)
 class ScanOptions:
     """Everything a scan needs besides an image and a report."""
 
@@ -41,4 +80,5 @@ class ScanOptions:
     polite: bool = False  # walkers and workers yield CPU and disk to others, and the scan waits for them
     max_load: float = 0.0  # load average above which nothing is begun; 0 = any
     until: float = 0.0  # seconds since 1970 after which nothing is begun; 0 = no end
+    engines: tuple[EngineUse, ...] = (NATIVE,)  # in the order of kavfs.engine.ENGINES
     page_cache: bool = True  # files that were not in the page cache before are dropped from it after the scan

@@ -43,7 +43,8 @@ enum kav_reason {
     KAV_R_WORKER = 1u << 10,    /* the worker died or was killed on it, twice */
     KAV_R_MATCH = 1u << 11,     /* a bounded table of the matcher was full */
     KAV_R_MEMORY = 1u << 12,    /* memory or spill space used up */
-    KAV_REASON_COUNT = 13
+    KAV_R_ENGINE = 1u << 13,    /* an engine that was to look at it gave no answer */
+    KAV_REASON_COUNT = 14
 };
 
 /* Target types, with ClamAV's numbers (they stand in signatures). */
@@ -226,7 +227,8 @@ enum kav_result_flag {
     KAV_F_UNOPENED = 1u << 5,   /* a container that a switch keeps closed */
     KAV_F_LAYERS = 1u << 6,     /* the list of layers is complete */
     KAV_F_DELTA = 1u << 7,      /* only the delta was matched: what was known before still holds, and nothing new */
-    KAV_F_CACHED = 1u << 8      /* the whole object was answered from a cache */
+    KAV_F_CACHED = 1u << 8,     /* the whole object was answered from a cache */
+    KAV_F_ELSEWHERE = 1u << 9   /* native: something in it is not covered wholly by this engine, ask another too */
 };
 
 typedef struct {
@@ -285,15 +287,25 @@ typedef struct {
     uint32_t members;
     uint16_t format, views;
     uint8_t depth, target;
-    uint8_t reread;   /* 1: of a file whose bytes were read more than once; it holds only where nobody wrote to it
-                         meanwhile. 0 in a store */
-    uint8_t document; /* 1: what was opened of it are parts of a document, which make no container */
-    uint32_t parts;   /* of documents, all depths; not counted as members */
+    uint8_t reread; /* 1: of a file whose bytes were read more than once; it holds only where nobody wrote to it
+                       meanwhile. 0 in a store */
+    uint8_t traits; /* KAV_L_* */
+    uint32_t parts; /* of documents, all depths; not counted as members */
 } kav_learned;
 
 #define KAV_LEARNED_MAX 1024 /* of one object */
 
-enum kav_engine { KAV_ENGINE_NATIVE = 0, KAV_ENGINE_CLAMAV = 1, KAV_ENGINE_CLAMD = 2, KAV_ENGINE_YARA = 3 };
+#define KAV_L_DOCUMENT  1u /* what was opened of it are parts of a document, which make no container */
+#define KAV_L_ELSEWHERE 2u /* KAV_F_ELSEWHERE holds for it */
+
+/* What gives verdicts; also the class of a worker, and the order in which an object goes through the classes. */
+enum kav_engine {
+    KAV_ENGINE_NATIVE = 0,
+    KAV_ENGINE_CLAMAV = 1,
+    KAV_ENGINE_CLAMD = 2,
+    KAV_ENGINE_YARA = 3,
+    KAV_ENGINE_COUNT = 4
+};
 
 /* ---- shared memory: one slot per walker or worker ------------------------------------------------------------- */
 

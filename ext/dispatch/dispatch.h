@@ -9,6 +9,10 @@
  * checked and counted. Only what Python must see becomes an event. Walkers and workers are hostile: a frame with one
  * wrong field ends that peer (KAV_EV_LOST), and everything it had not answered is scanned again by another.
  *
+ * A worker has a class: the engine in whose name it may speak. An object goes through the classes that its scan needs,
+ * one after the other in the order of enum kav_engine; their verdicts become one (ext/dispatch/merge.h). A class that
+ * fails on an object leaves its reason there: an object that not everybody saw is never clean.
+ *
  * Every KAV_E_FILE entry ends with exactly one verdict: a worker's, that of another path to the same inode (if what was
  * read is what this path's own descriptor showed), or KAV_ERROR with KAV_R_WORKER. What needs no scan is counted.
  * Back-pressure: at most KAV_DISPATCH_LOAD pieces of work wait at each worker and one batch waits here; then walkers
@@ -30,13 +34,27 @@
 
 typedef struct kav_dispatch kav_dispatch;
 
+enum kav_when {
+    KAV_WHEN_NEVER = 0,     /* the class takes no part */
+    KAV_WHEN_EVERY = 1,     /* it sees every object */
+    KAV_WHEN_ELSEWHERE = 2, /* what native does not cover wholly (KAV_F_ELSEWHERE), or could say nothing of */
+    KAV_WHEN_COUNT = 3
+};
+
 typedef struct {
-    kav_limits limits;    /* the watchdog's budget: base + (size + progress) / rate + grace */
-    uint32_t grace_ms;    /* what a worker may overrun its own soft time limit before it is killed */
-    uint32_t stall_ms;    /* silence after which a walker is given up */
-    uint32_t fd_budget;   /* descriptors of objects held at most; at least KAV_BATCH_FILES */
+    uint32_t when;        /* enum kav_when */
     uint32_t workers_max; /* KAV_STEP_WANT asks for no more */
-    bool want_clean;      /* clean and complete objects are events too */
+    uint32_t start_ms;    /* until a worker must have greeted, besides the budget of an object */
+} kav_dispatch_class;
+
+typedef struct {
+    kav_limits limits;  /* the watchdog's budget: base + (size + progress) / rate + grace */
+    uint32_t grace_ms;  /* what a worker may overrun its own soft time limit before it is killed */
+    uint32_t stall_ms;  /* silence after which a walker is given up */
+    uint32_t fd_budget; /* descriptors of objects held at most; at least KAV_BATCH_FILES */
+    bool want_clean;    /* clean and complete objects are events too */
+    bool all_match;     /* classes that follow are asked even of what is known to be infected */
+    kav_dispatch_class classes[KAV_ENGINE_COUNT]; /* one at least must see every object */
 } kav_dispatch_options;
 
 /* What a scan remembers, and what it was made for (kavfs/ports.py: Stores, Image). */
@@ -62,10 +80,9 @@ typedef struct {
 } kav_dispatch_totals;
 
 enum kav_event_kind {
-    KAV_EV_RESULT =
-        1,            /* number = tag; path; data = kav_result with its notes behind it; text = why, for KAV_R_WORKER */
-    KAV_EV_ENTRY = 2, /* number = walker; path; data = kav_entry of any kind but KAV_E_FILE */
-    KAV_EV_LOST = 3,  /* number = worker; text = why. Kill it, then kav_dispatch_retire */
+    KAV_EV_RESULT = 1, /* number = tag; path; data = kav_result with its notes behind it; text = why */
+    KAV_EV_ENTRY = 2,  /* number = walker; path; data = kav_entry of any kind but KAV_E_FILE */
+    KAV_EV_LOST = 3,   /* number = worker; text = why. Kill it, then kav_dispatch_retire */
     KAV_EV_WALKED =
         4, /* number = walker that closed its socket; nothing more comes. Its exit status says if it was done */
     KAV_EV_STALLED = 5, /* number = walker; text = why. Kill it; it is forgotten here already */
@@ -84,7 +101,7 @@ typedef struct {
 
 enum kav_step_flag {
     KAV_STEP_DONE = 1u << 0,  /* no open walker and no object without a verdict */
-    KAV_STEP_WANT = 1u << 1,  /* another worker would have something to do */
+    KAV_STEP_WANT = 1u << 1,  /* another worker would have something to do: kav_dispatch_wanted */
     KAV_STEP_WAKE = 1u << 2,  /* wake_fd is readable */
     KAV_STEP_EVENT = 1u << 3, /* there are events */
     KAV_STEP_SIGNAL = 1u << 4 /* a signal interrupted the wait */
@@ -103,22 +120,27 @@ int kav_dispatch_finish(kav_dispatch *d);
 /* Take over a connected SOCK_SEQPACKET socket, and map the slot behind slot_fd (stays the caller's; its size must be
  * sealed, a page at least). On failure the socket is still the caller's. */
 int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
-int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
+int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd);
 
 /* An object that no walker found; fd is taken over on success. tag comes back in its KAV_EV_RESULT. When the same inode
  * is being scanned just now it waits for that verdict, and is scanned itself if that was about another state of it. */
 int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag);
 
 /* The worker's process is gone. What it had is scanned again: the object in hand alone, the rest as new work. An object
- * on which workers died for the second time gets KAV_ERROR with text. outside: it was killed by neither us nor itself
- * as far as can be told (SIGKILL); that says less about the object, so it takes four of these. -ENOENT: no such worker.
+ * on which workers of one class died for the second time gets KAV_R_WORKER with text. outside: it was killed by neither
+ * us nor itself as far as can be told (SIGKILL); that says less about the object, so it takes four of these. -ENOENT:
+ * no such worker.
  */
 int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bool outside);
+
+/* No worker of this class can be had: what waits for it, and what would come to it, goes on without, with reason
+ * KAV_R_ENGINE and text. 0 or -EINVAL. */
+int kav_dispatch_give_up(kav_dispatch *d, uint32_t engine, const void *text, size_t text_len);
 
 /* Forget which inodes were scanned: the next scan is another one. Only when nothing is outstanding (-EBUSY). */
 int kav_dispatch_forget(kav_dispatch *d);
 
-void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max);
+void kav_dispatch_set_workers(kav_dispatch *d, uint32_t engine, uint32_t workers_max);
 void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean);
 
 /* Held: nothing more is given to workers, and walkers are not read, so that they block; results are taken. What is with
@@ -134,9 +156,10 @@ kav_event kav_dispatch_event(const kav_dispatch *d, size_t index); /* valid unti
 void kav_dispatch_clear(kav_dispatch *d);                          /* forget the events */
 
 const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d);
-uint64_t kav_dispatch_outstanding(const kav_dispatch *d); /* objects without a verdict */
-uint64_t kav_dispatch_in_hand(const kav_dispatch *d);     /* of these, with workers */
-uint32_t kav_dispatch_workers(const kav_dispatch *d);     /* live ones */
+uint64_t kav_dispatch_outstanding(const kav_dispatch *d);              /* objects without a verdict */
+uint64_t kav_dispatch_in_hand(const kav_dispatch *d);                  /* of these, with workers */
+uint32_t kav_dispatch_workers(const kav_dispatch *d, uint32_t engine); /* live ones */
+uint32_t kav_dispatch_wanted(const kav_dispatch *d); /* a bit for each class that could use another worker */
 /* Directory entries seen so far by all walkers, and directories listed; for progress only. */
 void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories);
 

@@ -20,10 +20,14 @@ cdef extern from "dispatch.h" nogil:
     ctypedef struct kav_dispatch:
         pass
 
+    ctypedef struct kav_dispatch_class:
+        uint32_t when, workers_max, start_ms
+
     ctypedef struct kav_dispatch_options:
         kav_limits limits
-        uint32_t grace_ms, stall_ms, fd_budget, workers_max
-        bint want_clean
+        uint32_t grace_ms, stall_ms, fd_budget
+        bint want_clean, all_match
+        kav_dispatch_class classes[4]
 
     ctypedef struct kav_dispatch_stores:
         int folder, objects_memory, objects_file
@@ -40,7 +44,7 @@ cdef extern from "dispatch.h" nogil:
     ctypedef struct kav_dispatch_totals:
         uint64_t files, bytes, scanned, members, unopened, suppressed, known, known_bytes, delta
         uint64_t statuses[10]
-        uint64_t reasons[13]
+        uint64_t reasons[14]
         uint64_t entries[10]
 
     ctypedef struct kav_event:
@@ -56,11 +60,12 @@ cdef extern from "dispatch.h" nogil:
     int kav_dispatch_set_stores(kav_dispatch *d, const kav_dispatch_stores *stores)
     int kav_dispatch_finish(kav_dispatch *d)
     int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
-    int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
+    int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd)
     int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
     int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bint outside)
+    int kav_dispatch_give_up(kav_dispatch *d, uint32_t engine, const void *text, size_t text_len)
     int kav_dispatch_forget(kav_dispatch *d)
-    void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
+    void kav_dispatch_set_workers(kav_dispatch *d, uint32_t engine, uint32_t workers_max)
     void kav_dispatch_set_want_clean(kav_dispatch *d, bint want_clean)
     void kav_dispatch_set_held(kav_dispatch *d, bint held)
     int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
@@ -70,7 +75,8 @@ cdef extern from "dispatch.h" nogil:
     const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d)
     uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
     uint64_t kav_dispatch_in_hand(const kav_dispatch *d)
-    uint32_t kav_dispatch_workers(const kav_dispatch *d)
+    uint32_t kav_dispatch_workers(const kav_dispatch *d, uint32_t engine)
+    uint32_t kav_dispatch_wanted(const kav_dispatch *d)
     void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories)
     enum:
         KAV_STEP_DONE
@@ -127,15 +133,20 @@ cdef class Dispatcher:
     cdef bytes delta  # the dispatcher reads it as long as it lives
 
     def __cinit__(self, *, uint64_t max_unpacked, uint64_t time_base_ms, uint64_t time_rate, uint32_t grace_ms,
-                  uint32_t stall_ms, uint32_t fd_budget, uint32_t workers_max, bint want_clean):
+                  uint32_t stall_ms, uint32_t fd_budget, classes, bint want_clean, bint all_match=False):
         cdef kav_dispatch_options options = kav_dispatch_options(
             limits=kav_limits(
                 max_file_size=0, max_member_size=0, max_unpacked=max_unpacked, time_base_ms=time_base_ms,
                 time_rate=time_rate, max_depth=0, max_members=0, switches=0, reserved=0,
             ),
-            grace_ms=grace_ms, stall_ms=stall_ms, fd_budget=fd_budget, workers_max=workers_max,
-            want_clean=want_clean,
+            grace_ms=grace_ms, stall_ms=stall_ms, fd_budget=fd_budget, want_clean=want_clean, all_match=all_match,
         )
+        for number in range(4):
+            options.classes[number] = kav_dispatch_class(when=0, workers_max=0, start_ms=0)
+        for engine, (when, most, start_ms) in classes.items():
+            if not 0 <= engine < 4:
+                raise ValueError("no such engine")
+            options.classes[<int>engine] = kav_dispatch_class(when=when, workers_max=most, start_ms=start_ms)
         self.d = kav_dispatch_new(&options)
         if self.d is NULL:
             raise MemoryError
@@ -188,8 +199,8 @@ cdef class Dispatcher:
     def add_walker(self, uint32_t id, int socket_fd, int slot_fd):
         check(kav_dispatch_add_walker(self.alive(), id, socket_fd, slot_fd))
 
-    def add_worker(self, uint32_t id, int socket_fd, int slot_fd):
-        check(kav_dispatch_add_worker(self.alive(), id, socket_fd, slot_fd))
+    def add_worker(self, uint32_t id, int socket_fd, int slot_fd, uint32_t engine=0):
+        check(kav_dispatch_add_worker(self.alive(), id, engine, socket_fd, slot_fd))
 
     def submit(self, int fd, bytes path, uint64_t tag):
         check(kav_dispatch_submit(self.alive(), fd, <const char *>path, <size_t>len(path), tag))
@@ -197,11 +208,14 @@ cdef class Dispatcher:
     def retire(self, uint32_t id, bytes text, bint outside):
         return check(kav_dispatch_retire(self.alive(), id, <const char *>text, <size_t>len(text), outside)) == 1
 
+    def give_up(self, uint32_t engine, bytes text):
+        check(kav_dispatch_give_up(self.alive(), engine, <const char *>text, <size_t>len(text)))
+
     def forget(self):
         check(kav_dispatch_forget(self.alive()))
 
-    def set_workers(self, uint32_t workers_max):
-        kav_dispatch_set_workers(self.alive(), workers_max)
+    def set_workers(self, uint32_t workers_max, uint32_t engine=0):
+        kav_dispatch_set_workers(self.alive(), engine, workers_max)
 
     def set_want_clean(self, bint want_clean):
         kav_dispatch_set_want_clean(self.alive(), want_clean)
@@ -233,7 +247,7 @@ cdef class Dispatcher:
         """Counts so far as plain lists and numbers, in the order of kav_dispatch_totals."""
         cdef const kav_dispatch_totals *t = kav_dispatch_get_totals(self.alive())
         return (t.files, t.bytes, t.scanned, t.members, t.unopened, t.suppressed, t.known, t.known_bytes, t.delta,
-                [t.statuses[i] for i in range(10)], [t.reasons[i] for i in range(13)],
+                [t.statuses[i] for i in range(10)], [t.reasons[i] for i in range(14)],
                 [t.entries[i] for i in range(10)])
 
     @property
@@ -244,9 +258,12 @@ cdef class Dispatcher:
     def in_hand(self):
         return kav_dispatch_in_hand(self.alive())
 
+    def workers(self, uint32_t engine=0):
+        return kav_dispatch_workers(self.alive(), engine)
+
     @property
-    def workers(self):
-        return kav_dispatch_workers(self.alive())
+    def wanted(self):
+        return kav_dispatch_wanted(self.alive())
 
     @property
     def walked(self):

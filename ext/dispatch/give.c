@@ -5,49 +5,68 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "merge.h"
 #include "state.h"
 
 #define WORKER_ITEMS KAV_BATCH_FILES       /* one more worker pays off for each of these ... */
 #define WORKER_BYTES (KAV_BATCH_BYTES / 2) /* ... or each of these */
 
+static void append(kav_dispatch *d, kav_item *item)
+{
+    kav_class *class = &d->classes[item->engine];
+    item->next = NULL;
+    if (class->tail) class->tail->next = item;
+    else class->head = item;
+    class->tail = item;
+    class->pending++;
+    class->pending_bytes += item->entry->size;
+}
+
 void kav_give_push(kav_dispatch *d, kav_item *item)
 {
-    item->next = NULL;
-    if (d->tail) d->tail->next = item;
-    else d->head = item;
-    d->tail = item;
-    d->pending++;
-    d->pending_bytes += item->entry->size;
+    item->engine = kav_merge_first(d);
+    append(d, item);
+}
+
+void kav_give_on(kav_dispatch *d, kav_item *item, uint32_t engine)
+{
+    item->engine = (uint8_t)engine;
+    item->blame = item->tries = 0;
+    item->alone = item->started = false;
+    append(d, item);
 }
 
 void kav_give_front(kav_dispatch *d, kav_item *item)
 {
-    item->next = d->head;
-    d->head = item;
-    if (!d->tail) d->tail = item;
-    d->pending++;
-    d->pending_bytes += item->entry->size;
+    kav_class *class = &d->classes[item->engine];
+    item->next = class->head;
+    class->head = item;
+    if (!class->tail) class->tail = item;
+    class->pending++;
+    class->pending_bytes += item->entry->size;
 }
 
-static kav_item *pop(kav_dispatch *d)
+kav_item *kav_give_pop(kav_class *class)
 {
-    kav_item *item = d->head;
-    d->head = item->next;
-    if (!d->head) d->tail = NULL;
+    kav_item *item = class->head;
+    class->head = item->next;
+    if (!class->head) class->tail = NULL;
     item->next = NULL;
-    d->pending--;
-    d->pending_bytes -= item->entry->size;
+    class->pending--;
+    class->pending_bytes -= item->entry->size;
     return item;
 }
 
-uint32_t kav_give_demand(const kav_dispatch *d)
+uint32_t kav_give_demand(const kav_dispatch *d, uint32_t engine)
 {
-    uint64_t items = d->pending + d->flying;
-    uint64_t bytes = d->pending_bytes + d->flying_bytes;
+    const kav_class *class = &d->classes[engine];
+    uint32_t most = d->options.classes[engine].workers_max;
+    uint64_t items = class->pending + class->flying;
+    uint64_t bytes = class->pending_bytes + class->flying_bytes;
     uint64_t demand = (items + WORKER_ITEMS - 1) / WORKER_ITEMS;
     if (demand < bytes / WORKER_BYTES + 1) demand = bytes / WORKER_BYTES + 1;
     if (demand > items) demand = items;
-    return demand < d->options.workers_max ? (uint32_t)demand : d->options.workers_max;
+    return demand < most ? (uint32_t)demand : most;
 }
 
 /* A second piece waits at a worker so that it never idles; not behind a long one, where it would only be stuck. */
@@ -58,29 +77,29 @@ static bool can_take(const kav_worker *worker, bool only_idle)
     return !only_idle && worker->load < KAV_DISPATCH_LOAD && worker->bytes < KAV_BATCH_BYTES;
 }
 
-static kav_worker *least_loaded(kav_dispatch *d)
+static kav_worker *least_loaded(kav_dispatch *d, uint32_t engine)
 {
-    bool only_idle = d->live_workers < kav_give_demand(d);
+    bool only_idle = d->classes[engine].live_workers < kav_give_demand(d, engine);
     kav_worker *best = NULL;
     for (uint32_t i = 0; i < d->worker_count; i++) {
         kav_worker *worker = &d->workers[i];
-        if (!can_take(worker, only_idle)) continue;
+        if (worker->engine != engine || !can_take(worker, only_idle)) continue;
         if (!best || worker->load < best->load) best = worker;
         if (!best->load) break;
     }
     return best;
 }
 
-static void cut(kav_dispatch *d, kav_work *work)
+static void cut(kav_class *class, kav_work *work)
 {
-    uint32_t share = (d->pending + d->live_workers - 1) / d->live_workers;
+    uint32_t share = (class->pending + class->live_workers - 1) / class->live_workers;
     if (share > KAV_BATCH_FILES) share = KAV_BATCH_FILES;
     do {
-        kav_item *item = pop(d);
+        kav_item *item = kav_give_pop(class);
         work->items[work->count++] = item;
         work->bytes += item->entry->size;
         if (item->alone) break;
-    } while (work->count < share && work->bytes < KAV_BATCH_BYTES && !d->head->alone);
+    } while (work->count < share && work->bytes < KAV_BATCH_BYTES && !class->head->alone);
     work->left = work->count;
 }
 
@@ -92,7 +111,7 @@ static int send_work(const kav_worker *worker, const kav_work *work)
         char bytes[CMSG_SPACE(sizeof(int) * KAV_BATCH_FILES)];
     } control;
     kav_work_item items[KAV_BATCH_FILES];
-    for (uint32_t i = 0; i < work->count; i++) items[i] = (kav_work_item){.delta = work->items[i]->entry->delta};
+    for (uint32_t i = 0; i < work->count; i++) items[i] = (kav_work_item){.delta = kav_item_delta(work->items[i])};
     struct iovec parts[] = {{&header, sizeof header}, {items, work->count * sizeof *items}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = &control};
     message.msg_controllen = CMSG_SPACE(sizeof(int) * work->count);
@@ -117,8 +136,8 @@ static void attach(kav_dispatch *d, kav_worker *worker, kav_work *work)
     if (!worker->load) worker->in_hand_ms = 0;
     worker->load++;
     worker->bytes += work->bytes;
-    d->flying += work->count;
-    d->flying_bytes += work->bytes;
+    d->classes[worker->engine].flying += work->count;
+    d->classes[worker->engine].flying_bytes += work->bytes;
 }
 
 void kav_give_forget(kav_dispatch *d, kav_worker *worker, kav_work *work)
@@ -128,7 +147,7 @@ void kav_give_forget(kav_dispatch *d, kav_worker *worker, kav_work *work)
     *at = work->next;
     worker->load--;
     worker->bytes -= work->bytes;
-    d->flying_bytes -= work->bytes;
+    d->classes[worker->engine].flying_bytes -= work->bytes;
     free(work);
 }
 
@@ -142,7 +161,7 @@ static int give_to(kav_dispatch *d, kav_worker *worker)
     kav_work *work = calloc(1, sizeof *work);
     if (!work) return -ENOMEM;
     work->id = d->next_work++;
-    cut(d, work);
+    cut(&d->classes[worker->engine], work);
     int failed = send_work(worker, work);
     if (!failed) {
         attach(d, worker, work);
@@ -157,13 +176,36 @@ static int give_to(kav_dispatch *d, kav_worker *worker)
     return kav_watch_lose(d, worker, "closed its socket");
 }
 
-int kav_give(kav_dispatch *d)
+static int give_class(kav_dispatch *d, uint32_t engine)
 {
-    while (d->head && !d->held) {
-        kav_worker *worker = least_loaded(d);
+    kav_class *class = &d->classes[engine];
+    while (class->head && class->given_up) {
+        int failed = kav_settle_failed(d, kav_give_pop(class), KAV_R_ENGINE, class->why, class->why_len);
+        if (failed) return failed;
+    }
+    while (class->head && !d->held) {
+        kav_worker *worker = least_loaded(d, engine);
         if (!worker) return 0;
         int failed = give_to(d, worker);
         if (failed) return failed;
     }
+    return 0;
+}
+
+int kav_give(kav_dispatch *d)
+{
+    int failed = 0;
+    for (uint32_t engine = 0; engine < KAV_ENGINE_COUNT && !failed; engine++) failed = give_class(d, engine);
+    return failed;
+}
+
+int kav_dispatch_give_up(kav_dispatch *d, uint32_t engine, const void *text, size_t text_len)
+{
+    if (engine >= KAV_ENGINE_COUNT) return -EINVAL;
+    kav_class *class = &d->classes[engine];
+    if (class->given_up) return 0;
+    class->given_up = true;
+    class->why_len = (uint32_t)(text_len < sizeof class->why ? text_len : sizeof class->why);
+    memcpy(class->why, text, class->why_len);
     return 0;
 }

@@ -84,7 +84,8 @@ void kav_item_done(kav_item *item)
     if (item->fd >= 0 && item->entry->flags & KAV_EF_COLD)
         posix_fadvise(item->fd, 0, 0, POSIX_FADV_DONTNEED); /* the page cache as we found it */
     kav_item_close(item);
-    kav_item_drop_notes(item);
+    free(item->notes);
+    free(item->earlier);
     if (--frame->open == 0) free(frame);
 }
 
@@ -102,9 +103,14 @@ int kav_item_add_notes(kav_item *item, const uint8_t *notes, size_t len, uint32_
 
 void kav_item_drop_notes(kav_item *item)
 {
-    free(item->notes);
-    item->notes = NULL;
-    item->notes_len = 0;
-    item->note_count = 0;
+    item->notes_len = item->notes_kept;
+    item->note_count = item->note_kept;
+    item->gravest = 0;
+}
+
+void kav_item_keep_notes(kav_item *item)
+{
+    item->notes_kept = item->notes_len;
+    item->note_kept = item->note_count;
     item->gravest = 0;
 }

@@ -12,25 +12,28 @@
 
 typedef struct kav_frame kav_frame;
 typedef struct kav_item kav_item;
+typedef struct kav_earlier kav_earlier;
 
 struct kav_item {
     kav_frame *frame;
     const kav_entry *entry; /* in the frame */
     kav_item *next;         /* pending queue, or the aliases of another item */
     kav_item *aliases;      /* other paths to this inode that wait for this verdict */
-    uint8_t *notes;         /* of KAV_F_MORE records */
-    size_t notes_len;
+    kav_earlier *earlier;   /* what the classes before this one said; NULL: nothing yet */
+    uint8_t *notes;         /* of earlier classes, then of KAV_F_MORE records */
+    size_t notes_len, notes_kept;
     uint64_t tag;
-    uint32_t note_count;
-    int gravest;   /* rank of the gravest note a worker has sent, those that found no room too */
-    int fd;        /* -1: closed */
-    uint8_t blame; /* see kav_watch_blame */
-    uint8_t tries; /* workers that died with it unanswered */
-    bool alone;    /* goes to a worker as the only object of its work */
-    bool started;  /* a worker has shown it as the object in hand */
-    bool first;    /* stands in the table of inodes as the one that is scanned */
-    bool second;   /* the scan of another path to this inode came to nothing; its verdict is everybody's */
-    bool asked;    /* submitted: what is found is nobody's who comes later */
+    uint32_t note_count, note_kept; /* kept: of earlier classes */
+    int gravest;    /* rank of the gravest note a worker of this class has sent, those that found no room too */
+    uint8_t engine; /* the class that it waits for or is with */
+    int fd;         /* -1: closed */
+    uint8_t blame;  /* see kav_watch_blame */
+    uint8_t tries;  /* workers that died with it unanswered */
+    bool alone;     /* goes to a worker as the only object of its work */
+    bool started;   /* a worker has shown it as the object in hand */
+    bool first;     /* stands in the table of inodes as the one that is scanned */
+    bool second;    /* the scan of another path to this inode came to nothing; its verdict is everybody's */
+    bool asked;     /* submitted: what is found is nobody's who comes later */
 };
 
 struct kav_frame {
@@ -56,7 +59,8 @@ void kav_item_close(kav_item *item);
 
 /* Append the notes of a KAV_F_MORE record. 0 or -ENOMEM. */
 int kav_item_add_notes(kav_item *item, const uint8_t *notes, size_t len, uint32_t count);
-void kav_item_drop_notes(kav_item *item);
+void kav_item_drop_notes(kav_item *item); /* those of this class */
+void kav_item_keep_notes(kav_item *item); /* the class is done with it */
 
 static inline const uint8_t *kav_item_dir(const kav_item *item)
 {
@@ -65,6 +69,12 @@ static inline const uint8_t *kav_item_dir(const kav_item *item)
 static inline const uint8_t *kav_item_name(const kav_item *item)
 {
     return item->frame->blob + item->entry->name_off;
+}
+
+/* The row of the delta table that is enough: the native engine's, as only what it knows changes from row to row. */
+static inline uint32_t kav_item_delta(const kav_item *item)
+{
+    return item->engine == KAV_ENGINE_NATIVE ? item->entry->delta : 0;
 }
 
 #endif

@@ -8,12 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "merge.h"
 #include "state.h"
 
-#define WATCH_MS  20  /* how often budgets are looked at */
-#define PASSED_MS 200 /* a longer gap was our own standstill */
-#define ROUND_MS  50  /* longest single wait */
-#define AGAIN_MS  5   /* wait after a worker's socket had no room */
+#define WATCH_MS      20  /* how often budgets are looked at */
+#define PASSED_MS     200 /* a longer gap was our own standstill */
+#define ROUND_MS      50  /* longest single wait */
+#define LATER_BATCHES 4   /* that may wait for a class that is not the first */
+#define AGAIN_MS      5   /* wait after a worker's socket had no room */
 
 static uint64_t clock_ms(void)
 {
@@ -35,7 +37,7 @@ kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
     }
     d->options = *options;
     if (d->options.fd_budget < KAV_BATCH_FILES) d->options.fd_budget = KAV_BATCH_FILES;
-    kav_dispatch_set_workers(d, options->workers_max);
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++) kav_dispatch_set_workers(d, i, options->classes[i].workers_max);
     d->next_work = 1; /* 0 is what an untouched slot says */
     d->now_ms = clock_ms();
     kav_seen_init(&d->seen);
@@ -98,11 +100,8 @@ void kav_dispatch_free(kav_dispatch *d)
     if (!d) return;
     while (d->walker_count) kav_dispatch_close_walker(d, &d->walkers[0]);
     for (uint32_t i = 0; i < d->worker_count; i++) free_worker(&d->workers[i]);
-    while (d->head) {
-        kav_item *item = d->head;
-        d->head = item->next;
-        discard(item);
-    }
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++)
+        while (d->classes[i].head) discard(kav_give_pop(&d->classes[i]));
     kav_seen_clear(&d->seen);
     kav_events_free(&d->events);
     kav_keep_close(&d->keep);
@@ -142,13 +141,14 @@ int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_f
     return 0;
 }
 
-int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
+int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd)
 {
+    if (engine >= KAV_ENGINE_COUNT) return -EINVAL;
     if (d->worker_count == KAV_DISPATCH_WORKERS) return -EMFILE;
     const kav_slot *slot = map_slot(slot_fd);
     if (!slot) return -errno;
-    d->workers[d->worker_count++] = (kav_worker){.id = id, .socket = socket, .slot = slot};
-    d->live_workers++;
+    d->workers[d->worker_count++] = (kav_worker){.id = id, .engine = (uint8_t)engine, .socket = socket, .slot = slot};
+    d->classes[engine].live_workers++;
     return 0;
 }
 
@@ -159,9 +159,10 @@ int kav_dispatch_forget(kav_dispatch *d)
     return 0;
 }
 
-void kav_dispatch_set_workers(kav_dispatch *d, uint32_t workers_max)
+void kav_dispatch_set_workers(kav_dispatch *d, uint32_t engine, uint32_t workers_max)
 {
-    d->options.workers_max = workers_max < KAV_DISPATCH_WORKERS ? workers_max : KAV_DISPATCH_WORKERS;
+    if (engine >= KAV_ENGINE_COUNT) return;
+    d->options.classes[engine].workers_max = workers_max < KAV_DISPATCH_WORKERS ? workers_max : KAV_DISPATCH_WORKERS;
 }
 
 void kav_dispatch_set_held(kav_dispatch *d, bool held)
@@ -176,11 +177,25 @@ void kav_dispatch_set_want_clean(kav_dispatch *d, bool want_clean)
 
 /* ---- the loop ---------------------------------------------------------------------------------------------------- */
 
+/* One batch waits in front of the first class. Those that follow are slower to start and to answer; that more may wait
+ * for them keeps the first one busy. */
+static bool has_room(const kav_dispatch *d)
+{
+    uint32_t first = kav_merge_first(d);
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++) {
+        const kav_class *class = &d->classes[i];
+        uint32_t times = i == first ? 1 : LATER_BATCHES;
+        if (class->pending >= KAV_BATCH_FILES * times || class->pending_bytes >= (uint64_t)KAV_BATCH_BYTES * times)
+            return false;
+    }
+    return true;
+}
+
 /* When too many descriptors are on their way for us to send, reading is what makes them fewer. */
 bool kav_dispatch_may_read(const kav_dispatch *d)
 {
     if (d->held || d->fds_held + KAV_BATCH_FILES > d->options.fd_budget) return false;
-    return d->refused || (d->pending < KAV_BATCH_FILES && d->pending_bytes < KAV_BATCH_BYTES);
+    return d->refused || has_room(d);
 }
 
 typedef struct {
@@ -237,7 +252,7 @@ static int flags_now(const kav_dispatch *d)
 {
     int flags = 0;
     if (d->events.count) flags |= KAV_STEP_EVENT;
-    if (!d->held && d->live_workers < kav_give_demand(d)) flags |= KAV_STEP_WANT;
+    if (kav_dispatch_wanted(d)) flags |= KAV_STEP_WANT;
     if (!d->walker_count && !d->outstanding) flags |= KAV_STEP_DONE;
     return flags;
 }
@@ -313,11 +328,20 @@ uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
 }
 uint64_t kav_dispatch_in_hand(const kav_dispatch *d)
 {
-    return d->flying;
+    uint64_t flying = 0;
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++) flying += d->classes[i].flying;
+    return flying;
 }
-uint32_t kav_dispatch_workers(const kav_dispatch *d)
+uint32_t kav_dispatch_workers(const kav_dispatch *d, uint32_t engine)
 {
-    return d->live_workers;
+    return engine < KAV_ENGINE_COUNT ? d->classes[engine].live_workers : 0;
+}
+uint32_t kav_dispatch_wanted(const kav_dispatch *d)
+{
+    uint32_t wanted = 0;
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT && !d->held; i++)
+        if (!d->classes[i].given_up && d->classes[i].live_workers < kav_give_demand(d, i)) wanted |= 1u << i;
+    return wanted;
 }
 
 void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "listed.h"
+#include "merge.h"
 #include "state.h"
 #include "wire.h"
 
@@ -114,7 +115,7 @@ static kav_said said_before(const kav_verdict *verdict)
 /* A verdict that came about for reasons outside the bytes. */
 static bool came_to_nothing(const kav_result *result)
 {
-    return (result->reasons & (KAV_R_WORKER | KAV_R_TIME | KAV_R_UNREADABLE)) != 0;
+    return (result->reasons & (KAV_R_WORKER | KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_ENGINE)) != 0;
 }
 
 /* Good for whoever asks for that state of the inode. One that came to nothing is tried again, once: a file that kills
@@ -191,7 +192,6 @@ static int conclude(kav_dispatch *d, kav_item *item, const kav_said *said)
     }
     count(d, result, result->size, READ);
     int failed = told ? emit(d, item, verdict) : 0;
-    kav_keep_learn(&d->keep, item, said);
     kav_keeping keeping = kav_keep_judge(&d->keep, item, said);
     if (!failed) failed = kav_keep_add(&d->keep, &keeping, item->entry);
 
@@ -213,7 +213,16 @@ static int conclude(kav_dispatch *d, kav_item *item, const kav_said *said)
 
 int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said)
 {
-    return conclude(d, item, said);
+    kav_keep_learn(&d->keep, item, said);
+    int next = kav_merge_next(d, item, said->result);
+    if (!item->earlier && next < 0 && !kav_merge_names(item, said->result)) return conclude(d, item, said);
+    if (kav_merge_add(item, said)) return -ENOMEM;
+    if (next >= 0) {
+        kav_give_on(d, item, (uint32_t)next);
+        return 0;
+    }
+    kav_said whole = kav_merge_said(item);
+    return conclude(d, item, &whole);
 }
 
 int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len)
@@ -228,7 +237,7 @@ int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const vo
         .mtime_ns = item->entry->mtime_ns,
         .ctime_ns = item->entry->ctime_ns,
     };
-    return conclude(d, item, &(kav_said){.result = &result, .text = text, .text_len = text_len});
+    return kav_settle(d, item, &(kav_said){.result = &result, .text = text, .text_len = text_len});
 }
 
 /* The inode is in the table, in another state, or without a verdict that is good for this path. */

@@ -2,6 +2,7 @@
  *
  *     take.c     a frame arrives: from a walker (batch), from a worker (results)
  *     give.c     pending items become work and go to workers
+ *     merge.c    what several classes say of one item
  *     settle.c   an item has its verdict: counts, aliases, events
  *     keep.c     what of it is remembered
  *     watch.c    workers and walkers that make no progress; what a dead worker leaves behind
@@ -15,6 +16,8 @@
 #include "item.h"
 #include "keep.h"
 #include "seen.h"
+
+#define KAV_DISPATCH_WHY 300 /* bytes of it that are kept */
 
 typedef struct kav_work kav_work;
 
@@ -30,7 +33,8 @@ struct kav_work {
 
 typedef struct {
     uint32_t id;
-    int socket; /* -1: lost, waits for kav_dispatch_retire */
+    uint8_t engine; /* its class */
+    int socket;     /* -1: lost, waits for kav_dispatch_retire */
     const kav_slot *slot;
     kav_work *works; /* oldest first */
     uint32_t load;   /* works */
@@ -57,15 +61,24 @@ typedef struct {
     bool listened;     /* was polled in this round */
 } kav_walker;
 
-struct kav_dispatch {
-    kav_dispatch_options options;
-    kav_worker workers[KAV_DISPATCH_WORKERS];
-    kav_walker walkers[KAV_DISPATCH_WALKERS];
-    uint32_t worker_count, walker_count, live_workers;
+/* The items and workers of one class. */
+typedef struct {
     kav_item *head, *tail; /* pending: wait for a worker */
     uint32_t pending;
     uint64_t pending_bytes, flying_bytes; /* flying: at a worker */
     uint64_t flying;
+    uint32_t live_workers;
+    bool given_up; /* there will be no worker; why says why */
+    uint8_t why[KAV_DISPATCH_WHY];
+    uint32_t why_len;
+} kav_class;
+
+struct kav_dispatch {
+    kav_dispatch_options options;
+    kav_worker workers[KAV_DISPATCH_WORKERS];
+    kav_walker walkers[KAV_DISPATCH_WALKERS];
+    uint32_t worker_count, walker_count;
+    kav_class classes[KAV_ENGINE_COUNT];
     uint64_t outstanding;         /* items without a verdict, aliases too */
     uint64_t walked, directories; /* what the slots of closed walkers said */
     uint32_t fds_held;
@@ -85,14 +98,16 @@ int kav_take_walker(kav_dispatch *d, kav_walker *walker);
 int kav_take_results(kav_dispatch *d, kav_worker *worker);
 
 /* give.c */
-void kav_give_push(kav_dispatch *d, kav_item *item);                       /* at the end */
-void kav_give_front(kav_dispatch *d, kav_item *item);                      /* scanned again, before all others */
-int kav_give(kav_dispatch *d);                                             /* send what can be sent. 0 or -ENOMEM */
+void kav_give_push(kav_dispatch *d, kav_item *item);                /* a new one: at the end of its first class */
+void kav_give_on(kav_dispatch *d, kav_item *item, uint32_t engine); /* at the end of another class */
+void kav_give_front(kav_dispatch *d, kav_item *item);               /* scanned again, before all others */
+kav_item *kav_give_pop(kav_class *class);                           /* there is one */
+int kav_give(kav_dispatch *d);                                      /* send what can be sent. 0 or -ENOMEM */
 void kav_give_forget(kav_dispatch *d, kav_worker *worker, kav_work *work); /* unlink and free it */
-uint32_t kav_give_demand(const kav_dispatch *d); /* how many workers would have something to do */
+uint32_t kav_give_demand(const kav_dispatch *d, uint32_t engine); /* how many workers would have something to do */
 
 /* settle.c: every item ends in exactly one of these. 0 or -ENOMEM */
-int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said);
+int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said); /* or goes on to the next class */
 int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len);
 int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined);    /* another path to an inode that is known */
 int kav_settle_known(kav_dispatch *d, const kav_known_header *header); /* a checked message, like the next */

@@ -219,13 +219,13 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
         if (record->index >= (*work)->count) return "index out of range";
         kav_item *item = (*work)->items[record->index];
         if (!item || answered & (1ull << record->index)) return "answered twice";
-        wrong = kav_wire_record(record, payload + record->payload_off, &item->gravest);
+        wrong = kav_wire_record(record, payload + record->payload_off, worker->engine, &item->gravest);
         if (wrong) return wrong;
         if (speaking && speaking != record->index + 1) return "two objects at a time";
         speaking = record->flags & KAV_F_MORE ? record->index + 1 : 0;
         if (speaking) continue; /* holds nothing but notes */
         if (!is_about(record, item->entry)) return "result for another inode";
-        if (record->flags & KAV_F_DELTA && !item->entry->delta) return "delta that was not asked for";
+        if (record->flags & KAV_F_DELTA && !kav_item_delta(item)) return "delta that was not asked for";
         answered |= 1ull << record->index;
     }
     uint32_t left = (*work)->left - (uint32_t)__builtin_popcountll(answered);
@@ -235,7 +235,8 @@ static const char *check_results(kav_dispatch *d, const kav_worker *worker, cons
 }
 
 /* Notes beyond the bound are left out: the verdict stands in the last record and is not changed by them. */
-static int take_record(kav_dispatch *d, kav_work *work, const kav_result *record, const uint8_t *payload)
+static int take_record(kav_dispatch *d, const kav_worker *worker, kav_work *work, const kav_result *record,
+                       const uint8_t *payload)
 {
     kav_item *item = work->items[record->index];
     size_t notes_len = kav_wire_notes_len(record);
@@ -251,7 +252,7 @@ static int take_record(kav_dispatch *d, kav_work *work, const kav_result *record
     };
     work->items[record->index] = NULL;
     work->left--;
-    d->flying--;
+    d->classes[worker->engine].flying--;
     return kav_settle(d, item, &said);
 }
 
@@ -286,7 +287,7 @@ static int take_message(kav_dispatch *d, kav_worker *worker)
     const kav_result *records = kav_wire_records(d->message);
     uint32_t left = wrong ? 0 : work->left;
     for (uint32_t i = 0; !wrong && i < header->count; i++) {
-        int failed = take_record(d, work, &records[i], kav_wire_payload(d->message) + records[i].payload_off);
+        int failed = take_record(d, worker, work, &records[i], kav_wire_payload(d->message) + records[i].payload_off);
         if (failed) return failed;
     }
     if (wrong) {

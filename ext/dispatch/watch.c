@@ -37,7 +37,7 @@ int kav_watch_lose(kav_dispatch *d, kav_worker *worker, const char *why)
     if (worker->socket < 0) return 0;
     close(worker->socket);
     worker->socket = -1;
-    d->live_workers--;
+    d->classes[worker->engine].live_workers--;
     return kav_events_say(&d->events, KAV_EV_LOST, worker->id, why);
 }
 
@@ -72,7 +72,9 @@ static int watch_worker(kav_dispatch *d, kav_worker *worker, uint64_t passed_ms)
         return 0;
     }
     worker->in_hand_ms += passed_ms;
-    if (worker->in_hand_ms <= hard_budget_ms(d, item, LOAD(worker->slot->bytes))) return 0;
+    uint64_t budget = hard_budget_ms(d, item, LOAD(worker->slot->bytes));
+    if (!worker->ready) budget += d->options.classes[worker->engine].start_ms;
+    if (worker->in_hand_ms <= budget) return 0;
     return kav_watch_lose(d, worker, item ? "time limit" : worker->ready ? "did not answer" : "did not start");
 }
 
@@ -135,7 +137,7 @@ int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t t
     if (worker->socket >= 0) {
         close(worker->socket);
         worker->socket = -1;
-        d->live_workers--;
+        d->classes[worker->engine].live_workers--;
     }
     bool ready = worker->ready;
     kav_item *blamed = guilty(worker, outside);
@@ -144,7 +146,7 @@ int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t t
     while (worker->works) { /* the newest first, so that the oldest ends up in front */
         kav_work *work = worker->works;
         while (work->next) work = work->next;
-        d->flying -= work->left;
+        d->classes[worker->engine].flying -= work->left;
         for (uint32_t i = work->count; i-- > 0;) {
             kav_item *item = work->items[i];
             if (!item || item == blamed) continue;

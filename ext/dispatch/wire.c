@@ -9,9 +9,11 @@
 
 #define ALL_REASONS      ((1u << KAV_REASON_COUNT) - 1)
 #define ALL_ENTRY_FLAGS  (KAV_EF_DEDUP | KAV_EF_DIR | KAV_EF_ROOT | KAV_EF_KEEP | KAV_EF_COLD)
-#define ALL_RESULT_FLAGS ((KAV_F_CACHED << 1) - 1)
+#define ALL_RESULT_FLAGS ((KAV_F_ELSEWHERE << 1) - 1)
 #define ALL_VIEWS        ((1u << KAV_TARGET_COUNT) - 1)
+#define ALL_TRAITS       (KAV_L_DOCUMENT | KAV_L_ELSEWHERE)
 #define ALL_DIGESTS      (KAV_D_MD5 | KAV_D_SHA1 | KAV_D_SHA256)
+#define NATIVE_FLAGS     (KAV_F_LAYERS | KAV_F_DELTA | KAV_F_CACHED | KAV_F_ELSEWHERE)
 #define ERRNO_MAX        4095
 
 static const char *check_entry(const kav_entry *entry, const uint8_t *blob, uint32_t blob_len)
@@ -84,21 +86,22 @@ static int worker_may_say(uint8_t status)
     return status <= KAV_ERROR; /* Cured and the like are the coordinator's to say */
 }
 
-static const char *check_note(const kav_note *note, const uint8_t *text, uint64_t room)
+static const char *check_note(const kav_note *note, const uint8_t *text, uint64_t room, int engine)
 {
     uint64_t need = (uint64_t)note->name_len + note->member_len;
     if (need > room) return "note longer than the notes";
     if (!note->name_len && !note->member_len) return "note about nothing";
     if (memchr(text, 0, need)) return "NUL in a note";
     if (!worker_may_say(note->status)) return "note with a status out of range";
-    if (note->engine > KAV_ENGINE_YARA) return "note of no known engine";
+    if (note->engine >= KAV_ENGINE_COUNT) return "note of no known engine";
+    if (engine != KAV_WIRE_ANY && note->engine != engine) return "note in the name of another engine";
     if (note->reasons & ~ALL_REASONS) return "note with unknown reasons";
     if (note->is_container > 1 || note->reserved) return "note with unknown flags";
     return NULL;
 }
 
 /* Walk the notes; *gravest rises to the rank of the gravest status among them. */
-static const char *check_notes(const kav_result *record, const uint8_t *notes, uint64_t len, int *gravest)
+static const char *check_notes(const kav_result *record, const uint8_t *notes, uint64_t len, int engine, int *gravest)
 {
     uint64_t at = 0;
     for (uint32_t i = 0; i < record->notes; i++) {
@@ -106,7 +109,7 @@ static const char *check_notes(const kav_result *record, const uint8_t *notes, u
         if (len - at < sizeof note) return "note outside the notes";
         memcpy(&note, notes + at, sizeof note);
         at += sizeof note;
-        const char *wrong = check_note(&note, notes + at, len - at);
+        const char *wrong = check_note(&note, notes + at, len - at, engine);
         if (wrong) return wrong;
         uint64_t padded = ((uint64_t)note.name_len + note.member_len + 7) & ~(uint64_t)7;
         if (padded > len - at) return "note longer than the notes";
@@ -150,7 +153,7 @@ static const char *check_learned(const kav_result *record, const uint8_t *payloa
         if (learned.format >= KAV_FMT_COUNT) return "learned object's format out of range";
         if (!is_target(learned.target)) return "learned object's target out of range";
         if (learned.views & ~ALL_VIEWS) return "learned object with unknown views";
-        if (learned.reread > 1 || learned.document > 1) return "a flag of a learned object is neither 0 nor 1";
+        if (learned.reread > 1 || learned.traits & ~ALL_TRAITS) return "learned object with unknown flags";
     }
     return NULL;
 }
@@ -167,7 +170,15 @@ static const char *check_parts(const kav_result *record)
     return NULL;
 }
 
-const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest)
+/* What only the native engine can know: the object cache and Delta are made of its answers alone. */
+static const char *check_engine(const kav_result *record, int engine)
+{
+    if (engine == KAV_WIRE_ANY || engine == KAV_ENGINE_NATIVE) return NULL;
+    if (record->layers || record->learned) return "layers of another engine";
+    return record->flags & NATIVE_FLAGS ? "flags of another engine" : NULL;
+}
+
+const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int engine, int *gravest)
 {
     if (!worker_may_say(record->status)) return "status out of range";
     if (!is_target(record->target)) return "target out of range";
@@ -179,7 +190,8 @@ const char *kav_wire_record(const kav_result *record, const uint8_t *payload, in
     const char *wrong = check_parts(record);
     if (wrong) return wrong;
     size_t notes_len = kav_wire_notes_len(record);
-    if (!wrong) wrong = check_notes(record, payload, notes_len, gravest);
+    if (!wrong) wrong = check_engine(record, engine);
+    if (!wrong) wrong = check_notes(record, payload, notes_len, engine, gravest);
     if (!wrong) wrong = check_layers(record, payload + notes_len);
     if (!wrong) wrong = check_learned(record, payload + notes_len + record->layers_len);
     if (wrong) return wrong;

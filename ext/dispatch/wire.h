@@ -22,9 +22,12 @@ const char *kav_wire_gone(const uint8_t *frame, size_t len);
 /* A worker's message as a whole: lengths, and the parts of all records side by side in the payload. */
 const char *kav_wire_results(const uint8_t *frame, size_t len);
 
-/* One record of a message that passed kav_wire_results; payload is its own part. *gravest: the rank of the gravest of
- * the object's notes so far, in KAV_F_MORE records before this one; those of this one are taken in. */
-const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int *gravest);
+#define KAV_WIRE_ANY (-1) /* what several engines have said together */
+
+/* One record of a message that passed kav_wire_results; payload is its own part. engine: in whose name it may speak,
+ * or KAV_WIRE_ANY. *gravest: the rank of the gravest of the object's notes so far, in KAV_F_MORE records before this
+ * one; those of this one are taken in. */
+const char *kav_wire_record(const kav_result *record, const uint8_t *payload, int engine, int *gravest);
 
 static inline size_t kav_wire_padded(size_t len)
 {

@@ -83,7 +83,7 @@ static const char *check_replay(const uint8_t *frame, size_t len, size_t *need)
     if (result->layers || result->layers_len || result->learned) return "replay with layers";
     if (!(result->flags & KAV_F_CACHED) || result->flags & KAV_F_MORE) return "replay with wrong flags";
     int gravest = 0;
-    return kav_wire_record(result, path + path_room, &gravest);
+    return kav_wire_record(result, path + path_room, KAV_WIRE_ANY, &gravest);
 }
 
 const char *kav_wire_replay(const uint8_t *frame, size_t len)

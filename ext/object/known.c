@@ -94,7 +94,8 @@ void kav_known_use(kav_known_layer *k, const kav_layer_found *found, kav_outcome
     s->budget.members += hit->members;
     s->budget.parts += hit->parts;
     s->gist.views |= hit->views;
-    outcome->container = hit->depth > 0 && !hit->document;
+    outcome->container = hit->depth > 0 && !(hit->traits & KAV_L_DOCUMENT);
+    if (hit->traits & KAV_L_ELSEWHERE) s->gist.flags |= KAV_F_ELSEWHERE;
     if (hit->depth > 0) {
         s->gist.depth = s->gist.tried = (uint16_t)(k->depth + hit->depth);
         if (k->depth == 0 && outcome->container) s->gist.flags |= KAV_F_CONTAINER;
@@ -126,7 +127,8 @@ static void learn(const kav_known_layer *k, const kav_layer_found *found, bool c
                            .depth = (uint8_t)(s->gist.depth > k->depth ? s->gist.depth - k->depth : 0),
                            .target = found->type.target,
                            .reread = k->depth == 0 && k->source->memory == NULL,
-                           .document = s->gist.depth > k->depth && !container,
+                           .traits = (uint8_t)((s->gist.depth > k->depth && !container ? KAV_L_DOCUMENT : 0) |
+                                               (s->gist.flags & KAV_F_ELSEWHERE ? KAV_L_ELSEWHERE : 0)),
                            .parts = s->budget.parts - k->parts};
     key_of(s, KAV_BY_CONTENT, found, k->source->size, learned.key);
     kav_listing_learn(&s->listing, &learned, k->depth == 0);

@@ -122,6 +122,7 @@ static void put_gist(kav_object_scanner *s, kav_result *result)
     kav_listing_close(&s->listing);
     if (!s->listing.gap) result->flags |= KAV_F_LAYERS;
     result->flags |= s->gist.flags;
+    if (result->reasons & KAV_R_METHOD) result->flags |= KAV_F_ELSEWHERE;
     result->views = s->gist.views;
     result->depth = s->gist.depth;
     result->layers = s->listing.layer_count;

@@ -1,4 +1,8 @@
-"""Engines: what gives a verdict on bytes. Each is a module of its own with one function ``make``."""
+"""Engines: what gives a verdict on bytes. Each is a module of its own; contract.py says what they promise."""
 
-ENGINES = ("native",)
-"""What ``--engine`` may name; the first is the default."""
+ENGINES = ("native", "clamav", "clamd", "yara")
+"""What ``--engine`` may name, in the order in which an object goes through them (enum kav_engine)."""
+
+AUTO = "auto"
+
+NUMBERS = {name: number for number, name in enumerate(ENGINES)}

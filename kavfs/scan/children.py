@@ -18,9 +18,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 
 from kavfs._native.dispatch import Dispatcher
+from kavfs.engine import NUMBERS
 from kavfs.errors import SystemFailure
 from kavfs.model import Switch
-from kavfs.options import ScanOptions
+from kavfs.options import EngineUse, ScanOptions
 from kavfs.scan import roles
 from kavfs.scan.control import Message
 from kavfs.scan.forkserver import ForkServer
@@ -41,6 +42,7 @@ class Child:
     number: int
     role: str
     slot_fd: int
+    engine: str = "native"  # of a worker
     roots: tuple[bytes, ...] = ()  # of a walker
     why: str = ""  # what the dispatcher has against it
     killed: bool = False
@@ -86,9 +88,18 @@ class Children:
     def count(self, role: str) -> int:
         return sum(child.role == role for child in self.living.values())
 
-    def workers(self) -> int:
-        """Those that can be given work, or will be."""
-        return sum(child.role == "worker" and not child.why for child in self.living.values())
+    def workers(self, engine: str = "native") -> int:
+        """Those of this engine that can be given work, or will be."""
+        ours = (child for child in self.living.values() if child.role == "worker" and child.engine == engine)
+        return sum(not child.why for child in ours)
+
+    def start_engine(self, use: EngineUse) -> None:
+        """Another worker of *use*, native or not."""
+        if use.name == "native":
+            self.start_worker()
+            return
+        child = self._start("worker", engine_setup(self.options, use), [], use.name)
+        self.living[child.number] = child
 
     def start_worker(self) -> None:
         fds = [open_spill(self.options.spill_dir)]
@@ -135,20 +146,23 @@ class Children:
             os.close(self.counter.slot_fd)
             self.counter = None
 
-    def _start(self, role: str, setup: Message, more: list[int]) -> Child:
+    def _start(self, role: str, setup: Message, more: list[int], engine: str = "native") -> Child:
         self.last_number += 1
         slot_fd = make_slot()
         try:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with ours, theirs:
-                self.server.start(role, self.last_number, setup, [theirs.fileno(), slot_fd, *more])
-                add = self.dispatcher.add_worker if role == "worker" else self.dispatcher.add_walker
-                add(self.last_number, ours.fileno(), slot_fd)
+                kind = role if engine == "native" else "engine"
+                self.server.start(kind, self.last_number, setup, [theirs.fileno(), slot_fd, *more])
+                if role == "worker":
+                    self.dispatcher.add_worker(self.last_number, ours.fileno(), slot_fd, NUMBERS[engine])
+                else:
+                    self.dispatcher.add_walker(self.last_number, ours.fileno(), slot_fd)
                 ours.detach()  # the dispatcher's now
         except BaseException:
             os.close(slot_fd)
             raise
-        return Child(self.last_number, role, slot_fd)
+        return Child(self.last_number, role, slot_fd, engine)
 
     def distrust(self, number: int, why: str, kill: bool) -> Child | None:
         """The dispatcher does not listen to this child any more: it must go."""
@@ -264,6 +278,21 @@ def worker_setup(options: ScanOptions, objects: Message | None = None) -> Messag
         "switches": int(options.switches),
         "user": worker_user(options.user),
         "polite": options.polite,
+    }
+
+
+def engine_setup(options: ScanOptions, use: EngineUse) -> Message:
+    """What run_engine takes."""
+    alone = options.engines[0] == use  # nobody else would tell the digest
+    return {
+        "engine": use.name,
+        "own": use.setup,
+        "limits": asdict(options.limits),
+        "switches": int(options.switches if alone else options.switches & ~Switch.DIGEST),
+        "user": worker_user(options.user),
+        "polite": options.polite,
+        "memory": use.memory,
+        "spill": use.spill,
     }
 
 

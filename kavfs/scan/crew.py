@@ -22,14 +22,15 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from kavfs._native import dispatch
+from kavfs.engine import NUMBERS
 from kavfs.errors import DatabaseDamaged, SystemFailure
-from kavfs.model import Entry, Reason, Result, Skip, Status, Totals
+from kavfs.model import Entry, Reason, Result, Skip, Status, Switch, Totals
 from kavfs.options import ScanOptions
 from kavfs.ports import Image, ImagePart, Stores
 from kavfs.scan import lookups, records
 from kavfs.scan.children import CLOSED, Children, Death
 from kavfs.scan.forkserver import ForkServer, Part
-from kavfs.scan.resources import worker_count
+from kavfs.scan.resources import WORKER_MEMORY, worker_count
 from kavfs.scan.roles import start_server
 from kavfs.scan.walks import Walks
 
@@ -57,9 +58,11 @@ class Crew:
     ) -> None:
         self._server = server or start_server()
         self._notes: list[Happening] = []
+        self._first = options.engines[0].name
         self._forgetful = ""  # why nothing can be remembered, as the report knows
         try:
-            self.jobs = worker_count(options.jobs)
+            self._uses = {use.name: use for use in options.engines}
+            self.jobs = jobs_of(options)
             self._dispatcher = make_dispatcher(options, self.jobs, want_clean)
             answers = stores is not None and holds_answers(stores)
             if stores is not None:
@@ -67,7 +70,7 @@ class Crew:
             self._server.set_image(rows(image.parts), [rows(delta.parts) for delta in image.deltas])
             asked = lookups.make(stores, image, want_clean)
             self._children = Children(self._server, self._dispatcher, options, asked)
-            if not answers:  # else perhaps nothing is to be scanned at all
+            if not answers and "native" in self._uses:  # else perhaps nothing is to be scanned at all
                 self._children.start_worker()  # so that it is ready when the first batch is
         except BaseException:
             self._server.close()
@@ -77,7 +80,8 @@ class Crew:
         self._held = False
         self.cut_off = False  # a walker was killed, and what it had not met is not known
         self._deaths = 0
-        self._failed_starts = 0  # of workers, one after the other
+        self._failed_starts = dict.fromkeys(self._uses, 0)  # of workers, one after the other
+        self._found_by: dict[str, int] = {}
         self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
         self._mounts: dict[Entry, int] = {}  # what mounts that were not walked count as
 
@@ -153,8 +157,8 @@ class Crew:
         """Go on for a while; returns sooner when there is something to tell."""
         if not self._held:
             self._start_walkers()
-        if self._flags & dispatch.WANT and self._children.workers() < self.jobs:
-            self._children.start_worker()
+        if self._flags & dispatch.WANT:
+            self._start_workers()
         self._flags = self._dispatcher.step(self._server.fileno(), int(seconds * 1000))
         happenings = [*self._notes, *self._events()]
         self._notes.clear()
@@ -162,6 +166,13 @@ class Crew:
             happenings += self._bury(death)
             happenings += self._events()
         return happenings
+
+    def _start_workers(self) -> None:
+        """One of each engine that could use another."""
+        wanted = self._dispatcher.wanted
+        for name, use in self._uses.items():
+            if wanted & 1 << NUMBERS[name] and self._children.workers(name) < self.jobs[name]:
+                self._children.start_engine(use)
 
     def _start_walkers(self) -> None:
         while (walk := self._walks.next(self._children.count("walker"))) is not None:
@@ -172,7 +183,10 @@ class Crew:
     def _events(self) -> Iterator[Happening]:
         for kind, number, path, data, text in self._dispatcher.events():
             if kind == dispatch.EV_RESULT:
-                yield records.result(path, data, text)
+                result = records.result(path, data, text, self._first)
+                if result.threats:
+                    self._found_by[result.engine] = self._found_by.get(result.engine, 0) + 1
+                yield result
             elif kind == dispatch.EV_KNOWN:
                 yield records.Known(path, text, data)
             elif kind == dispatch.EV_LISTED:
@@ -213,20 +227,31 @@ class Crew:
                 self.cut_off = self.cut_off or not child.killed
                 yield from self._unreachable(child.roots, death.why)
             return
-        ready = self._dispatcher.retire(child.number, death.why.encode("utf-8", "backslashreplace"), death.outside)
+        yield from self._bury_worker(child.engine, death)
+
+    def _bury_worker(self, engine: str, death: Death) -> Iterator[Happening]:
+        why, number = death.why.encode("utf-8", "backslashreplace"), NUMBERS[engine]
+        ready = self._dispatcher.retire(death.child.number, why, death.outside)
         self._flags &= ~dispatch.DONE
-        if death.unborn and self._dispatcher.workers:
-            self.jobs = self._dispatcher.workers
-            self._dispatcher.set_workers(self.jobs)
-            yield f"the scan goes on with {self.jobs} scanning processes, another cannot be made: {death.why}"
-            return
-        self._deaths += 1
-        self._failed_starts = 0 if ready else self._failed_starts + 1
-        if not ready and death.exit_code == DatabaseDamaged.exit_code:
+        process = "scanning process" if engine == "native" else f"{engine} process"
+        left = self._dispatcher.workers(number)
+        if not (death.unborn and left):
+            self._deaths += 1
+            self._failed_starts[engine] = 0 if ready else self._failed_starts[engine] + 1
+        hopeless = self._failed_starts[engine] >= FAILED_STARTS
+        if engine == "native" and not ready and death.exit_code == DatabaseDamaged.exit_code:
             raise DatabaseDamaged(death.why)
-        if self._failed_starts == FAILED_STARTS:
+        if engine == "native" and hopeless:
             raise SystemFailure(f"scanning processes cannot be started: {death.why}")
-        yield f"a scanning process was lost and is replaced: {death.why}"
+        if left and (death.unborn or hopeless):
+            self.jobs[engine] = left
+            self._dispatcher.set_workers(left, number)
+            yield f"the scan goes on with {left} {process}es, another cannot be made: {death.why}"
+        elif hopeless:
+            self._dispatcher.give_up(number, why)
+            yield f"the scan goes on without {engine}, which cannot be started: {death.why}"
+        else:
+            yield f"a {process} was lost and is replaced: {death.why}"
 
     # ---- counts and the end -----------------------------------------------------------------------------------------
 
@@ -249,6 +274,7 @@ class Crew:
             suppressed=suppressed,
             worker_deaths=self._deaths,
             expected=self._children.counted,
+            found_by=dict(self._found_by),
         )
         totals.statuses = {Status(number): count for number, count in enumerate(statuses) if count}
         totals.reasons = {Reason(1 << bit): count for bit, count in enumerate(reasons) if count}
@@ -276,6 +302,15 @@ class Crew:
         self.close()
 
 
+def jobs_of(options: ScanOptions) -> dict[str, int]:
+    """Most workers of each engine that takes part."""
+    native = worker_count(options.jobs)
+    return {
+        use.name: worker_count(min(use.jobs or native, native), each=use.resident or WORKER_MEMORY)
+        for use in options.engines
+    }
+
+
 def rows(parts: Iterable[ImagePart]) -> list[Part]:
     return [(part.fd, part.offset, part.length) for part in parts]
 
@@ -289,7 +324,7 @@ def holds_answers(stores: Stores) -> bool:
     return False
 
 
-def make_dispatcher(options: ScanOptions, jobs: int, want_clean: bool) -> dispatch.Dispatcher:
+def make_dispatcher(options: ScanOptions, jobs: dict[str, int], want_clean: bool) -> dispatch.Dispatcher:
     """With the budgets of *options*, and no more descriptors than the system lets us hold."""
     limits = options.limits
     return dispatch.Dispatcher(
@@ -298,9 +333,12 @@ def make_dispatcher(options: ScanOptions, jobs: int, want_clean: bool) -> dispat
         time_rate=limits.time_rate,
         grace_ms=int(grace(limits.time_base) * 1000),
         stall_ms=int(options.stall * 1000),
-        fd_budget=descriptor_budget(jobs),
-        workers_max=jobs,
+        fd_budget=descriptor_budget(sum(jobs.values())),
+        classes={
+            NUMBERS[use.name]: (use.when, jobs[use.name], int(use.start_seconds * 1000)) for use in options.engines
+        },
         want_clean=want_clean,
+        all_match=Switch.ALL_MATCH in options.switches,
     )
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from kavfs._native.dispatch import format_name
+from kavfs.engine import ENGINES
 from kavfs.model import (
     REASON_WORDS,
     Entry,
@@ -29,7 +30,6 @@ _REPLAY = struct.Struct("=4xII4x104x")  # kav_replay_header
 _NOTE = struct.Struct("=IIQQIBBBB")  # kav_note
 
 NO_OFFSET = 2**64 - 1
-ENGINES = ("native", "clamav", "clamd", "yara")  # enum kav_engine
 
 F_SHA256 = 1 << 1
 F_CONTAINER = 1 << 2
@@ -97,8 +97,9 @@ def met(path: bytes, data: bytes) -> Met:
     return Met(path, Entry(kind), error, dev, ino, bool(flags & FLAG_ROOT))
 
 
-def result(path: bytes, data: bytes, text: bytes) -> Result:
-    """From a kav_result with its notes behind it; *text* says why when the coordinator gave the verdict."""
+def result(path: bytes, data: bytes, text: bytes, engine: str = "native") -> Result:
+    """From a kav_result with its notes behind it; *text* says why when the coordinator gave the verdict. *engine* is
+    the first that was asked: where nothing was found, it speaks for all."""
     fields = _RESULT.unpack_from(data)
     _, status, target, number, bits, flags, size, scanned, members, notes, _, _, sha256, *_ = fields
     threats: list[Threat] = []
@@ -122,7 +123,7 @@ def result(path: bytes, data: bytes, text: bytes) -> Result:
         target=_TARGETS[target],
         format=format_name(number),
         sha256=sha256 if flags & F_SHA256 else None,
-        engine=threats[0].engine if threats else "native",
+        engine=next((threat.engine for threat in threats if threat.status is outcome), engine),
         error=error_text(outcome, reasons, text.decode("utf-8", "backslashreplace")),
         container=bool(flags & F_CONTAINER),
         suppressed=bool(flags & F_SUPPRESSED),

@@ -16,10 +16,10 @@ WORKER_MEMORY = 150 << 20  # bytes of private memory that a worker may come to n
 UNLIMITED = 1 << 60
 
 
-def worker_count(jobs: int, root: str = "/") -> int:
-    """Workers for ``jobs`` (0 = one per CPU): never more than can have their memory, at least one, at most 256."""
+def worker_count(jobs: int, root: str = "/", each: int = WORKER_MEMORY) -> int:
+    """Workers for ``jobs`` (0 = one per CPU): never more than can have *each* bytes, at least one, at most 256."""
     wanted = jobs or allowed_cpus(root)
-    affordable = allowed_memory(root) // WORKER_MEMORY
+    affordable = allowed_memory(root) // each
     return max(1, min(wanted, affordable, 256))
 
 

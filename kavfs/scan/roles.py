@@ -9,9 +9,10 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import socket
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kavfs.errors import KavfsError, SystemFailure
 from kavfs.limits import Limits
@@ -19,6 +20,9 @@ from kavfs.model import Switch
 from kavfs.scan.control import Message, bytes_of
 from kavfs.scan.forkserver import ForkServer, Parts, Role
 from kavfs.walk import descriptors
+
+if TYPE_CHECKING:
+    from kavfs.engine.contract import EngineModule
 
 RESULT_MAGIC, READY_BATCH, LAST = 0x5345524B, 0, 1  # ext/common/kav.h
 AMPLE_DESCRIPTORS = 32768
@@ -66,6 +70,47 @@ def enter(setup: Message, parts: Parts) -> None:
             parent=setup["parent"],
         )
     )
+
+
+def run_engine(setup: Message, fds: list[int], parts: Parts) -> None:
+    """Become a worker of another engine: [socket, slot]."""
+    from kavfs.engine.choose import module_of
+
+    serve_engine(module_of(setup["engine"]), setup, fds)
+
+
+def serve_engine(module: EngineModule, setup: Message, fds: list[int]) -> None:
+    """The same with the module given: whatever it opens by name, it opens before the sandbox."""
+    socket_fd, slot_fd = fds
+
+    def work() -> None:
+        from kavfs.engine.serve import Server
+
+        engine = module.make(setup["own"])
+        enter_engine(setup)
+        engine.begin()
+        with socket.socket(fileno=socket_fd) as sock, mmap.mmap(slot_fd, SLOT_BYTES) as slot:
+            greet(socket_fd)
+            Server(sock, slot, setup["engine"], engine, limits(setup), Switch(setup["switches"])).serve()
+        engine.close()
+
+    with_last_words(slot_fd, work)
+
+
+def enter_engine(setup: Message) -> None:
+    """The sandbox of another engine's worker, with a profile of its own."""
+    from kavfs.scan import sandbox
+
+    if setup["polite"]:
+        sandbox.yield_to_others()
+    user = setup["user"]
+    bounds = sandbox.Bounds(
+        user=(user[0], user[1]) if user else None,
+        memory=setup["memory"],
+        spill=setup["spill"],
+        parent=setup["parent"],
+    )
+    sandbox.enter_worker(bounds, profile=setup["engine"])
 
 
 def limits(setup: Message) -> Limits:
@@ -173,6 +218,7 @@ def roles() -> dict[str, Role]:
     return {
         "walker": Role(run_walker, _prepare_walker),
         "worker": Role(run_worker, _prepare_worker, takes_image=True),
+        "engine": Role(run_engine),
     }
 
 

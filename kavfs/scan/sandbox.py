@@ -35,9 +35,10 @@ class Bounds:
     parent: int  # pid of the fork server
 
 
-def enter_worker(bounds: Bounds) -> None:
-    """Give up what a worker does not need. Called with the image mapped or not: mapped bytes are counted in."""
-    process.name(b"kavfs-worker")
+def enter_worker(bounds: Bounds, profile: str = "native") -> None:
+    """Give up what a worker does not need. Called with the image mapped or not: mapped bytes are counted in.
+    *profile* is the name of the engine that will run in it."""
+    process.name(b"kavfs-worker" if profile == "native" else f"kavfs-{profile}".encode())
     process.bound_capabilities(0)
     if bounds.user is not None and os.geteuid() == 0:
         process.become(*bounds.user)

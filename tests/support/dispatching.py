@@ -100,10 +100,13 @@ def record(index: int, fd: int, **changes: int) -> bytes:
 
 
 @contextmanager
-def bench(*, want_clean: bool = True) -> Iterator[Bench]:
+def bench(
+    *, want_clean: bool = True, classes: dict[int, tuple[int, int, int]] | None = None, all_match: bool = False
+) -> Iterator[Bench]:
+    """With one native worker, whatever *classes* there are."""
     made = dispatch.Dispatcher(
-        max_unpacked=1, time_base_ms=60000, time_rate=1, grace_ms=0, stall_ms=60000, fd_budget=400, workers_max=1,
-        want_clean=want_clean,
+        max_unpacked=1, time_base_ms=60000, time_rate=1, grace_ms=0, stall_ms=60000, fd_budget=400,
+        classes=classes or {0: (1, 1, 0)}, want_clean=want_clean, all_match=all_match,
     )  # fmt: skip
     slots = [make_slot(), make_slot()]
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(2)]

@@ -16,9 +16,11 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from kavfs.engine.contract import Budget, EngineFailed, Finding, Offer, Setup
+from kavfs.errors import SystemFailure
 from kavfs.limits import Limits
-from kavfs.model import Result, Skip, Totals
-from kavfs.options import ScanOptions, WalkOptions
+from kavfs.model import Reason, Result, Skip, Status, Threat, Totals
+from kavfs.options import EnginePlaces, EngineUse, ScanOptions, WalkOptions, When
 from kavfs.ports import Delta, ImagePart
 from kavfs.scan import roles
 from kavfs.scan.control import Message
@@ -32,7 +34,7 @@ RESULTS = struct.Struct("=IIQII")
 RESULT = struct.Struct("=IBBHIIQQIIQQ32sqqQQ16x")
 NOTE = struct.Struct("=IIQQIBBBB")
 WORK_MAGIC, RESULT_MAGIC = 0x4B52574B, 0x5345524B
-LAST, MORE, STABLE = 1, 1, 1 << 4
+LAST, MORE, STABLE, ELSEWHERE = 1, 1, 1 << 4, 1 << 9
 NO_OFFSET = 2**64 - 1
 
 
@@ -196,7 +198,7 @@ DEEDS: dict[bytes, Deed] = {
     b"DO-INODE": changed(ino=1),
     b"DO-TARGET": changed(target=8),
     b"DO-FORMAT": changed(format=60000),
-    b"DO-REASON": changed(reasons=1 << 13),
+    b"DO-REASON": changed(reasons=1 << 14),
     b"DO-FLAGS": changed(flags=1 << 20),
     b"DO-STATUS": lambda peer: peer.send(peer.record(77)),
     b"DO-CURED": lambda peer: peer.send(peer.record(7)),
@@ -243,7 +245,7 @@ def scan(peer: Peer) -> None:
         peer.send(peer.record(0, more, 1, flags=MORE), payload=more)
         peer.send(peer.record(1, threat, 1), payload=threat)
     else:
-        peer.send(peer.record())
+        peer.send(peer.record(flags=STABLE | (ELSEWHERE if b"ELSEWHERE" in content else 0)))
 
 
 def run_fake_worker(setup: Message, fds: list[int], parts: Parts) -> None:
@@ -255,9 +257,65 @@ def run_fake_worker(setup: Message, fds: list[int], parts: Parts) -> None:
         serve(sock, slot)
 
 
+# ---- another engine -------------------------------------------------------------------------------------------------
+
+
+class FakeEngine:
+    """An engine (kavfs.engine.contract) that finds what the bytes of an object say; its module is this class, too."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._name = setup["name"]
+        self._known = setup.get("finds", "EVIL").encode()
+
+    @staticmethod
+    def offer(places: EnginePlaces) -> Offer:
+        return Offer("fake 1", setup={"name": "clamav"})
+
+    @classmethod
+    def make(cls, setup: Setup) -> FakeEngine:
+        if setup.get("broken"):
+            raise SystemFailure("there is no such server")
+        return cls(setup)
+
+    def begin(self) -> None: ...
+
+    def scan(self, fd: int, size: int, budget: Budget) -> Finding:
+        content = os.read(fd, 4096)
+        budget.tell(len(content))
+        assert budget.left > 0
+        if b"E-ABORT" in content:
+            os.abort()
+        if b"E-HANG" in content:
+            signal.pause()
+        if b"E-FAIL" in content:
+            raise EngineFailed
+        if b"E-PART" in content:
+            return Finding(reasons=Reason.SIZE, scanned=7)
+        if b"E-MANY" in content:
+            return Finding(tuple(Threat(f"Fake.{n:05d}" + "x" * 60, Status.INFECTED, self._name) for n in range(4000)))
+        if self._known in content:
+            return Finding((Threat("Fake.Evil", Status.INFECTED, self._name, b"inside", 3),))
+        return Finding()
+
+    def close(self) -> None: ...
+
+
+def run_fake_engine(setup: Message, fds: list[int], parts: Parts) -> None:
+    """In place of roles.run_engine: any engine is the fake one, sandbox and serve loop are real."""
+    roles.serve_engine(FakeEngine, setup, fds)  # type: ignore[arg-type]  # a class in the place of a module
+
+
+def fake_use(name: str, when: When = When.EVERY, **setup: object) -> EngineUse:
+    """The fake engine in the place of the engine called *name*."""
+    own = {"name": name, **setup}
+    return EngineUse(name, when, f"fake {name} 1", own, jobs=1, memory=1 << 30, start_seconds=20)
+
+
 def fake_server(worker: Run = run_fake_worker, walker: Run = roles.run_walker) -> ForkServer:
     """A fork server with real walkers and fake workers, unless told otherwise."""
-    return ForkServer({"walker": Role(walker), "worker": Role(worker, takes_image=True)})
+    return ForkServer(
+        {"walker": Role(walker), "worker": Role(worker, takes_image=True), "engine": Role(run_fake_engine)}
+    )
 
 
 # ---- a scan ----------------------------------------------------------------------------------------------------------

@@ -416,8 +416,8 @@ def layer(size: int = 3, have: int = 0, digests: bytes = b"", target: int = 0, r
     return struct.pack("=QBBHI", size, have, target, reserved, 0) + digests + bytes(-len(digests) % 8)
 
 
-def learned(target: int = 0, kind: int = 0, views: int = 1, reread: int = 0, document: int = 0) -> bytes:
-    return struct.pack("=16sQQIHHBBBBI", PLACE, 3, 3, 0, kind, views, 0, target, reread, document, 7)
+def learned(target: int = 0, kind: int = 0, views: int = 1, reread: int = 0, traits: int = 0) -> bytes:
+    return struct.pack("=16sQQIHHBBBBI", PLACE, 3, 3, 0, kind, views, 0, target, reread, traits, 7)
 
 
 RIGHT_PARTS = {
@@ -449,9 +449,9 @@ WRONG_PARTS = {
     "format of a learned object": (learned(kind=9999), {"learned": 1}),
     "views of a learned object": (learned(views=1 << 13), {"learned": 1}),
     "reading of a learned object": (learned(reread=2), {"learned": 1}),
-    "kind of a learned object": (learned(document=2), {"learned": 1}),
+    "kind of a learned object": (learned(traits=4), {"learned": 1}),
     "unknown views": (b"", {"views": 1 << 13}),
-    "unknown flag": (b"", {"flags": 1 << 9}),
+    "unknown flag": (b"", {"flags": 1 << 10}),
     "delta that was not asked for": (b"", {"flags": 1 << 7}),
 }
 
