@@ -108,6 +108,21 @@ cdef extern from "lines.h" nogil:
     int kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out)
 
 
+cdef extern from "patch.h" nogil:
+    ctypedef struct kav_moved:
+        const uint32_t *now
+        uint32_t count
+    ctypedef struct kav_patch:
+        kav_buffer fresh, moved
+        uint32_t kept
+    int kav_patch_split(const kav_lines_text *text, const kav_lines *base, kav_patch *out)
+    void kav_patch_free(kav_patch *patch)
+    int kav_patch_lines(const kav_lines *base, const kav_moved *moved, const kav_lines *fresh, const uint8_t *source,
+                        kav_buffer *out)
+    bint kav_patch_write(const uint8_t *const *parts, uint32_t count, const kav_moved *moved, const uint8_t *source,
+                         kav_buffer *out)
+
+
 MD5 = KAV_D_MD5
 SHA1 = KAV_D_SHA1
 SHA256 = KAV_D_SHA256
@@ -401,3 +416,54 @@ def pick_lines(const uint8_t[::1] text not None, bytes form not None, Lines want
     with nogil:
         error = kav_lines_pick(&given, &wanted.lines, &out)
     return lines_taken(&out, error)
+
+
+def split_patch(const uint8_t[::1] text not None, bytes form not None, Lines base not None):
+    cdef kav_lines_text given
+    cdef kav_patch patch
+    cdef int error
+    lines_text(&given, text, form)
+    memset(&patch, 0, sizeof(patch))
+    with nogil:
+        error = kav_patch_split(&given, &base.lines, &patch)
+    try:
+        if error != KAV_LINES_OK:
+            raise MemoryError
+        fresh = PyBytes_FromStringAndSize(<char *>patch.fresh.data, patch.fresh.length)
+        return fresh, PyBytes_FromStringAndSize(<char *>patch.moved.data, patch.moved.length), patch.kept
+    finally:
+        kav_patch_free(&patch)
+
+
+def patched_lines(Lines base not None, bytes moved not None, Lines fresh, bytes source not None):
+    cdef kav_moved where
+    cdef kav_lines none
+    cdef const kav_lines *more = &none
+    cdef const uint8_t *digest = <const uint8_t *>PyBytes_AS_STRING(source)
+    cdef kav_buffer out
+    cdef int error
+    if len(source) != 32:
+        raise ValueError("the digest of a database has 32 bytes")
+    memset(&none, 0, sizeof(none))
+    memset(&out, 0, sizeof(out))
+    where.now, where.count = <const uint32_t *>PyBytes_AS_STRING(moved), <uint32_t>(len(moved) // sizeof(uint32_t))
+    if fresh is not None:
+        more = &fresh.lines
+    with nogil:
+        error = kav_patch_lines(&base.lines, &where, more, digest, &out)
+    return lines_taken(&out, error)
+
+
+def build_patch(parts, bytes moved not None, bytes digest not None):
+    cdef const uint8_t *data[2]
+    cdef kav_moved where
+    cdef kav_buffer out
+    held = [Checked(part) for part in parts]
+    if len(digest) != 32 or not 1 <= len(held) <= 2:
+        raise ValueError("a patch ties one or two parts, and its digest has 32 bytes")
+    for i, part in enumerate(held):
+        data[i] = <const uint8_t *>(<Checked>part).view.buf
+    where.now, where.count = <const uint32_t *>PyBytes_AS_STRING(moved), <uint32_t>(len(moved) // sizeof(uint32_t))
+    memset(&out, 0, sizeof(out))
+    ok = kav_patch_write(data, <uint32_t>len(held), &where, <const uint8_t *>PyBytes_AS_STRING(digest), &out)
+    return lines_taken(&out, KAV_LINES_OK if ok else KAV_LINES_MEMORY)

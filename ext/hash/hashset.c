@@ -93,6 +93,10 @@ uint32_t kav_hashset_kinds(const kav_hashset *set, uint64_t size)
     return kinds;
 }
 
+enum { FIND_MAX = 256 };
+
+#define GONE UINT64_MAX
+
 static int read_varint(const uint8_t **p, const uint8_t *end, uint32_t *out)
 {
     uint32_t value = 0;
@@ -126,16 +130,27 @@ bool kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
     return true;
 }
 
-/* Keep the ordinal if it is among the max least so far; out is sorted. */
-static size_t keep(uint32_t *out, size_t n, size_t max, uint32_t ordinal)
+/* A signature that was found: its line now, then its ordinal, so that the least line comes first. Where no line has
+ * moved, ordinals are in the order of lines. */
+static uint64_t rank(const kav_hashset *set, uint32_t ordinal)
 {
+    kav_hashset_hit hit;
+    if (!set->moved.now) return (uint64_t)1 << 32 | ordinal;
+    uint64_t line = kav_hashset_at(set, ordinal, &hit) ? kav_moved_line(&set->moved, hit.line) : 0;
+    return line ? line << 32 | ordinal : GONE;
+}
+
+/* Keep the rank if it is among the max least so far; out is sorted. */
+static size_t keep(uint64_t *out, size_t n, size_t max, uint64_t rank)
+{
+    if (rank == GONE) return n;
     if (n == max) {
-        if (n == 0 || ordinal >= out[n - 1]) return n;
+        if (n == 0 || rank >= out[n - 1]) return n;
         n--;
     }
     size_t i = n;
-    for (; i > 0 && out[i - 1] > ordinal; i--) out[i] = out[i - 1];
-    out[i] = ordinal;
+    for (; i > 0 && out[i - 1] > rank; i--) out[i] = out[i - 1];
+    out[i] = rank;
     return n + 1;
 }
 
@@ -151,9 +166,7 @@ static uint32_t lower_bound(const uint8_t *entries, unsigned kind, const uint8_t
     return low;
 }
 
-enum { FIND_MAX = 256 };
-
-static size_t find_kind(const kav_hashset *set, unsigned kind, uint64_t size, const uint8_t *digest, uint32_t *found,
+static size_t find_kind(const kav_hashset *set, unsigned kind, uint64_t size, const uint8_t *digest, uint64_t *found,
                         size_t n, size_t max)
 {
     uint64_t count = entry_count(set->part, kind);
@@ -168,7 +181,7 @@ static size_t find_kind(const kav_hashset *set, unsigned kind, uint64_t size, co
         const uint8_t *entry = entries + i * width;
         if (memcmp(entry, digest, len)) break;
         uint64_t want = load64(entry + len);
-        if (want == size || want == KAV_HASHSET_SIZE_ANY) n = keep(found, n, max, load32(entry + len + 8));
+        if (want == size || want == KAV_HASHSET_SIZE_ANY) n = keep(found, n, max, rank(set, load32(entry + len + 8)));
     }
     return n;
 }
@@ -176,14 +189,18 @@ static size_t find_kind(const kav_hashset *set, unsigned kind, uint64_t size, co
 size_t kav_hashset_find(const kav_hashset *set, uint64_t size, const kav_digests *digests, kav_hashset_hit *out,
                         size_t max)
 {
-    uint32_t found[FIND_MAX];
+    uint64_t found[FIND_MAX];
     const uint8_t *digest[KAV_HASH_KINDS] = {digests->md5, digests->sha1, digests->sha256};
     size_t n = 0, hits = 0;
     if (max > FIND_MAX) max = FIND_MAX;
     if (!set->data) return 0;
     for (unsigned k = 0; k < KAV_HASH_KINDS; k++)
         if (digests->have >> k & 1) n = find_kind(set, k, size, digest[k], found, n, max);
-    for (size_t i = 0; i < n; i++) hits += kav_hashset_at(set, found[i], &out[hits]);
+    for (size_t i = 0; i < n; i++) {
+        if (!kav_hashset_at(set, (uint32_t)found[i], &out[hits])) continue;
+        out[hits].line = kav_moved_line(&set->moved, out[hits].line);
+        hits++;
+    }
     return hits;
 }
 

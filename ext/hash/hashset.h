@@ -8,6 +8,7 @@
 #define KAV_HASHSET_H
 
 #include "digest.h"
+#include "moved.h"
 #include <stdbool.h>
 
 typedef struct {
@@ -15,6 +16,7 @@ typedef struct {
     uint64_t length;
     /* Filled in by kav_hashset_open; offsets into data, see hashset.c for the drawing. */
     uint64_t part[16];
+    kav_moved moved; /* set by whoever knows that the text has changed since; only kav_hashset_find heeds it */
 } kav_hashset;
 
 typedef struct {

@@ -33,9 +33,16 @@ static const kav_signature *signature_of(const kav_session *s, kav_touch t)
     return &s->image->bodies[t.body].body.signatures[t.index];
 }
 
-static bool applies(const kav_session *s, const kav_signature *g)
+/* In the database file as it is now; 0: no longer there. */
+static uint32_t line_of(const kav_session *s, kav_touch t)
 {
-    return (g->target == KAV_T_ANY || g->target == s->target) && s->layer_size >= g->min_size &&
+    return kav_moved_line(&s->image->bodies[t.body].moved, signature_of(s, t)->line);
+}
+
+static bool applies(const kav_session *s, kav_touch t)
+{
+    const kav_signature *g = signature_of(s, t);
+    return line_of(s, t) && (g->target == KAV_T_ANY || g->target == s->target) && s->layer_size >= g->min_size &&
            s->layer_size <= g->max_size;
 }
 
@@ -100,7 +107,7 @@ bool kav_conclude_needs_weak(kav_session *s)
     for (uint32_t i = 0; i < s->touched_signature_count; i++) {
         kav_touch t = s->touched_signatures[i];
         const kav_signature *g = signature_of(s, t);
-        if (!(g->flags & KAV_SF_WEAK) || !applies(s, g) || truth(s, t, false, NULL) != KAV_PERHAPS) continue;
+        if (!(g->flags & KAV_SF_WEAK) || !applies(s, t) || truth(s, t, false, NULL) != KAV_PERHAPS) continue;
         want(s, t);
         needed = true;
     }
@@ -134,9 +141,9 @@ static void find_signatures(kav_session *s)
         kav_touch t = s->touched_signatures[i];
         const kav_image_body *b = &s->image->bodies[t.body];
         const kav_signature *g = signature_of(s, t);
-        if (!applies(s, g) || !is_true(s, t)) continue;
-        add_truth(
-            s, (kav_true){b->body.names + g->name, g->name_len, b->database, g->line, first_place(s, t), b->official});
+        if (!applies(s, t) || !is_true(s, t)) continue;
+        add_truth(s, (kav_true){b->body.names + g->name, g->name_len, b->database, line_of(s, t), first_place(s, t),
+                                b->official});
     }
 }
 

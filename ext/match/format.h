@@ -13,9 +13,10 @@
  *     pattern   -> chains (the ASCII and the wide form) -> pieces (stretches between far gaps) -> elements -> data
  *     literal   -> postings -> pieces;     pattern -> refs -> signatures
  *
- * A GROUP part holds the Vectorscan databases over the literals of some BODY parts, which it names by checksum. All
- * numbers are in host byte order: a part never leaves the machine that made it. Whoever opens a part checks every index
- * once (part.c, body.c, group.c); after that they are trusted.
+ * A GROUP part holds the Vectorscan databases over the literals of some BODY parts, which it names by checksum. A
+ * PATCH part ties two BODY or two HASH parts into one database file (patch.h). All numbers are in host byte order: a
+ * part never leaves the machine that made it. Whoever opens a part checks every index once (part.c, body.c, group.c);
+ * after that they are trusted.
  */
 #ifndef KAV_FORMAT_H
 #define KAV_FORMAT_H
@@ -27,7 +28,14 @@
 #define KAV_TABLE_COUNT    24
 #define KAV_PAGE           4096u
 
-enum kav_part_kind { KAV_P_BODY = 1, KAV_P_HASH = 2, KAV_P_EXCEPTION = 3, KAV_P_IGNORE = 4, KAV_P_GROUP = 5 };
+enum kav_part_kind {
+    KAV_P_BODY = 1,
+    KAV_P_HASH = 2,
+    KAV_P_EXCEPTION = 3,
+    KAV_P_IGNORE = 4,
+    KAV_P_GROUP = 5,
+    KAV_P_PATCH = 6
+};
 
 enum kav_part_flag { KAV_PF_OFFICIAL = 1u << 0 }; /* without it .UNOFFICIAL is appended to printed names */
 
@@ -71,6 +79,11 @@ enum kav_body_table {
 enum kav_hash_table { KAV_TAB_SET = 1 }; /* what kav_hashset_open takes */
 
 enum kav_ignore_table { KAV_TAB_IGNORED = 1, KAV_TAB_IGNORED_TEXT }; /* kav_ignored sorted by bytes; their text */
+
+enum kav_patch_table {
+    KAV_TAB_PATCHED = 1, /* kav_member: the base, and the segment of the fresh lines where there are any */
+    KAV_TAB_MOVED        /* uint32_t by line of the base: kav_moved */
+};
 
 enum kav_group_table {
     KAV_TAB_MEMBERS = 1,    /* kav_member */
@@ -251,14 +264,14 @@ typedef struct {
     uint64_t zeros; /* how far into a run of NULs something new can be found */
 } kav_body_totals;
 
-/* ---- IGNORE, GROUP -------------------------------------------------------------------------------------------- */
+/* ---- IGNORE, GROUP, PATCH ------------------------------------------------------------------------------------- */
 
 typedef struct {
     uint32_t text, length;
 } kav_ignored;
 
 typedef struct {
-    uint64_t checksum; /* of the BODY part */
+    uint64_t checksum; /* of the part */
     uint8_t source[32];
 } kav_member;
 

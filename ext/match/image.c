@@ -96,6 +96,39 @@ static int open_ignore(opener *o, const uint8_t *part, size_t i)
     return KAV_IMAGE_OK;
 }
 
+static bool is_member(const uint8_t *part, const kav_member *member)
+{
+    const kav_part_header *h = kav_part_of(part);
+    return h->checksum == member->checksum && !memcmp(h->source, member->source, sizeof h->source);
+}
+
+/* Tie the one or two parts before this one into one database file. */
+static int open_patch(opener *o, const uint8_t *part, size_t i)
+{
+    kav_image *m = o->image;
+    const kav_member *members = kav_part_data(part, KAV_TAB_PATCHED);
+    uint32_t count = kav_part_count(part, KAV_TAB_PATCHED, sizeof *members);
+    kav_moved moved = {kav_part_data(part, KAV_TAB_MOVED), kav_part_count(part, KAV_TAB_MOVED, sizeof *moved.now)};
+    if (count < 1 || count > 2 || i < count) return refuse(o, KAV_IMAGE_DAMAGED, i, "a patch of nothing");
+    const uint8_t *base = m->mappings[i - count].address, *last = m->mappings[i - 1].address;
+    uint32_t kind = kav_part_of(base)->kind;
+    if (!is_member(base, &members[0]) || !is_member(last, &members[count - 1]) || kav_part_of(last)->kind != kind)
+        return refuse(o, KAV_IMAGE_DAMAGED, i, "a patch that does not stand behind what it was made for");
+    if (kind == KAV_P_BODY) {
+        kav_image_body *body = &m->bodies[m->body_count - count];
+        body->moved = moved;
+        body[count - 1].database = body->database;
+    } else if (kind == KAV_P_HASH) {
+        kav_image_set *set = &m->hashes[m->hash_count - count];
+        set->set.moved = moved;
+        set[count - 1].database = set->database;
+    } else {
+        return refuse(o, KAV_IMAGE_DAMAGED, i, "a patch of another kind");
+    }
+    m->database_count -= count - 1;
+    return KAV_IMAGE_OK;
+}
+
 static int open_part(opener *o, size_t i)
 {
     kav_image *m = o->image;
@@ -110,6 +143,7 @@ static int open_part(opener *o, size_t i)
         return code;
     case KAV_P_EXCEPTION: return open_set(o, part, i, &m->exceptions[m->exception_count++]);
     case KAV_P_IGNORE: return open_ignore(o, part, i);
+    case KAV_P_PATCH: return open_patch(o, part, i);
     default: return KAV_IMAGE_OK; /* groups come last: they name the others */
     }
 }
@@ -124,10 +158,7 @@ static int bind_group(opener *o, kav_image_group *g, size_t part)
     for (uint32_t k = 0; k < g->group.member_count; k++) {
         uint32_t found = 0;
         for (; found < m->body_count; found++) {
-            const kav_part_header *h = kav_part_of(m->bodies[found].body.part);
-            if (!m->bodies[found].grouped && h->checksum == g->group.members[k].checksum &&
-                !memcmp(h->source, g->group.members[k].source, sizeof h->source))
-                break;
+            if (!m->bodies[found].grouped && is_member(m->bodies[found].body.part, &g->group.members[k])) break;
         }
         if (found == m->body_count) return refuse(o, KAV_IMAGE_DAMAGED, part, "built over a segment that is not here");
         m->bodies[found].grouped = true;

@@ -14,9 +14,11 @@ typedef struct {
     size_t length;
 } kav_mapping;
 
-/* A BODY part and where its rows begin in the session's arrays, which hold those of all bodies. */
+/* A BODY part, where its lines stand now, and where its rows begin in the session's arrays, which hold those of all
+ * bodies. */
 typedef struct {
     kav_body body;
+    kav_moved moved;
     uint32_t database;
     uint32_t patterns, signatures, tracks;
     bool official, grouped;

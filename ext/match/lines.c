@@ -17,6 +17,19 @@ typedef struct {
     uint32_t row;   /* from 1 */
 } reader;
 
+/* One carriage return is part of the line end: what a reader makes of more of them is its business. */
+static size_t without_return(const char *line, size_t length)
+{
+    return length && line[length - 1] == '\r' ? length - 1 : length;
+}
+
+void kav_line_digest(const kav_lines_text *text, const char *line, size_t length, kav_line *out)
+{
+    uint8_t digest[16];
+    kav_siphash_wide(text->form, line, without_return(line, length), digest);
+    memcpy(out, digest, sizeof digest);
+}
+
 /* The digest of line number row. False: it is not there, or behind us. */
 static bool read_line(reader *r, uint32_t row, const char **line, size_t *length, kav_line *out)
 {
@@ -27,13 +40,10 @@ static bool read_line(reader *r, uint32_t row, const char **line, size_t *length
         r->at = stop ? stop + 1 : end;
         if (r->row < row) continue;
         if (!stop) stop = end;
-        while (stop > start && stop[-1] == '\r') stop--;
         *line = start;
-        *length = (size_t)(stop - start);
+        *length = without_return(start, (size_t)(stop - start));
         r->row++;
-        uint8_t digest[16];
-        kav_siphash_wide(r->text->form, start, *length, digest);
-        memcpy(out, digest, sizeof digest);
+        kav_line_digest(r->text, start, (size_t)(stop - start), out);
         out->row = row;
         return true;
     }
@@ -72,15 +82,10 @@ static uint32_t row_of(const signatures *s, uint64_t i)
 
 /* ---- sorting --------------------------------------------------------------------------------------------------- */
 
-static inline bool less(const kav_line *a, const kav_line *b)
-{
-    return a->high != b->high ? a->high < b->high : a->low < b->low;
-}
-
 /* Of equal lines the first comes first. */
 static inline bool before(const kav_line *a, const kav_line *b)
 {
-    return less(a, b) || (!less(b, a) && a->row < b->row);
+    return kav_line_less(a, b) || (!kav_line_less(b, a) && a->row < b->row);
 }
 
 enum { FEW = 32, BYTE = 256, LAST_SHIFT = 8 };
@@ -128,7 +133,7 @@ static uint64_t each_once(kav_line *d, uint64_t count)
 {
     uint64_t kept = 0;
     for (uint64_t i = 0; i < count; i++) {
-        if (!kept || less(&d[kept - 1], &d[i])) d[kept++] = d[i];
+        if (!kept || kav_line_less(&d[kept - 1], &d[i])) d[kept++] = d[i];
     }
     return kept;
 }
@@ -148,7 +153,7 @@ static uint64_t checksum(const uint8_t *bytes, uint64_t length)
     return kav_checksum(bytes + sizeof copy, length - sizeof copy, kav_checksum(&copy, sizeof copy, 1));
 }
 
-static bool begin(kav_buffer *out, const uint8_t source[32])
+bool kav_lines_begin(kav_buffer *out, const uint8_t source[32])
 {
     kav_buffer_add(out, NULL, sizeof(kav_lines_header));
     if (!kav_buffer_ok(out)) return false;
@@ -157,7 +162,7 @@ static bool begin(kav_buffer *out, const uint8_t source[32])
     return true;
 }
 
-static void finish(kav_buffer *out)
+void kav_lines_finish(kav_buffer *out)
 {
     header(out)->count = (out->length - sizeof(kav_lines_header)) / sizeof(kav_line);
     header(out)->checksum = checksum(out->data, out->length);
@@ -179,7 +184,8 @@ enum kav_lines_error kav_lines_build(const kav_lines_text *text, const uint8_t *
     reader r = {text, text->text, 1};
     /* A line each: a part that claims more than the text has bytes is refused before anything is allocated. */
     if (!open_signatures(&s, part) || s.count > text->length) return KAV_LINES_DAMAGED;
-    if (!begin(out, kav_part_of(part)->source) || kav_buffer_add(out, NULL, s.count * sizeof(kav_line)) == SIZE_MAX)
+    if (!kav_lines_begin(out, kav_part_of(part)->source) ||
+        kav_buffer_add(out, NULL, s.count * sizeof(kav_line)) == SIZE_MAX)
         return KAV_LINES_MEMORY;
     kav_line *lines = (kav_line *)(void *)(out->data + sizeof(kav_lines_header));
     for (uint64_t i = 0; i < s.count; i++) {
@@ -189,7 +195,7 @@ enum kav_lines_error kav_lines_build(const kav_lines_text *text, const uint8_t *
     }
     sort_lines(lines, s.count, 56);
     out->length = sizeof(kav_lines_header) + each_once(lines, s.count) * sizeof(kav_line);
-    finish(out);
+    kav_lines_finish(out);
     return KAV_LINES_OK;
 }
 
@@ -197,17 +203,17 @@ enum kav_lines_error kav_lines_build(const kav_lines_text *text, const uint8_t *
 
 /* The first digest from `at` on that is not less than wanted. Steps that double, then halving: few lines looked up in
  * many cost little, and so do many in many. */
-static uint64_t seek(const kav_lines *in, uint64_t at, const kav_line *wanted)
+uint64_t kav_lines_seek(const kav_lines *in, uint64_t at, const kav_line *wanted)
 {
     uint64_t reach = 1, low = at, high;
-    while (reach < in->count - at && less(&in->lines[at + reach - 1], wanted)) {
+    while (reach < in->count - at && kav_line_less(&in->lines[at + reach - 1], wanted)) {
         low = at + reach;
         reach *= 2;
     }
     high = reach < in->count - at ? at + reach : in->count;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
-        if (less(&in->lines[middle], wanted)) low = middle + 1;
+        if (kav_line_less(&in->lines[middle], wanted)) low = middle + 1;
         else high = middle;
     }
     return low;
@@ -215,19 +221,19 @@ static uint64_t seek(const kav_lines *in, uint64_t at, const kav_line *wanted)
 
 static bool is_at(const kav_lines *in, uint64_t at, const kav_line *wanted)
 {
-    return at < in->count && !less(wanted, &in->lines[at]);
+    return at < in->count && !kav_line_less(wanted, &in->lines[at]);
 }
 
 bool kav_lines_without(const kav_lines *lines, const kav_lines *older, kav_buffer *out)
 {
     uint64_t at = 0;
-    if (!begin(out, lines->header->source)) return false;
+    if (!kav_lines_begin(out, lines->header->source)) return false;
     for (uint64_t i = 0; i < lines->count; i++) {
-        at = seek(older, at, &lines->lines[i]);
+        at = kav_lines_seek(older, at, &lines->lines[i]);
         if (!is_at(older, at, &lines->lines[i])) kav_buffer_add(out, &lines->lines[i], sizeof *lines->lines);
     }
     if (!kav_buffer_ok(out)) return false;
-    finish(out);
+    kav_lines_finish(out);
     return true;
 }
 
@@ -251,7 +257,8 @@ enum kav_lines_error kav_lines_pick(const kav_lines_text *text, const kav_lines 
         const char *line;
         size_t length;
         kav_line found;
-        if (!read_line(&r, rows[i].row, &line, &length, &found) || less(&found, &rows[i]) || less(&rows[i], &found)) {
+        if (!read_line(&r, rows[i].row, &line, &length, &found) || kav_line_less(&found, &rows[i]) ||
+            kav_line_less(&rows[i], &found)) {
             error = KAV_LINES_DAMAGED;
             continue;
         }

@@ -15,6 +15,7 @@
 #define KAV_LINES_H
 
 #include "buffer.h"
+#include "moved.h"
 
 #define KAV_LINES_MAGIC "KAVLINE" /* with its NUL: 8 bytes */
 
@@ -69,5 +70,22 @@ bool kav_lines_without(const kav_lines *lines, const kav_lines *older, kav_buffe
 /* The lines themselves, each with LF behind it, into out (empty), in the order of the text. wanted was built from this
  * text, or is what was left of that. */
 enum kav_lines_error kav_lines_pick(const kav_lines_text *text, const kav_lines *wanted, kav_buffer *out);
+
+/* ---- for patch.c ----------------------------------------------------------------------------------------------- */
+
+static inline bool kav_line_less(const kav_line *a, const kav_line *b)
+{
+    return a->high != b->high ? a->high < b->high : a->low < b->low;
+}
+
+/* The digest of a line, which may still have its carriage return; not its row. */
+void kav_line_digest(const kav_lines_text *text, const char *line, size_t length, kav_line *out);
+
+/* The first line from `at` on that is not less than wanted; lines->count when there is none. */
+uint64_t kav_lines_seek(const kav_lines *lines, uint64_t at, const kav_line *wanted);
+
+/* Write a file of lines: the header, lines in order, the header's numbers. False: out of memory. */
+bool kav_lines_begin(kav_buffer *out, const uint8_t source[32]);
+void kav_lines_finish(kav_buffer *out);
 
 #endif

@@ -8,12 +8,12 @@ from libc.string cimport memset
 
 from match_c cimport (
     KAV_FORMAT_VERSION, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY,
-    KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED,
-    KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS, KAV_TAB_SET, cbool, hs_version_text, kav_body, kav_body_open, kav_buffer,
+    KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_P_PATCH, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED,
+    KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, cbool, hs_version_text, kav_body, kav_body_open, kav_buffer,
     kav_buffer_add, kav_buffer_free, kav_buffer_ok, kav_format_name, kav_group_build, kav_group_stamp, kav_hashset,
     kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_hit, kav_hashset_open,
     kav_ignored, kav_image, kav_image_close, kav_image_open, kav_layer_found, kav_layer_options, kav_layer_scan,
-    kav_member, kav_part, kav_part_begin, kav_part_check, kav_part_checksum, kav_part_count, kav_part_data,
+    kav_member, kav_moved, kav_moved_line, kav_part, kav_part_begin, kav_part_check, kav_part_checksum, kav_part_count, kav_part_data,
     kav_part_finish, kav_part_header, kav_part_of, kav_part_table, kav_segment, kav_segment_finish,
     kav_segment_free, kav_segment_new, kav_segment_pattern, kav_segment_pattern_count, kav_segment_signature,
     kav_segment_signature_count, kav_segment_signature_in, kav_session, kav_session_free, kav_session_new_window,
@@ -286,7 +286,7 @@ def resealed(const uint8_t[::1] part not None):
 
 KINDS = {
     KAV_P_BODY: "body", KAV_P_HASH: "hash", KAV_P_EXCEPTION: "exception", KAV_P_IGNORE: "ignore",
-    KAV_P_GROUP: "group",
+    KAV_P_GROUP: "group", KAV_P_PATCH: "patch",
 }
 
 
@@ -319,9 +319,22 @@ def literal_count(part):
     return (<Held>Held(part)).body().literal_count
 
 
-def part_names(part):
+cdef kav_moved moved_of(Held patch) except *:
+    """Where the lines of a patch's base stand now; nothing has moved without a patch."""
+    cdef kav_moved moved
+    memset(&moved, 0, sizeof(moved))
+    if patch is not None:
+        if kav_part_of(patch.data()).kind != KAV_P_PATCH:
+            raise ValueError("not a patch")
+        moved.now = <const uint32_t *>kav_part_data(patch.data(), KAV_TAB_MOVED)
+        moved.count = kav_part_count(patch.data(), KAV_TAB_MOVED, sizeof(uint32_t))
+    return moved
+
+
+def part_names(part, patch=None):
     """A generator: a hash database may have millions of names."""
-    cdef Held held = Held(part)
+    cdef Held held = Held(part), over = None if patch is None else Held(patch)
+    cdef kav_moved moved = moved_of(over)
     cdef const kav_part_header *header = kav_part_of(held.data())
     cdef kav_body body
     cdef kav_hashset set
@@ -331,15 +344,17 @@ def part_names(part):
     if header.kind == KAV_P_BODY:
         body = held.body()
         while i < body.signature_count:
-            name = (<const char *>body.names)[body.signatures[i].name:body.signatures[i].name + body.signatures[i].name_len]
-            yield name.decode("utf-8", "surrogateescape") + mark
+            if kav_moved_line(&moved, body.signatures[i].line):
+                at, end = body.signatures[i].name, body.signatures[i].name + body.signatures[i].name_len
+                yield (<const char *>body.names)[at:end].decode("utf-8", "surrogateescape") + mark
             i += 1
     elif header.kind in (KAV_P_HASH, KAV_P_EXCEPTION):
         table = kav_part_data(held.data(), KAV_TAB_SET)
         if kav_hashset_open(&set, table, kav_part_count(held.data(), KAV_TAB_SET, 1)) != 0:
             raise ImageDamaged("hash table damaged")
         while kav_hashset_at(&set, i, &hit):
-            yield hit.name[:hit.name_len].decode("utf-8", "surrogateescape") + mark
+            if kav_moved_line(&moved, hit.line):
+                yield hit.name[:hit.name_len].decode("utf-8", "surrogateescape") + mark
             i += 1
     elif header.kind == KAV_P_IGNORE:
         ignored = <const kav_ignored *>kav_part_data(held.data(), KAV_TAB_IGNORED)

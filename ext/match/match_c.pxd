@@ -21,9 +21,10 @@ cdef extern from "buffer.h" nogil:
 cdef extern from "format.h" nogil:
     enum:
         KAV_FORMAT_VERSION, KAV_NONE
-        KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP
+        KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP, KAV_P_PATCH
         KAV_PF_OFFICIAL
         KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
+        KAV_TAB_MOVED
     ctypedef struct kav_part_header:
         uint32_t kind, flags
         uint64_t checksum
@@ -79,6 +80,12 @@ cdef extern from "group.h" nogil:
     bint kav_group_build(const kav_body *bodies, uint32_t count, int threads, kav_buffer *out, char *why,
                          size_t why_len)
     void kav_group_stamp(uint8_t *stamp)
+
+cdef extern from "moved.h" nogil:
+    ctypedef struct kav_moved:
+        const uint32_t *now
+        uint32_t count
+    uint32_t kav_moved_line(const kav_moved *moved, uint32_t line)
 
 cdef extern from "hashset.h" nogil:
     ctypedef struct kav_hashset:

@@ -1,6 +1,8 @@
 """Sources, types, digests, hash sets and sets of lines of the C core (ext/source, ext/type, ext/hash and
 ext/match/lines.h state the contracts)."""
 
+from collections.abc import Sequence
+
 from _typeshed import ReadableBuffer as Buffer
 
 MD5: int
@@ -81,3 +83,14 @@ def build_lines(part: Buffer, text: Buffer, form: bytes) -> bytes:
 def pick_lines(text: Buffer, form: bytes, wanted: Lines) -> bytes:
     """The lines of *text* that are *wanted*, each with a newline, in their order. Raises ValueError when they were not
     made from the text, MemoryError."""
+
+def split_patch(text: Buffer, form: bytes, base: Lines) -> tuple[bytes, bytes, int]:
+    """(fresh text, table of where the lines of *base* stand now, how many are kept): see ext/match/patch.h. Raises
+    MemoryError."""
+
+def patched_lines(base: Lines, moved: bytes, fresh: Lines | None, source: bytes) -> bytes:
+    """What build_lines gives for a segment named *source* that is made from all of the text. Raises MemoryError."""
+
+def build_patch(parts: Sequence[Buffer], moved: bytes, digest: bytes) -> bytes:
+    """A part of an image that ties a segment, and one of fresh lines where there are any, into one database file; it
+    stands right behind them. *moved* is that of split_patch. Raises ValueError for a damaged part, MemoryError."""

@@ -86,7 +86,7 @@ def resealed(part: Buffer) -> bytes:
     """The part with its checksum made right, whatever else is wrong with it: for tests of what a checksum hides."""
 
 def part_kind(part: Buffer) -> str:
-    """body, hash, exception, ignore or group. Raises ImageDamaged, ImageForeign, as all functions below."""
+    """body, hash, exception, ignore, group or patch. Raises ImageDamaged, ImageForeign, as all functions below."""
 
 def part_database(part: Buffer) -> bytes:
     """The name of the database file; empty for groups and ignore lists."""
@@ -97,8 +97,9 @@ def part_identity(part: Buffer) -> tuple[bytes, int]:
 def group_members(part: Buffer) -> list[tuple[bytes, int]]:
     """The identities of the segments that a group was built over."""
 
-def part_names(part: Buffer) -> Generator[str]:
-    """Names of the signatures as they are printed, in the order of their lines; the names in an ignore list."""
+def part_names(part: Buffer, patch: Buffer | None = None) -> Generator[str]:
+    """Names of the signatures as they are printed, in the order of their lines; the names in an ignore list. With the
+    *patch* of a segment only those that are still there."""
 
 def literal_count(part: Buffer) -> int:
     """Literals of a body segment: what it costs in a group."""

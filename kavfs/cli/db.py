@@ -8,7 +8,7 @@ import fnmatch
 import mmap
 import os
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 
 from kavfs._native import match
 from kavfs.cli.program import answer
@@ -171,7 +171,7 @@ def _list(args: argparse.Namespace) -> Lines:
         ignored = {name for key, kind in kinds.items() if READ[kind] is Form.IGNORE for name in _names(parts[key])}
         for entry in image.databases:
             if args.kind in (None, entry.kind, READ[entry.kind].value):
-                for name in _names(parts[entry.key]):
+                for name in _entry_names(entry, parts):
                     if wanted(name) and name.removesuffix(MARK.decode()) not in ignored:
                         yield shown_text(name)
 
@@ -184,12 +184,25 @@ def _filter(pattern: str) -> Callable[[str], bool]:
     return lambda name: low in name.lower()
 
 
-def _names(part: ImagePart) -> Iterator[str]:
-    # The generator is closed before the mapping that it reads, also when the reader of our output has gone.
-    with mmap.mmap(part.fd, part.length, access=mmap.ACCESS_READ, offset=part.offset) as data:
-        names = match.part_names(data)
+def _entry_names(entry: Entry, parts: Mapping[str, ImagePart]) -> Iterator[str]:
+    """Of a patched file: what is left of its base, then the fresh lines."""
+    base, *fresh = (parts[key] for key, _ in entry.segments)
+    patch = fresh.pop() if entry.patched else None
+    yield from _names(base, patch)
+    for part in fresh:
+        yield from _names(part)
+
+
+def _names(part: ImagePart, patch: ImagePart | None = None) -> Iterator[str]:
+    # The generator is closed before the mappings that it reads, also when the reader of our output has gone.
+    with contextlib.ExitStack() as stack:
+        names = match.part_names(*(stack.enter_context(_mapped(some)) for some in (part, patch) if some))
         with contextlib.closing(names):
             yield from names
+
+
+def _mapped(part: ImagePart) -> mmap.mmap:
+    return mmap.mmap(part.fd, part.length, access=mmap.ACCESS_READ, offset=part.offset)
 
 
 def _path(entry: Entry) -> str:

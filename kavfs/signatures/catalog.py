@@ -20,7 +20,7 @@ from kavfs.signatures.sources import STARTER, Identity
 ENGINE = 1
 """Goes up whenever the engine may answer differently with the same rules: then no remembered answer holds."""
 
-LAYOUT = 2
+LAYOUT = 3
 """Of the catalog itself."""
 
 
@@ -39,10 +39,10 @@ class Entry:
     identity: Identity
     settled: bool  # the identity was old enough to be trusted when the file was read
     side: str  # digest that names the side file, where each rejected line stands
-    key: str  # the same for the segment; "" when nothing was taken from the file
+    key: str  # digest of the text and of how it is read; "" when nothing was taken from the file
     taken: int = 0  # signatures, exceptions or ignored names
     comments: int = 0
-    literals: int = 0  # that go into a group
+    segments: tuple[tuple[str, int], ...] = ()  # (name, literals that go into a group); three or two when patched
     reasons: tuple[tuple[str, int], ...] = ()  # why lines were not taken, most frequent first
 
     @property
@@ -52,6 +52,11 @@ class Entry:
     @property
     def starter(self) -> bool:
         return os.path.dirname(self.path) == STARTER
+
+    @property
+    def patched(self) -> bool:
+        """Compiled as a base, fresh lines where there are any, and the patch that ties them (patch.py)."""
+        return len(self.segments) > 1
 
     @property
     def signatures(self) -> int:
@@ -151,6 +156,7 @@ def _catalog(tree: dict) -> Catalog:  # type: ignore[type-arg]
                 **entry,
                 "path": os.fsencode(entry["path"]),
                 "identity": Identity(**entry["identity"]),
+                "segments": tuple((key, literals) for key, literals in entry["segments"]),
                 "reasons": tuple((why, n) for why, n in entry["reasons"]),
             }
         )

@@ -8,21 +8,23 @@ scanned in full: a row that says too little would be a missed detection, one tha
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from kavfs._native import basics, match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing
 from kavfs.signatures.catalog import Catalog, Entry, Part, Row
 from kavfs.signatures.changes import Change
+from kavfs.signatures.groups import build_groups, plan_groups
 from kavfs.signatures.history import Past, past_of, read_history, remember
 from kavfs.signatures.kinds import READ, Form
-from kavfs.signatures.renew import build_groups, ensure_segment, lines_of, mapped, plan_groups
 from kavfs.signatures.segment import segment_key
 from kavfs.signatures.sources import Identity, Source, read_source
 from kavfs.signatures.store import Store
+from kavfs.signatures.stored import ensure_segment, lines_of, mapped
 
 ROWS_MAX = 4
 """Older generations that an image carries a delta for."""
@@ -41,6 +43,8 @@ SET_ALIGNMENT = 64
 
 SAMPLE = {Form.BODY: "ndb", Form.LOGICAL: "ldb", Form.HASH: "hsb"}
 """A kind that is read in each form: new lines are compiled as a file of it, wherever they came from."""
+
+Load = Callable[[str], basics.Lines | None]
 
 
 @dataclass
@@ -67,7 +71,8 @@ def with_deltas(catalog: Catalog, old: Catalog | None, used: Collection[bytes] |
         remember(store, [past_of(old)])  # history was lost
     history = read_history(store)
     chosen = chosen_rows(history, now.generation, used)
-    deltas = [delta for past in chosen if (delta := _difference(past, catalog, store))]
+    load = functools.lru_cache(maxsize=2)(functools.partial(lines_of, store))  # two: they may be large
+    deltas = [delta for past in chosen if (delta := _difference(past, catalog, load))]
     complete = _collect_texts(deltas, catalog, store)
     rows, tables = [], []
     for delta in sorted(deltas if complete else (), key=lambda delta: delta.past.generation):
@@ -90,7 +95,7 @@ def chosen_rows(history: Sequence[Past], now: str, used: Collection[bytes] | Non
 # -- which lines are new -----------------------------------------------------------------------------------------------
 
 
-def _difference(past: Past, catalog: Catalog, store: Store) -> _Delta | None:
+def _difference(past: Past, catalog: Catalog, load: Load) -> _Delta | None:
     """The lines of now that an older generation did not have; None when that cannot be told any more."""
     delta = _Delta(past)
     now = past_of(catalog)
@@ -104,7 +109,7 @@ def _difference(past: Past, catalog: Catalog, store: Store) -> _Delta | None:
     for key, entry in entries.items():
         if key in known:
             continue
-        fresh = _fresh_lines(entry, [old for kind, old in older if READ.get(kind) is READ[entry.kind]], store)
+        fresh = _fresh_lines(entry, [old for kind, old in older if READ.get(kind) is READ[entry.kind]], load)
         if fresh is None:
             return None
         if len(fresh):
@@ -113,10 +118,10 @@ def _difference(past: Past, catalog: Catalog, store: Store) -> _Delta | None:
     return delta
 
 
-def _fresh_lines(entry: Entry, older: Sequence[str], store: Store) -> basics.Lines | None:
-    fresh = lines_of(store, entry.key)
+def _fresh_lines(entry: Entry, older: Sequence[str], load: Load) -> basics.Lines | None:
+    fresh = load(entry.key)
     for key in older:
-        if fresh is None or (gone := lines_of(store, key)) is None:
+        if fresh is None or (gone := load(key)) is None:
             return None
         fresh = fresh.without(gone)
     return fresh

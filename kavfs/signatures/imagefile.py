@@ -129,8 +129,19 @@ def _makes_sense(catalog: Catalog, sides: dict[str, tuple[int, int]], end: int) 
     numbers: list[object] = [number for place in sides.values() for number in place]
     words: list[object] = []
     for entry in catalog.entries:
-        words += [entry.kind, entry.side, entry.key, *(why for why, _ in entry.reasons)]
-        numbers += [entry.taken, entry.comments, entry.literals, *(count for _, count in entry.reasons)]
+        words += [
+            entry.kind,
+            entry.side,
+            entry.key,
+            *(key for key, _ in entry.segments),
+            *(why for why, _ in entry.reasons),
+        ]
+        numbers += [
+            entry.taken,
+            entry.comments,
+            *(n for _, n in entry.segments),
+            *(count for _, count in entry.reasons),
+        ]
         numbers += [entry.identity.mtime_ns]
     for part in catalog.parts:
         words += [part.key, part.kind]

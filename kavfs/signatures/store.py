@@ -145,6 +145,7 @@ class Store:
                     used.update(f"segments/{part.key}.json" for part in catalog.every_part)
                     used.update(f"segments/{entry.side}.json" for entry in catalog.entries)
                     used.update(f"segments/{entry.key}.lines" for entry in catalog.entries)
+                    used.update(f"segments/{key}.lines" for entry in catalog.entries for key, _ in entry.segments)
             self._remove_all_but(used)
 
     def _remove_all_but(self, used: set[str]) -> None:

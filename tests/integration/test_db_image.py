@@ -10,8 +10,8 @@ import pytest
 
 from kavfs._native import match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure, UsageError
+from kavfs.signatures import groups, imagewriter, sources
 from kavfs.signatures import image as image_module
-from kavfs.signatures import imagewriter, renew, sources
 from kavfs.signatures.image import compile_image, open_image
 from kavfs.signatures.imagewriter import compile_image_file
 from kavfs.signatures.sources import STARTER, Identity, default_databases, default_state
@@ -146,7 +146,7 @@ def test_an_unchanged_folder_is_opened_without_reading_a_database(folder, state,
 
 
 def test_only_the_changed_file_is_compiled_again(folder, state, settled, monkeypatch):
-    monkeypatch.setattr(renew, "OWN_GROUP", 1)
+    monkeypatch.setattr(groups, "OWN_GROUP", 1)
     open_image([folder], state).close()
     before = compiled(state)
     (folder / "b.ldb").write_text(logical("Second.Name-3", "quite another half", "other half of it"))
@@ -217,12 +217,12 @@ def test_an_open_image_outlives_its_removal(folder, state, settled):
 
 def test_small_segments_share_a_group_and_large_ones_have_their_own():
     segments = [("a", 5000), ("big", 60_000), ("b", 50_000), ("none", 0), ("c", 59_999), ("d", 1)]
-    assert renew.plan_groups([("a", 39_000), ("b", 39_000), ("c", 3_000)]) == [["a", "b"], ["c"]]
-    plan = renew.plan_groups(segments)
+    assert groups.plan_groups([("a", 39_000), ("b", 39_000), ("c", 3_000)]) == [["a", "b"], ["c"]]
+    plan = groups.plan_groups(segments)
     assert ["big"] in plan
     assert sorted(key for group in plan for key in group) == ["a", "b", "big", "c", "d"]
     literals = dict(segments)
-    assert all(sum(literals[key] for key in group) <= renew.GROUP_MAX for group in plan)
+    assert all(sum(literals[key] for key in group) <= groups.GROUP_MAX for group in plan)
 
 
 # -- image files -----------------------------------------------------------------------------------------------------

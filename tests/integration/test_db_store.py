@@ -58,7 +58,7 @@ def compiler(folder, state, before=""):
     """A process that opens the image once it gets a line, and says which files it has opened."""
     program = f"""
 import os, sys
-from kavfs.signatures import image, renew, store
+from kavfs.signatures import groups, image, store
 print("started", flush=True)
 sys.stdin.readline()
 {before}
@@ -136,7 +136,7 @@ def test_without_an_old_image_readers_wait_for_the_compiler(folder, state):
     [
         # before anything of the image is there, between segments and groups, and in the middle of a file
         "image.Store.prepare",
-        "renew.match.build_group",
+        "groups.match.build_group",
         "store.os.fsync",
     ],
 )
@@ -155,7 +155,7 @@ def test_a_compiler_killed_while_renewing_leaves_the_old_image(folder, state, se
     old = generation(folder, state)
     rules = (folder / "a.ndb").read_text()
     (folder / "a.ndb").write_text(body("Newer.Name-1", "newer marker of the test"))
-    process = compiler(folder, state, STOP_AT.format("renew.match.build_group"))
+    process = compiler(folder, state, STOP_AT.format("groups.match.build_group"))
     go(process)
     assert process.stdout.readline() == "now\n"
     process.send_signal(signal.SIGKILL)
