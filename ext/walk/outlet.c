@@ -7,8 +7,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define POLL_MS  100               /* how late a stop is noticed while the reader is slow */
-#define RETRY_NS (2 * 1000 * 1000) /* between attempts when the kernel's tables are full: nothing to poll for */
+#define POLL_MS  100 /* how late a stop is noticed while the reader is slow */
+#define RETRY_MS 2   /* between attempts when the kernel's tables are full: nothing to poll for */
 
 int kav_outlet_init(kav_outlet *outlet, const kav_walk_sink *sink, volatile int *stop)
 {
@@ -58,29 +58,46 @@ static void set_waiting(kav_outlet *outlet, bool waits)
     pthread_mutex_unlock(&outlet->lock);
 }
 
-static void wait_for_room(kav_outlet *outlet, int why)
+static void wait_for_reader(kav_outlet *outlet)
 {
     struct pollfd room = {.fd = outlet->sink->socket, .events = POLLOUT};
-    struct timespec pause = {0, RETRY_NS};
     set_waiting(outlet, true);
-    if (why == -EAGAIN) poll(&room, 1, POLL_MS);
-    else nanosleep(&pause, NULL);
+    poll(&room, 1, POLL_MS);
     set_waiting(outlet, false);
 }
 
-/* Whether it can succeed later: the reader is slow, or (ETOOMANYREFS) too many descriptors are on their way. */
-static bool passes(int error)
+/* The supervisor listens meanwhile, so the heart must beat: that other processes of our user have too many descriptors
+ * on their way is not the fault of what is walked. */
+static void wait_for_kernel(kav_outlet *outlet)
 {
-    return error == -EAGAIN || error == -ETOOMANYREFS || error == -ENOBUFS || error == -ENOMEM;
+    struct timespec pause = {0, RETRY_MS * 1000 * 1000};
+    kav_slot *slot = outlet->sink->slot;
+    set_waiting(outlet, true);
+    nanosleep(&pause, NULL);
+    if (slot) __atomic_fetch_add(&slot->beat, 1, __ATOMIC_RELAXED);
+    set_waiting(outlet, false);
+}
+
+/* Whether the kernel's tables are full, which passes: ETOOMANYREFS is too many descriptors on their way. */
+static bool is_shortage(int error)
+{
+    return error == -ETOOMANYREFS || error == -ENOBUFS || error == -ENOMEM;
 }
 
 int kav_outlet_send(kav_outlet *outlet, const kav_message *message)
 {
     int error;
+    uint64_t refused_ms = 0; /* at least so long; a busy machine makes it longer */
     while ((error = send_now(outlet->sink->socket, message)) != 0) {
         if (error == -EINTR) continue;
-        if (!passes(error)) break;
-        wait_for_room(outlet, error);
+        if (error == -EAGAIN) {
+            wait_for_reader(outlet);
+        } else if (is_shortage(error) && refused_ms < outlet->sink->patience_ms) {
+            wait_for_kernel(outlet);
+            refused_ms += RETRY_MS;
+        } else {
+            break;
+        }
         if (outlet->stop && __atomic_load_n(outlet->stop, __ATOMIC_RELAXED)) return 0;
     }
     return error == -ECONNRESET || error == -ENOTCONN ? -EPIPE : error;

@@ -25,8 +25,9 @@ typedef struct {
 int kav_outlet_init(kav_outlet *outlet, const kav_walk_sink *sink, volatile int *stop);
 void kav_outlet_free(kav_outlet *outlet);
 
-/* Send; waits for the reader as long as it takes or until stop is set. Returns 0, also when it was stopped: what is
- * lost then belongs to a walk that nobody wants any more; or -errno (-EPIPE: nobody reads any more). */
+/* Send; waits for the reader as long as it takes or until stop is set, and with patience for the kernel when that has
+ * no room for more descriptors on their way. Returns 0, also when it was stopped: what is lost then belongs to a walk
+ * that nobody wants any more; or -errno (-EPIPE: nobody reads any more). */
 int kav_outlet_send(kav_outlet *outlet, const kav_message *message);
 
 #endif

@@ -70,6 +70,7 @@ typedef struct {
     kav_slot
         *slot; /* progress, or NULL: beat, total (entries), index (directories listed), bytes (of regular files;
                   with count_only alone), newest, known, state (KAV_SLOT_SENDING while a thread waits for the reader) */
+    uint64_t patience_ms; /* how long the kernel may refuse to take a message; then the walk fails with its reason */
 } kav_walk_sink;
 
 /* Walk all roots to the end. Returns 0, also when *stop became non-zero (it may be NULL); -errno when the walk itself

@@ -79,6 +79,7 @@ cdef extern from "walk.h" nogil:
     ctypedef struct kav_walk_sink:
         int socket
         kav_slot *slot
+        uint64_t patience_ms
     int kav_walk(const kav_walk_options *options, const kav_walk_sink *sink, volatile int *stop)
 
 
@@ -241,6 +242,7 @@ def walk(
     bint cold=False,
     unsigned threads=1,
     unsigned max_fds=1024,
+    double patience=300.0,
     Stop stop=None,
 ):
     cdef _Strings root_strings = _Strings(roots)
@@ -261,6 +263,8 @@ def walk(
         raise ValueError("a file system is named by 16 bytes")
     if not 1 <= threads <= KAV_WALK_THREADS_MAX:
         raise ValueError("threads must be 1 to %d" % KAV_WALK_THREADS_MAX)
+    if not 0 <= patience <= 86400:
+        raise ValueError("patience is 0 to 86400 seconds")
     options.roots, options.root_count = root_strings.items, root_strings.count
     options.exclude_masks, options.exclude_mask_count = masks.items, masks.count
     options.exclude_dirs, options.exclude_dir_count = dirs.items, dirs.count
@@ -274,6 +278,7 @@ def walk(
     options.distrust, options.names, options.cold = distrust, names, cold
     options.threads, options.max_fds = threads, max_fds
     sink.socket, sink.slot = socket_fd, memory.pointer()
+    sink.patience_ms = <uint64_t>(patience * 1000)
     with nogil:
         answer = kav_walk(&options, &sink, flag_pointer)
     if answer != 0:

@@ -56,6 +56,7 @@ def walk(
     cold: bool = False,
     threads: int = 1,
     max_fds: int = 1024,
+    patience: float = 300.0,
     stop: Stop | None = None,
 ) -> None:
     """List *roots* and send batches to *socket_fd*, a SOCK_SEQPACKET socket; the GIL is released meanwhile.
@@ -66,6 +67,9 @@ def walk(
     With *lookup*, files that the stores know are not opened; *fs* (16 bytes), *fs_dev* (as file_system tells it),
     *subvolumes*, *trusted*, *distrust*, *names* and *cold* are those of kav_walk_options. A process that walks what is
     *trusted* must ignore SIGIO; OSError (EINVAL) if it does not.
+
+    For *patience* seconds the heart beats on while the kernel takes no message, because descriptors of other processes
+    are on their way (ETOOMANYREFS) or it has no memory; then that is an OSError.
 
     Returns at the end of the walk or soon after *stop* was set. Raises BrokenPipeError when nobody reads the socket any
     more, OSError or MemoryError when the walk cannot go on for another reason. Signal handlers written in Python run
