@@ -83,7 +83,8 @@ class Journal:
             age = (time.time() if now is None else now) - os.fstat(fd).st_mtime
             why = self._unfit(fd, generation, age)
             if not why:
-                return [f"an interrupted scan goes on: {cache.File(fd, self._secret).stats().facts:,} files are done"]
+                done = cache.File(fd, self._secret).stats().facts
+                return [f"an interrupted scan goes on: {done:,} {'file is' if done == 1 else 'files are'} done"]
         except (cache.DamagedStore, OSError):
             why = "it is damaged, or of another version"
         finally:

@@ -24,6 +24,7 @@ from kavfs.model import Result, Skip, Status, Totals
 from kavfs.options import ScanOptions, WalkOptions
 from kavfs.ports import Image
 from kavfs.report.names import shown_text
+from kavfs.report.summary import counted
 from kavfs.scan.job import Job
 from kavfs.scan.resources import worker_count
 
@@ -243,7 +244,7 @@ def _lines(answer: Record) -> Iterator[str]:
     sample, machine = answer["sample"], answer["machine"]
     roots = ", ".join(shown_text(root) for root in answer["roots"])
     size = f"{sample['bytes'] / 1e6:,.1f} MB"
-    yield f"Sample: {sample['files']:,} files, {size}, of {sample['listed']:,} files below {roots}"
+    yield f"Sample: {counted(sample['files'], 'file')}, {size}, of {counted(sample['listed'], 'file')} below {roots}"
     yield f"Signatures: {answer['signatures']:,}. CPUs: {machine['cpus']}. Linux {machine['kernel']}"
     yield ""
     yield from _table("stage, one process", answer["stages"])
@@ -270,8 +271,9 @@ def _named(row: Record) -> str:
     if "processes" not in row:
         return str(row["name"])
     many = f"{row['name']}, {row['processes']} at a time"
-    more = [f"{row[word]:,} {word}" for word in ("found", "errors") if row[word]]
-    return ", ".join([many, *more])
+    found = [f"{row['found']:,} found"] if row["found"] else []
+    errors = [counted(row["errors"], "error")] if row["errors"] else []
+    return ", ".join([many, *found, *errors])
 
 
 def _sentence(bottleneck: Record) -> str:

@@ -157,7 +157,7 @@ def _age(seconds: float) -> str:
         date = time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
     except (OverflowError, ValueError, OSError):  # some file systems keep any number as a time
         return "of no date"
-    return f"of {date}, {days} days old" if days > 0 else f"of {date}"
+    return f"of {date}, {counted(days, 'day')} old" if days > 0 else f"of {date}"
 
 
 # -- list ------------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from kavfs.limits import Limits
 from kavfs.model import Switch, Target
 from kavfs.options import EVERYTHING
 from kavfs.ports import Image
+from kavfs.report.summary import counted
 
 LONGEST = 6.0  # seconds of one stage
 SECRET = 32  # bytes: the key of the object cache
@@ -118,7 +119,7 @@ def _files(sample: Sample, stage: Stage) -> Iterator[bytes]:
     end = time.perf_counter() + 3 * LONGEST
     for path, _ in sample.files:
         if stage.seconds > LONGEST or time.perf_counter() > end:
-            stage.note = f"stopped after {stage.files:,} of {len(sample.files):,} files"
+            stage.note = f"stopped after {stage.files:,} of {counted(len(sample.files), 'file')}"
             return
         yield path
 

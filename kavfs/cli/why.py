@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
 def explain(result: Result, databases: Sequence[tuple[bytes, str]]) -> Iterator[str]:
     """The lines that say why *result* is what it is; *databases* are the files and kinds to look names up in."""
     yield f"{_text(shown_path(result.path))}: {OUTCOMES[result.status].word}"
-    yield f"  format {result.format}, target {result.target.name.lower()}, {result.size:,} bytes" + (
+    yield f"  format {result.format}, target {result.target.name.lower()}, {counted(result.size, 'byte')}" + (
         f", {counted(result.member_count, 'member')}" if result.member_count else ""
     )
     if not result.threats:

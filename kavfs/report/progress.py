@@ -10,6 +10,7 @@ import time
 
 from kavfs.model import Status, Totals
 from kavfs.report.output import Output
+from kavfs.report.summary import counted
 
 _INTERVAL = 0.1  # seconds between two drawings
 _FOUND = (Status.INFECTED, Status.CUREFAILED, Status.WARNING, Status.SUSPICIOUS)
@@ -61,8 +62,8 @@ class Progress:
         errors = totals.statuses.get(Status.ERROR, 0)
         minutes, seconds = divmod(int(elapsed), 60)
         return (
-            f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}  {totals.files:,} files  {self._rates[0]:,.0f} files/s  "
-            f"{self._rates[1] / 1e6:,.1f} MB/s  found {found:,}"
+            f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}  {counted(totals.files, 'file')}  "
+            f"{self._rates[0]:,.0f} files/s  {self._rates[1] / 1e6:,.1f} MB/s  found {found:,}"
             + (f"  errors {errors:,}" if errors else "")
             + (f"  unchanged {totals.known:,}" if totals.known else "")
             + self._left(totals)

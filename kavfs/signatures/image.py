@@ -97,7 +97,8 @@ class Image:
     def notes(self) -> tuple[str, ...]:
         """What the administrator should know: files of which nothing could be read, though they hold lines."""
         return tuple(
-            f"{os.fsdecode(entry.path)}: none of its {entry.malformed} lines can be read"
+            f"{os.fsdecode(entry.path)}: "
+            + (f"none of its {entry.malformed:,} lines can be read" if entry.malformed > 1 else "it cannot be read")
             for entry in self.entries
             if entry.malformed and not entry.taken
         )
