@@ -33,7 +33,7 @@ def build_digest() -> str:
     """Names what the C parts were built from: compiled signatures and remembered verdicts of another build are not
     used, so that nobody has to think of raising a version."""
     digest = hashlib.sha256()
-    for path in sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.pyx")):
+    for path in sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.pyx") + glob("ext/*/*.pxd")):
         with open(path, "rb") as file:
             digest.update(path.encode() + b"\0" + file.read())
     return digest.hexdigest()[:16]
@@ -116,6 +116,7 @@ setup(
     ext_modules=cythonize(
         [extension(m) for m in wanted],
         build_dir="build/cython",
+        include_path=["ext/common"],
         compiler_directives={
             "language_level": "3",
             "embedsignature": True,

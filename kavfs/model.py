@@ -1,6 +1,6 @@
 """Words of the project as values: statuses, reasons, targets, threats, results.
 
-Everything here is frozen and imports nothing of ours. The numbers are those of ext/common/kav.h;
+Everything here but the totals is frozen and imports nothing of ours. The numbers are those of ext/common/kav.h;
 tests/unit/test_words.py compares the two.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class Status(enum.IntEnum):
@@ -91,8 +92,7 @@ class Switch(enum.IntFlag):
     ALL_DIGESTS = 1 << 9
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """One row of the table of outcomes, the same for every interface."""
 
     word: str  # on a line of output, always the last or last but one
@@ -164,8 +164,7 @@ def status_of_name(name: str) -> Status:
 COMPLETE = Reason(0)
 
 
-@dataclass(frozen=True, slots=True)
-class Threat:
+class Threat(NamedTuple):
     """One signature that matched, and where."""
 
     name: str
@@ -175,8 +174,7 @@ class Threat:
     offset: int | None = None  # bytes from the start of that layer; None for a hash
 
 
-@dataclass(frozen=True, slots=True)
-class Member:
+class Member(NamedTuple):
     """The status line of one member of a container."""
 
     path: bytes  # names joined with b"/"
@@ -186,8 +184,7 @@ class Member:
     container: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What is known about one path after a scan."""
 
     path: bytes
@@ -213,8 +210,7 @@ class Result:
         return not self.reasons
 
 
-@dataclass(frozen=True, slots=True)
-class Skip:
+class Skip(NamedTuple):
     """A path that was not scanned and why; ``kind`` is never FILE or ERROR."""
 
     path: bytes

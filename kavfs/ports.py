@@ -8,13 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kavfs.model import Result, Skip, Totals
 
 
-@dataclass(frozen=True)
-class ImagePart:
+class ImagePart(NamedTuple):
     """One file, or one stretch of a file, of an image. The descriptor stays open as long as its owner lives."""
 
     fd: int
@@ -22,8 +21,7 @@ class ImagePart:
     length: int  # bytes
 
 
-@dataclass(frozen=True)
-class Delta:
+class Delta(NamedTuple):
     """What came new since an older generation, compiled: enough for an object that was clean and complete then."""
 
     generation: bytes  # 16 bytes: the older one
@@ -48,6 +46,7 @@ class Stores:
     objects_file: int = -1  # level 2: a file, or -1
     distrust_owners: bool = False  # remember only files to which nobody but root and the scanning user may write
     digests: bool = False  # compute and remember all digests of every object
+    full: str = ""  # why the folder takes nothing more, where the administrator has been told already
 
     @property
     def objects_secret(self) -> bytes:

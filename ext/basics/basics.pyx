@@ -8,16 +8,17 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
+from core_c cimport (
+    KAV_D_MD5, KAV_D_SHA1, KAV_D_SHA256, cbool, kav_buffer, kav_buffer_free, kav_digests, kav_format_name,
+    kav_hashset, kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_count,
+    kav_hashset_hit, kav_hashset_open, kav_part_check, kav_source, kav_type,
+)
+
 import errno
 import os
 
 
 cdef extern from "source.h" nogil:
-    ctypedef struct kav_source:
-        const uint8_t *memory
-        int fd
-        uint64_t base, size
-
     Py_ssize_t kav_source_read(const kav_source *s, uint64_t offset, void *out, size_t len)
     uint64_t kav_source_next_data(const kav_source *s, uint64_t offset)
     uint64_t kav_source_next_hole(const kav_source *s, uint64_t offset)
@@ -26,27 +27,12 @@ cdef extern from "source.h" nogil:
 cdef extern from "type.h" nogil:
     enum:
         KAV_TYPE_HEAD
-    ctypedef struct kav_type:
-        uint16_t format
-        uint8_t target
-
     kav_type kav_type_detect(const uint8_t *head, size_t len, uint64_t size)
-    const char *kav_format_name(uint16_t format)
 
 
 cdef extern from "digest.h" nogil:
-    enum:
-        KAV_D_MD5
-        KAV_D_SHA1
-        KAV_D_SHA256
     ctypedef struct kav_digest:
         pass
-    ctypedef struct kav_digests:
-        uint8_t md5[16]
-        uint8_t sha1[20]
-        uint8_t sha256[32]
-        uint32_t have
-
     kav_digest *kav_digest_new()
     void kav_digest_free(kav_digest *d)
     int kav_digest_start(kav_digest *d, uint32_t kinds)
@@ -55,39 +41,9 @@ cdef extern from "digest.h" nogil:
 
 
 cdef extern from "hashset.h" nogil:
-    ctypedef struct kav_hashset:
-        pass
-    ctypedef struct kav_hashset_hit:
-        const char *name
-        uint32_t name_len, line
-    ctypedef struct kav_hashset_reject:
-        uint32_t line
-        uint8_t why
-    ctypedef struct kav_hashset_built:
-        uint8_t *table
-        uint64_t length, accepted, comments
-        kav_hashset_reject *rejects
-        uint64_t reject_kept, reject_count
-
-    int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length)
     uint32_t kav_hashset_kinds(const kav_hashset *set, uint64_t size)
     size_t kav_hashset_find(const kav_hashset *set, uint64_t size, const kav_digests *digests, kav_hashset_hit *out,
                             size_t max)
-    uint64_t kav_hashset_count(const kav_hashset *set)
-    bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
-    int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
-    void kav_hashset_built_free(kav_hashset_built *built)
-
-
-cdef extern from "stdbool.h" nogil:
-    ctypedef bint cbool "bool"
-
-cdef extern from "part.h" nogil:
-    ctypedef struct kav_buffer:
-        uint8_t *data
-        size_t length
-    void kav_buffer_free(kav_buffer *b)
-    const char *kav_part_check(const uint8_t *data, uint64_t length, cbool *foreign)
 
 
 cdef extern from "lines.h" nogil:

@@ -6,18 +6,21 @@ from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
+from core_c cimport (
+    KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, cbool, kav_buffer, kav_buffer_free, kav_format_name,
+    kav_hashset, kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_hit,
+    kav_hashset_open, kav_image, kav_image_close, kav_image_open, kav_part, kav_part_check, kav_session,
+    kav_session_free, kav_source,
+)
 from match_c cimport (
-    KAV_FORMAT_VERSION, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY,
-    KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_P_PATCH, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED,
-    KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, cbool, hs_version_text, kav_body, kav_body_open, kav_buffer,
-    kav_buffer_add, kav_buffer_free, kav_buffer_ok, kav_format_name, kav_group_build, kav_group_stamp, kav_hashset,
-    kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_hit, kav_hashset_open,
-    kav_ignored, kav_image, kav_image_close, kav_image_open, kav_layer_found, kav_layer_options, kav_layer_scan,
-    kav_member, kav_moved, kav_moved_line, kav_part, kav_part_begin, kav_part_check, kav_part_checksum, kav_part_count, kav_part_data,
-    kav_part_finish, kav_part_header, kav_part_of, kav_part_table, kav_segment, kav_segment_finish,
+    KAV_FORMAT_VERSION, KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY, KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH,
+    KAV_P_IGNORE, KAV_P_PATCH, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT,
+    KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, hs_version_text, kav_body, kav_body_open, kav_buffer_add,
+    kav_buffer_ok, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found, kav_layer_options,
+    kav_layer_scan, kav_member, kav_moved, kav_moved_line, kav_part_begin, kav_part_checksum, kav_part_count,
+    kav_part_data, kav_part_finish, kav_part_header, kav_part_of, kav_part_table, kav_segment, kav_segment_finish,
     kav_segment_free, kav_segment_new, kav_segment_pattern, kav_segment_pattern_count, kav_segment_signature,
-    kav_segment_signature_count, kav_segment_signature_in, kav_session, kav_session_free, kav_session_new_window,
-    kav_source, kav_text,
+    kav_segment_signature_count, kav_segment_signature_in, kav_session_new_window, kav_text,
 )
 
 cdef extern from *:

@@ -1,22 +1,16 @@
 """What match.pyx calls: the builder's, the image's and the layer's functions (contracts in the headers named)."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from core_c cimport kav_buffer, kav_digests, kav_image, kav_session, kav_source, kav_type
 
 
 cdef extern from "hs.h" nogil:
     const char *hs_version_text "hs_version"()
 
-cdef extern from "stdbool.h" nogil:
-    ctypedef bint cbool "bool"
-
 cdef extern from "buffer.h" nogil:
-    ctypedef struct kav_buffer:
-        uint8_t *data
-        size_t length, capacity
-        cbool failed
     size_t kav_buffer_add(kav_buffer *b, const void *bytes, size_t n)
     bint kav_buffer_ok(const kav_buffer *b)
-    void kav_buffer_free(kav_buffer *b)
 
 cdef extern from "format.h" nogil:
     enum:
@@ -43,7 +37,6 @@ cdef extern from "part.h" nogil:
     void kav_part_table(kav_buffer *out, int table, const void *data, size_t length)
     bint kav_part_finish(kav_buffer *out, int kind, uint32_t flags, const uint8_t *source)
     uint64_t kav_part_checksum(const uint8_t *data, uint64_t length)
-    const char *kav_part_check(const uint8_t *data, uint64_t length, cbool *foreign)
     const kav_part_header *kav_part_of(const uint8_t *data)
     const void *kav_part_data(const uint8_t *data, int table)
     uint32_t kav_part_count(const uint8_t *data, int table, size_t item)
@@ -87,52 +80,11 @@ cdef extern from "moved.h" nogil:
         uint32_t count
     uint32_t kav_moved_line(const kav_moved *moved, uint32_t line)
 
-cdef extern from "hashset.h" nogil:
-    ctypedef struct kav_hashset:
-        pass
-    ctypedef struct kav_hashset_hit:
-        const char *name
-        uint32_t name_len, line
-    ctypedef struct kav_hashset_reject:
-        uint32_t line
-        uint8_t why
-    ctypedef struct kav_hashset_built:
-        uint8_t *table
-        uint64_t length, accepted, comments
-        kav_hashset_reject *rejects
-        uint64_t reject_kept, reject_count
-    int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length)
-    uint64_t kav_hashset_count(const kav_hashset *set)
-    bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
-    int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
-    void kav_hashset_built_free(kav_hashset_built *built)
-
 cdef extern from "kav.h" nogil:
     enum:
         KAV_S_ALL_MATCH
 
 cdef extern from "layer.h" nogil:
-    ctypedef struct kav_image:
-        pass
-    ctypedef struct kav_session:
-        pass
-    ctypedef struct kav_part:
-        int fd
-        uint64_t offset, length
-    enum:
-        KAV_IMAGE_OK, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_SYSTEM
-    ctypedef struct kav_source:
-        const uint8_t *memory
-        int fd
-        uint64_t base, size
-    ctypedef struct kav_type:
-        uint16_t format
-        uint8_t target
-    ctypedef struct kav_digests:
-        uint8_t md5[16]
-        uint8_t sha1[20]
-        uint8_t sha256[32]
-        uint32_t have
     ctypedef struct kav_hit:
         const char *name
         uint32_t name_len, database, line
@@ -149,10 +101,6 @@ cdef extern from "layer.h" nogil:
         const kav_hit *hits
         size_t hit_count
         int suppressed
-    const char *kav_format_name(uint16_t format)
-    int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len)
-    void kav_image_close(kav_image *image)
-    void kav_session_free(kav_session *session)
     int kav_layer_scan(kav_session *session, const kav_source *source, const kav_layer_options *options,
                        kav_layer_found *found)
 

@@ -8,6 +8,11 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset, strerror
 
+from core_c cimport (
+    KAV_D_MD5, KAV_D_SHA1, KAV_D_SHA256, KAV_IMAGE_SYSTEM, cbool, kav_format_name, kav_image, kav_image_close,
+    kav_image_open, kav_part, kav_session, kav_session_free,
+)
+
 
 cdef extern from "kav.h":
     ctypedef struct kav_limits:
@@ -43,35 +48,6 @@ cdef extern from "kav.h":
         KAV_F_SHA256
 
 
-cdef extern from "type.h":
-    const char *kav_format_name(uint16_t format) nogil
-
-
-cdef extern from "layer.h" nogil:
-    ctypedef struct kav_image:
-        pass
-
-    ctypedef struct kav_session:
-        pass
-
-    ctypedef struct kav_part:
-        int fd
-        uint64_t offset, length
-
-    enum:
-        KAV_IMAGE_SYSTEM
-
-    int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len)
-    void kav_image_close(kav_image *image)
-    kav_session *kav_session_new(const kav_image *image)
-    void kav_session_free(kav_session *session)
-
-
-cdef extern from "digest.h":
-    enum:
-        KAV_D_MD5, KAV_D_SHA1, KAV_D_SHA256
-
-
 cdef extern from "fingerprint.h" nogil:
     ctypedef struct kav_fingerprint:
         pass
@@ -81,10 +57,6 @@ cdef extern from "fingerprint.h" nogil:
     int kav_fingerprint_start(kav_fingerprint *f)
     int kav_fingerprint_feed(kav_fingerprint *f, const void *data, size_t len)
     int kav_fingerprint_finish(kav_fingerprint *f, uint8_t *out)
-
-
-cdef extern from "stdbool.h" nogil:
-    ctypedef bint cbool "bool"
 
 
 cdef extern from "objects.h" nogil:
@@ -141,6 +113,10 @@ cdef extern from "object.h" nogil:
     const uint8_t *kav_object_layers(const kav_object_scanner *scanner)
     const kav_learned *kav_object_learned(const kav_object_scanner *scanner)
     uint32_t kav_object_known(const kav_object_scanner *scanner)
+
+
+cdef extern from "layer.h" nogil:
+    kav_session *kav_session_new(const kav_image *image)
 
 
 cdef extern from "opener.h" nogil:
@@ -236,7 +212,8 @@ cdef class ObjectScanner:
     """Scans whole objects with one image. Belongs to one thread. The image's descriptors may be closed afterwards; those
     of deltas are mapped when an object first asks for them, and must stay open.
 
-    ValueError: the image is damaged or made for another machine. OSError: the system refused to map it.
+    ValueError: the image is damaged or made for another machine. OSError: the system refused to map it. An object cache
+    that cannot be mapped is done without: trouble says why, and is "" otherwise.
     """
 
     cdef kav_image *image
@@ -246,10 +223,12 @@ cdef class ObjectScanner:
     cdef kav_object_delta *deltas
     cdef size_t delta_count
     cdef uint8_t secret[32]
+    cdef readonly str trouble
 
     def __cinit__(self, parts, limits, switches, int spill_fd=-1, deltas=(), objects=None):
         global mail_ready
         cdef kav_object_options options
+        self.trouble = ""
         memset(&options, 0, sizeof(options))
         options.limits = limits_of(limits, switches)
         options.spill_fd = spill_fd
@@ -311,7 +290,8 @@ cdef class ObjectScanner:
         memcpy(options.objects_context, <const char *>context, 16)
         self.objects = kav_objects_new(&given)
         if self.objects is NULL:
-            raise OSError(errno, f"object cache: {strerror(errno).decode()}")
+            self.trouble = f"the object cache: {strerror(errno).decode()}"
+            return 0
         options.objects = self.objects
         options.secret = self.secret
         return 0

@@ -57,12 +57,13 @@ def open_stores(
         return OpenStores(None, (_no_cache(state, error),))
     notes = folder.notes
     memory = file = -1
+    full = ""
     generations: frozenset[bytes] | None = frozenset()
     try:
         if files:
             files, generations = _usable(folder, FILES, notes)
         if objects >= BUCKET:
-            memory, file = _open_objects(folder, objects - objects % BUCKET, notes)
+            memory, file, full = _open_objects(folder, objects - objects % BUCKET, notes)
         mine = Settings.of(limits, switches, distrust_owners)
         stores = Stores(
             folder=folder.fd,
@@ -76,6 +77,7 @@ def open_stores(
             objects_file=file,
             digests=digests,
             distrust_owners=distrust_owners,
+            full=full,
         )
     except BaseException:
         for fd in (memory, file):
@@ -129,9 +131,11 @@ def _set_aside(folder: Folder, name: str, why: str, notes: list[str], judged: in
     return True
 
 
-def _open_objects(folder: Folder, size: int, notes: list[str]) -> tuple[int, int]:
-    """Both levels of the object cache; -1 for one that cannot be had."""
+def _open_objects(folder: Folder, size: int, notes: list[str]) -> tuple[int, int, str]:
+    """Both levels of the object cache, -1 for one that cannot be had; and why the disk is full, if it is: that concerns
+    more than this cache, and is said once for all."""
     memory = file = -1
+    full = ""
     try:
         memory = os.memfd_create("kavfs-objects", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(memory, MEMORY_SIZE)
@@ -146,11 +150,15 @@ def _open_objects(folder: Folder, size: int, notes: list[str]) -> tuple[int, int
         if os.fstat(file).st_size != size:
             os.ftruncate(file, size)  # records that are elsewhere in a table of this size are misses from now on
     except OSError as error:
-        notes.append(f"no object cache on disk: {folder.show(OBJECTS)}: {error.strerror}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            full = os.strerror(error.errno)
+            notes.append(f"not all that is found can be remembered: {full}")
+        else:
+            notes.append(f"no object cache on disk: {folder.show(OBJECTS)}: {error.strerror}")
         if file >= 0:
             os.close(file)
             file = -1
-    return memory, file
+    return memory, file, full
 
 
 def _settings(folder: Folder, mine: Settings) -> tuple[bytes, ...]:

@@ -16,6 +16,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from typing import NamedTuple
 
 from kavfs._native.dispatch import Dispatcher
 from kavfs.engine import NUMBERS
@@ -50,8 +51,7 @@ class Child:
     death: Death | None = None  # of a walker that is gone while the dispatcher still reads what it has sent
 
 
-@dataclass(frozen=True, slots=True)
-class Death:
+class Death(NamedTuple):
     """A child that is gone, or that must be counted as gone."""
 
     child: Child
@@ -62,8 +62,7 @@ class Death:
     exit_code: int | None = None
 
 
-@dataclass(slots=True)
-class Counter:
+class Counter(NamedTuple):
     """A walker that only counts, so that progress can tell how much there is. Nobody waits for it, and when it dies
     nothing is known and nothing is wrong."""
 
@@ -116,6 +115,11 @@ class Children:
         if self.lookups is None or not self.lookups.stores.digests:
             return self.options
         return replace(self.options, switches=self.options.switches | Switch.ALL_DIGESTS)
+
+    def troubles(self) -> set[str]:
+        """What living workers do without, in their own words."""
+        workers = (child for child in self.living.values() if child.role == "worker")
+        return {words for child in workers if (words := roles.last_words(child.slot_fd, roles.TROUBLE))}
 
     def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
         setup = {**setup, "polite": self.options.polite}

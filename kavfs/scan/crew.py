@@ -59,7 +59,7 @@ class Crew:
         self._server = server or start_server()
         self._notes: list[Happening] = []
         self._first = options.engines[0].name
-        self._forgetful = ""  # why nothing can be remembered, as the report knows
+        self._forgetful = stores.full if stores is not None else ""  # why nothing is remembered, as the report knows
         try:
             self._uses = {use.name: use for use in options.engines}
             self.jobs = jobs_of(options)
@@ -101,8 +101,15 @@ class Crew:
                 objects_file=stores.objects_file,
             )
         except OSError as error:
-            self._forgetful = f"what is found cannot be remembered: {error.strerror}"
-            self._notes.append(self._forgetful)
+            self._notes += self._forgets(error)
+
+    def _forgets(self, error: OSError) -> list[Happening]:
+        """What the administrator is told of it, once for each reason."""
+        why = error.strerror or str(error)
+        if why == self._forgetful:
+            return []
+        self._forgetful = why
+        return [f"what is found cannot be remembered: {why}"]
 
     # ---- work -----------------------------------------------------------------------------------------------------
 
@@ -128,12 +135,12 @@ class Crew:
 
     def finish(self) -> list[Happening]:
         """What was found is written to the stores. At the end of a scan, complete or not."""
+        notes = [f"a scanning process went on without: {words}" for words in sorted(self._children.troubles())[:1]]
         try:
             self._dispatcher.finish()
         except OSError as error:
-            note = f"what is found cannot be remembered: {error.strerror}"
-            return [note] if note != self._forgetful else []  # said at the beginning
-        return []
+            return [*notes, *self._forgets(error)]
+        return [*notes]
 
     @property
     def done(self) -> bool:
@@ -246,7 +253,8 @@ class Crew:
         if left and (death.unborn or hopeless):
             self.jobs[engine] = left
             self._dispatcher.set_workers(left, number)
-            yield f"the scan goes on with {left} {process}es, another cannot be made: {death.why}"
+            many = f"one {process}" if left == 1 else f"{left} {process}es"
+            yield f"the scan goes on with {many}, another cannot be made: {death.why}"
         elif hopeless:
             self._dispatcher.give_up(number, why)
             yield f"the scan goes on without {engine}, which cannot be started: {death.why}"

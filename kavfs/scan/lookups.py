@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from kavfs.ports import Image, Stores
 from kavfs.scan.control import Message, bytes_of, text_of
@@ -49,7 +49,7 @@ class Lookups:
             "files": self.stores.files,
             "distrust": self.stores.distrust_owners,
             "journal": bool(self.stores.journal),
-            "mount": {name: text_of(v) if isinstance(v, bytes) else v for name, v in asdict(seen).items()},
+            "mount": {name: text_of(v) if isinstance(v, bytes) else v for name, v in seen._asdict().items()},
         }
 
     @contextlib.contextmanager

@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from kavfs._native.dispatch import format_name
 from kavfs.engine import ENGINES
@@ -45,8 +45,7 @@ FLAG_DIR = 1 << 1
 FLAG_ROOT = 1 << 2
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
+class Known(NamedTuple):
     """Files of one directory that are unchanged, clean, complete and plain, as ports.Report.known takes them."""
 
     directory: bytes
@@ -59,8 +58,7 @@ class Known:
             yield Result(self.directory + name, Status.CLEAN, size=size, scanned=size, cached=True)
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """Files that are unchanged, they and all their members clean, as ports.Report.listed takes them."""
 
     paths: bytes
@@ -79,8 +77,7 @@ class Listed:
             at = end
 
 
-@dataclass(frozen=True, slots=True)
-class Met:
+class Met(NamedTuple):
     """What a walker met that is no file to scan."""
 
     path: bytes

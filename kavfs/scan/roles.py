@@ -14,9 +14,11 @@ import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from kavfs._native.walk import walk
 from kavfs.errors import KavfsError, SystemFailure
 from kavfs.limits import Limits
 from kavfs.model import Switch
+from kavfs.scan import asking, sandbox
 from kavfs.scan.control import Message, bytes_of
 from kavfs.scan.forkserver import ForkServer, Parts, Role
 from kavfs.walk import descriptors
@@ -29,6 +31,7 @@ AMPLE_DESCRIPTORS = 32768
 SLOT_BYTES = 64
 LAST_WORDS = 128  # where they begin in the slot's page
 LAST_WORDS_MAX = 300
+TROUBLE = 512  # the same of what a worker does without while it lives
 
 
 def run_worker(setup: Message, fds: list[int], parts: Parts) -> None:
@@ -42,6 +45,8 @@ def run_worker(setup: Message, fds: list[int], parts: Parts) -> None:
         objects = native.objects(setup["objects"], levels)
         switches = Switch(setup["switches"])
         scanner = native.make(parts.image, limits(setup), switches, spill_fd, deltas=parts.deltas, objects=objects)
+        if scanner.trouble:
+            _leave(slot_fd, scanner.trouble, TROUBLE)
         with mmap.mmap(slot_fd, SLOT_BYTES) as slot:
             greet(socket_fd)
             scanner.serve(socket_fd, slot)
@@ -56,8 +61,6 @@ def greet(socket_fd: int) -> None:
 
 def enter(setup: Message, parts: Parts) -> None:
     """The worker's sandbox; image, deltas and the object cache are mapped after it, so their room is allowed for."""
-    from kavfs.scan import sandbox
-
     if setup["polite"]:
         sandbox.yield_to_others()
     user = setup["user"]
@@ -122,9 +125,6 @@ def run_walker(setup: Message, fds: list[int], parts: Parts) -> None:
     socket_fd, slot_fd, *stores = fds
 
     def work() -> None:
-        from kavfs._native.walk import walk
-        from kavfs.scan import asking, sandbox
-
         limit = leave_room_in_flight(descriptors.raise_limit())
         if setup["polite"]:
             sandbox.yield_to_others()
@@ -187,36 +187,29 @@ def with_last_words(slot_fd: int, work: Callable[[], None]) -> None:
         raise
 
 
-def _leave(slot_fd: int, text: str) -> None:
-    os.pwrite(slot_fd, text.encode("utf-8", "backslashreplace")[:LAST_WORDS_MAX] + b"\0", LAST_WORDS)
+def _leave(slot_fd: int, text: str, where: int = LAST_WORDS) -> None:
+    os.pwrite(slot_fd, text.encode("utf-8", "backslashreplace")[:LAST_WORDS_MAX] + b"\0", where)
 
 
-def last_words(slot_fd: int) -> str:
+def last_words(slot_fd: int, where: int = LAST_WORDS) -> str:
     """What a child left, or "". It may have been taken over: the text is for showing only."""
-    data = os.pread(slot_fd, LAST_WORDS_MAX, LAST_WORDS).split(b"\0", 1)[0]
+    data = os.pread(slot_fd, LAST_WORDS_MAX, where).split(b"\0", 1)[0]
     return data.decode("utf-8", "backslashreplace")
 
 
 def _prepare_worker() -> None:
     """The worker's libraries, loaded once in the fork server instead of in each worker."""
     from kavfs.engine import native
-    from kavfs.scan import sandbox
 
-    _ = native, sandbox
-
-
-def _prepare_walker() -> None:
-    from kavfs._native import walk
-    from kavfs.scan import asking, sandbox
-
-    _ = walk, asking, sandbox
+    _ = native
 
 
 def roles() -> dict[str, Role]:
-    """What the fork server of a real scan can make. The imports inside the functions keep all of it out of the
-    coordinator, which starts faster without them and has no use for parsers."""
+    """What the fork server of a real scan can make. The imports inside the functions keep the parsers out of the
+    coordinator, which starts faster without them and has no use for any. What a walker needs is imported above: most
+    of it the coordinator needs too, and what was imported before the fork costs only once."""
     return {
-        "walker": Role(run_walker, _prepare_walker),
+        "walker": Role(run_walker),
         "worker": Role(run_worker, _prepare_worker, takes_image=True),
         "engine": Role(run_engine),
     }

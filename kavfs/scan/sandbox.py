@@ -13,7 +13,7 @@ import os
 import resource
 import signal
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs._native import process
 
@@ -25,8 +25,7 @@ BATCH_FILES = 64
 LOWEST = 19  # nice
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Of one worker: whom it becomes, and how much it may take."""
 
     user: tuple[int, int] | None  # (uid, gid); None = stay who you are

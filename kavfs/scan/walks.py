@@ -11,6 +11,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kavfs.errors import UsageError
 from kavfs.model import Entry
@@ -26,8 +27,7 @@ AT_A_TIME = 4  # walkers; more would only make one disk seek more
 THREADS = 4  # of each, unless the options say otherwise
 
 
-@dataclass(frozen=True, slots=True)
-class Walk:
+class Walk(NamedTuple):
     """What one walker gets."""
 
     roots: tuple[bytes, ...]

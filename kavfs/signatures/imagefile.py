@@ -22,7 +22,7 @@ import os
 import re
 import stat
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs._native import match
 from kavfs.errors import DatabaseDamaged
@@ -37,8 +37,7 @@ INDEX_MAX = 64 << 20  # bytes of an index, or of one side; a thousand database f
 PAGE = 1 << 16  # the largest page size of the machines we know, so that a file suits each of them
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """An open image file. The descriptor in ``parts`` is the caller's to close."""
 
     catalog: Catalog

@@ -7,6 +7,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, UsageError
 from kavfs.signatures.kinds import kind_of
@@ -44,8 +45,7 @@ class Identity:
         return cls(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """One database file as it was found."""
 
     path: bytes  # absolute

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.walk.mounts import Mount, MountTable, unescape
 
@@ -24,8 +24,7 @@ STAMPING = frozenset(b"ext2 ext3 ext4 xfs btrfs f2fs".split())
 """Stamp ctime themselves. tmpfs, vfat, FUSE and file servers do not, or let somebody else do it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What can be said of a mount from outside."""
 
     number: int  # of the mount
@@ -43,8 +42,7 @@ class Seen:
         return self.fstype == b"btrfs"
 
 
-@dataclass(frozen=True, slots=True)
-class FileSystem:
+class FileSystem(NamedTuple):
     """How the stores know a file system, or why they do not."""
 
     id: bytes | None  # 16 bytes

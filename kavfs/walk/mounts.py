@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.errors import SystemFailure
 
@@ -25,8 +25,7 @@ LOCAL = frozenset(
 here (nfs, cifs, 9p, ceph, every fuse ...) may be dead."""
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(NamedTuple):
     """One line of mountinfo."""
 
     number: int

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kavfs.options import WalkOptions
 from kavfs.walk.mounts import Mount, MountTable, within
@@ -16,8 +16,7 @@ from kavfs.walk.mounts import Mount, MountTable, within
 LINKS_MAX = 40  # as the kernel has it
 
 
-@dataclass(frozen=True)
-class Group:
+class Group(NamedTuple):
     """Roots for one walker."""
 
     mount: Mount | None  # None: the table knows no root file system (a chroot)

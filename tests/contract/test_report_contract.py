@@ -10,7 +10,6 @@ import pkgutil
 import syslog
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -194,7 +193,7 @@ def test_the_same_scan_gives_the_same_report(write):
 def test_results_stand_in_the_order_in_which_they_came(write):
     """Forwards and backwards: whoever names both names them in that order."""
     first = Result(b"/srv/first", Status.INFECTED, threats=(Threat("A", Status.INFECTED, "native"),))
-    second = replace(first, path=b"/srv/second")
+    second = first._replace(path=b"/srv/second")
     for one, other in ((first, second), (second, first)):
         out = write([one, other])
         at = out.find(one.path), out.find(other.path)

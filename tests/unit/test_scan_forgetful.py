@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from kavfs.cache.stores import open_stores
 from kavfs.limits import Limits
 from kavfs.model import Switch
+from kavfs.ports import Stores
 from kavfs.scan.crew import Crew
 
 FULL = f"what is found cannot be remembered: {os.strerror(errno.ENOSPC)}"
@@ -47,11 +49,24 @@ def _fail(number: int) -> None:
     ],
 )
 def test_told_once(tmp_path: Path, opening: int, writing: int, told: list[str]) -> None:
-    crew = Crew.__new__(Crew)
-    crew._notes, crew._forgetful = [], ""
-    crew._dispatcher = Dispatcher(opening, writing)  # type: ignore[assignment]
-    image = SimpleNamespace(generation=bytes(16), delta_table=b"")
     with open_stores(os.fsencode(tmp_path), limits=Limits(), switches=Switch(0)) as opened:
         assert opened.stores is not None
-        crew._remember_in(opened.stores, image)  # type: ignore[arg-type]
-        assert [*crew._notes, *crew.finish()] == told
+        assert notes(opened.stores, opening, writing) == told
+
+
+def test_what_was_told_when_the_stores_were_opened_is_not_told_again(tmp_path: Path) -> None:
+    with open_stores(os.fsencode(tmp_path), limits=Limits(), switches=Switch(0)) as opened:
+        assert opened.stores is not None
+        full = replace(opened.stores, full=os.strerror(errno.ENOSPC))
+        assert notes(full, errno.ENOSPC, errno.ENOSPC) == []
+        assert len(notes(full, errno.EIO, 0)) == 1
+
+
+def notes(stores: Stores, opening: int, writing: int) -> list[object]:
+    """What a crew that uses *stores* tells of them."""
+    crew = Crew.__new__(Crew)
+    crew._notes, crew._forgetful = [], stores.full
+    crew._dispatcher = Dispatcher(opening, writing)  # type: ignore[assignment]
+    crew._children = SimpleNamespace(troubles=set)  # type: ignore[assignment]
+    crew._remember_in(stores, SimpleNamespace(generation=bytes(16), delta_table=b""))  # type: ignore[arg-type]
+    return [*crew._notes, *crew.finish()]
