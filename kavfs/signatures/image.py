@@ -22,6 +22,10 @@ from kavfs.signatures.sources import Identity, Source, absolute, absolute_path, 
 from kavfs.signatures.store import StateFailure, Store
 
 
+def _unread(lines: int) -> str:
+    return "its only line cannot be read" if lines == 1 else f"none of its {lines:,} lines can be read"
+
+
 class Image:
     """Open parts and the catalog that describes them. Close it, or use it in a with statement."""
 
@@ -97,8 +101,7 @@ class Image:
     def notes(self) -> tuple[str, ...]:
         """What the administrator should know: files of which nothing could be read, though they hold lines."""
         return tuple(
-            f"{os.fsdecode(entry.path)}: "
-            + (f"none of its {entry.malformed:,} lines can be read" if entry.malformed > 1 else "it cannot be read")
+            f"{os.fsdecode(entry.path)}: {_unread(entry.malformed)}"
             for entry in self.entries
             if entry.malformed and not entry.taken
         )

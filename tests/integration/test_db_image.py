@@ -104,6 +104,9 @@ def test_a_file_of_which_nothing_can_be_read_is_noted(folder, state):
     write(folder, d_ndb="one\ntwo\n")
     with open_image([folder], state) as image:
         assert image.notes == (f"{folder}/d.ndb: none of its 2 lines can be read",)
+    write(folder, d_ndb="one\n")
+    with open_image([folder], state) as image:
+        assert image.notes == (f"{folder}/d.ndb: its only line cannot be read",)
 
 
 # -- generation ------------------------------------------------------------------------------------------------------

@@ -43,6 +43,13 @@ def read(reader: int) -> str:
         return ""
 
 
+def test_one_file_is_one_file(clock: Clock, pipe) -> None:
+    line = Progress(pipe[0])
+    clock.now += 1
+    line.tick(Totals(files=1))
+    assert read(pipe[1]).startswith("\r0:00:01  1 file  1 files/s")
+
+
 def test_it_says_how_far_a_scan_is(clock: Clock, pipe) -> None:
     line = Progress(pipe[0])
     clock.now += 1
