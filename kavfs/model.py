@@ -10,6 +10,11 @@ import enum
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+ENGINES = ("native", "clamav", "clamd", "yara")
+"""In the order in which an object goes through them (enum kav_engine)."""
+
+ENGINE_NUMBERS = {name: number for number, name in enumerate(ENGINES)}
+
 
 class Status(enum.IntEnum):
     """The verdict on an object, in the product's own words."""

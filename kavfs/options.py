@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kavfs.limits import Limits
-from kavfs.model import Switch
+from kavfs.model import ENGINES, Switch
 
 EVERYTHING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
 
@@ -64,6 +64,29 @@ class EngineUse:
 
 
 NATIVE = EngineUse("native")
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """The engines of a scan, as kavfs.engine.choose makes it; the native one alone unless somebody asks for more."""
+
+    uses: tuple[EngineUse, ...] = (NATIVE,)  # in the order of ENGINES
+    notes: tuple[str, ...] = ()  # what `auto` runs without
+    knowledge: int = 0  # 63 bits: facts of one number hold for no other; 0 = native alone
+
+
+def engine_names(text: str) -> tuple[str, ...]:
+    """``NAME[,NAME]`` in the order of ENGINES, each once; ValueError says what cannot be asked for."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in (*ENGINES, AUTO):
+            raise ValueError(f"there is no engine '{name}'; there are {', '.join(ENGINES)} and {AUTO}")
+    if AUTO in names:
+        if set(names) != {AUTO}:
+            raise ValueError(f"'{AUTO}' stands alone: it asks every engine that is there")
+        return (AUTO,)
+    return tuple(name for name in ENGINES if name in names)
 
 
 @dataclass(frozen=True)
@@ -80,5 +103,5 @@ class ScanOptions:
     polite: bool = False  # walkers and workers yield CPU and disk to others, and the scan waits for them
     max_load: float = 0.0  # load average above which nothing is begun; 0 = any
     until: float = 0.0  # seconds since 1970 after which nothing is begun; 0 = no end
-    engines: tuple[EngineUse, ...] = (NATIVE,)  # in the order of kavfs.engine.ENGINES
+    engines: tuple[EngineUse, ...] = (NATIVE,)  # in the order of ENGINES
     page_cache: bool = True  # files that were not in the page cache before are dropped from it after the scan

@@ -48,6 +48,7 @@ def name_of(options: ScanOptions, databases: tuple[bytes, ...] = ()) -> str:
         "walk": [walk.recurse, walk.follow_symlinks, walk.one_file_system],
         "limits": asdict(options.limits),
         "switches": int(options.switches),
+        "engines": [[use.name, int(use.when)] for use in options.engines],
         "databases": [path.hex() for path in databases],
     }
     text = json.dumps(words, sort_keys=True).encode()

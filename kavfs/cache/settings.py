@@ -21,7 +21,7 @@ from kavfs.cache.libraries import installed
 from kavfs.limits import Limits
 from kavfs.model import Switch
 
-FORMAT = 4
+FORMAT = 5
 """Goes up when stores keep something else, or the same switches come to mean something else."""
 
 OPENING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
@@ -50,9 +50,10 @@ class Settings(NamedTuple):
     switches: int
     distrust: int  # 1: only files to which nobody but root and the scanning user may write are remembered
     libraries: int  # the files of them; what other ones made of an object holds for none
+    engines: int  # which others were asked, their versions and databases (EngineChoice.knowledge); 0 = native alone
 
     @classmethod
-    def of(cls, limits: Limits, switches: Switch, distrust_owners: bool = False) -> Settings:
+    def of(cls, limits: Limits, switches: Switch, distrust_owners: bool = False, engines: int = 0) -> Settings:
         return cls(
             limits.max_file_size,
             limits.max_member_size,
@@ -66,6 +67,7 @@ class Settings(NamedTuple):
             int(switches & (OPENING | REPORTING)),
             int(distrust_owners),
             installed(),
+            engines,
         )
 
     @property
@@ -77,7 +79,8 @@ class Settings(NamedTuple):
     def context(self) -> bytes:
         """16 bytes for the object cache: what decides how an object is opened, besides the budget that its records
         carry. The limits that stand here are not in that budget. No signature of today asks for anything outside the
-        object."""
+        object. Other engines are not in it: the native one alone looks up and learns there, what it does not cover
+        wholly with a mark (KAV_L_ELSEWHERE), so that they are asked all the same."""
         opening = self.switches & OPENING
         return _digest(b"context", (self.max_member_size, self.memory, self.spill, opening, self.libraries))
 
@@ -97,6 +100,8 @@ def _digest(kind: bytes, numbers: tuple[int, ...]) -> bytes:
 def holds(other: Settings, mine: Settings) -> bool:
     """Whether a clean and complete verdict under *other* is what a scan with *mine* would say."""
     if other.libraries != mine.libraries or other.distrust < mine.distrust:
+        return False
+    if other.engines != mine.engines:  # more engines are no safer: what one leaves out, another may have seen
         return False
     if (other.switches ^ mine.switches) & OPENING or mine.switches & ~other.switches & REPORTING:
         return False

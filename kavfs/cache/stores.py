@@ -40,6 +40,7 @@ def open_stores(
     files: bool = True,
     digests: bool = False,
     distrust_owners: bool = False,
+    engines: int = 0,
     size_limit: int = FILES_SIZE,
     objects: int = OBJECTS_SIZE,
     journal: str = "",
@@ -48,8 +49,8 @@ def open_stores(
 
     *files*: whole files are looked up and remembered (iChecker), in *size_limit* bytes. *objects*: bytes of level 2 of
     the object cache; 0 = neither level is used. *digests*: all digests of every object are remembered.
-    *distrust_owners*: only files to which nobody but root and the scanning user may write are remembered. *journal*
-    names the journal that this scan keeps.
+    *distrust_owners*: only files to which nobody but root and the scanning user may write are remembered. *engines* is
+    the knowledge of other engines that are asked (EngineChoice). *journal* names the journal that this scan keeps.
     """
     try:
         folder = Folder(state)
@@ -64,7 +65,7 @@ def open_stores(
             files, generations = _usable(folder, FILES, notes)
         if objects >= BUCKET:
             memory, file, full = _open_objects(folder, objects - objects % BUCKET, notes)
-        mine = Settings.of(limits, switches, distrust_owners)
+        mine = Settings.of(limits, switches, distrust_owners, engines)
         stores = Stores(
             folder=folder.fd,
             secret=folder.secret,

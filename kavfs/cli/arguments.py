@@ -63,7 +63,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("json", "", "--json", "FILE", help="write results as JSON lines to FILE, or to standard output with -"),
     Option("progress", "", "--progress", help="show progress if standard error is a terminal (default)"),
     Option("no_progress", "", "--no-progress", help="show no progress"),
-    Option("engine", "", "--engine", "NAME", help="engine to scan with: native, the only one so far"),
+    Option("engine", "", "--engine", "NAMES", help="engines to scan with, commas between them: native (default), "
+           "clamav, clamd, yara; or auto: native, and besides it what is there"),
+    Option("clamav_databases", "", "--clamav-db", "DIR", help="databases for engine clamav (/var/lib/clamav)"),
+    Option("clamd", "", "--clamd", "ADDRESS", help="where engine clamd listens: the path of a socket, or HOST:PORT"),
+    Option("yara_rules", "", "--yara-rules", "PATH", help="rules for engine yara: a file or a folder"),
     Option("databases", "", "--db", "PATH", help="signatures: an image, or a folder of databases; may be repeated"),
     Option("state", "", "--state", "DIR", help="where compiled signatures and the cache are kept"),
     Option("jobs", "", "--jobs", "N", help="scanning processes; 0 or nothing: as many as the machine allows"),

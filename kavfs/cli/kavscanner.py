@@ -78,16 +78,17 @@ def _scan(request: Request) -> int:
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
-    from kavfs.cli.running import heeding_signals, open_cache, open_signatures, own_stores, resumed
+    from kavfs.cli.running import choose_engines, heeding_signals, open_cache, open_signatures, own_stores, resumed
     from kavfs.scan.job import Job
 
-    with open_cache(request, request.switches(reports.wants_members)) as cache:
+    engines = choose_engines(request)
+    with open_cache(request, request.switches(reports.wants_members), engines) as cache:
         image, state = open_signatures(request.databases, request.state, cache.generations)
         with image:
-            report = reports.begin(image)
-            for note in cache.notes:
+            report = reports.begin(image, engines.uses)
+            for note in (*engines.notes, *cache.notes):
                 report.note(note)
-            options = request.scan_options(own_stores(state), reports.wants_members)
+            options = request.scan_options(own_stores(state), reports.wants_members, engines.uses)
             count = reports.tick is not None
             job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
             reports.on_closed_pipe(job.stop)

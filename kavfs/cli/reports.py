@@ -9,13 +9,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from kavfs.cli.program import say
 from kavfs.cli.request import Request
 from kavfs.errors import KavfsError, UsageError
 from kavfs.model import OUTCOMES, Status, Totals, gravest
+from kavfs.options import NATIVE, EngineUse
 from kavfs.ports import Report
 from kavfs.report.lines import Show
 from kavfs.report.many import Many
@@ -57,12 +58,13 @@ class Reports:
         log = self._log is not None and self._log.wants("A") and s.report_ok and not s.report_containers_only
         return screen or log or (self._json is not None and s.report_ok and not s.report_containers_only)
 
-    def begin(self, image: Image) -> Report:
+    def begin(self, image: Image, engines: Sequence[EngineUse] = (NATIVE,)) -> Report:
         """The report of a scan with *image*; banners and start records are written now."""
         s = self._request.settings
         roots = self._request.roots
         self._begun = True
-        signatures = Signatures(image.signature_count, image.newest, image.demonstration, image.generation)
+        asked = tuple((use.name, use.knowledge) for use in engines)
+        signatures = Signatures(image.signature_count, image.newest, image.demonstration, image.generation, asked)
         reports: list[Report] = []
         if self._screen is not None:
             show = Show(s.display_ok, s.display_containers_only, s.display_objects_only)

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field, replace
 from kavfs.cli.arguments import Given, parse
 from kavfs.config import values
 from kavfs.config.settings import Settings
-from kavfs.engine import ENGINES
 from kavfs.errors import UsageError
 from kavfs.limits import Limits
 from kavfs.model import Switch
-from kavfs.options import ScanOptions, WalkOptions
+from kavfs.options import NATIVE, EnginePlaces, EngineUse, ScanOptions, WalkOptions, engine_names
 from kavfs.report.names import shown_text
 
 _LETTERS = {
@@ -52,6 +51,7 @@ class Request:
     all_match: bool = False
     until: float = 0.0  # seconds since 1970; 0 = no end
     resume: bool = False
+    engines_named: bool = False  # by an option; else they are those of the configuration
 
     def switches(self, all_members: bool) -> Switch:
         """What is opened and told about; *all_members*: some report names clean members."""
@@ -61,7 +61,17 @@ class Request:
         switches |= Switch.DIGEST if self.json else Switch(0)
         return switches
 
-    def scan_options(self, stores: tuple[tuple[int, int], ...], all_members: bool) -> ScanOptions:
+    def places(self, state: bytes) -> EnginePlaces:
+        """Where engines look for what they need; *state* is the folder that is used."""
+        settings = self.settings
+        return EnginePlaces(self.databases, state, settings.clamav_databases, settings.clamd, settings.yara_rules)
+
+    def scan_options(
+        self,
+        stores: tuple[tuple[int, int], ...],
+        all_members: bool,
+        engines: tuple[EngineUse, ...] = (NATIVE,),
+    ) -> ScanOptions:
         """What the scan is given. *stores* are our own folders, which a walker does not enter."""
         settings = self.settings
         walk = WalkOptions(
@@ -82,6 +92,7 @@ class Request:
             polite=settings.polite,
             max_load=settings.max_load,
             until=self.until,
+            engines=engines,
             page_cache=settings.page_cache_as_found,
         )
 
@@ -200,10 +211,12 @@ def _action(request: Request, given: Given) -> None:
 
 
 def _engine(request: Request, given: Given) -> None:
-    if given.value in (b"clamav", b"clamd", b"yara", b"chain"):
-        raise UsageError(f"option --engine: {_shown(given.value)} is not available yet; 'native' is")
-    if os.fsdecode(given.value) not in ENGINES:
-        raise ValueError(f"there is no engine {_shown(given.value)}; 'native' is the only one so far")
+    _set(request, engines=engine_names(_shown(given.value)))
+    request.engines_named = True
+
+
+def _clamd(request: Request, given: Given) -> None:
+    _set(request, clamd=values.address(_shown(given.value)))
 
 
 def _report_file(request: Request, given: Given) -> None:
@@ -300,6 +313,9 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "progress": _setting(display_progress=True),
     "no_progress": _setting(display_progress=False),
     "engine": _engine,
+    "clamav_databases": lambda request, given: _set(request, clamav_databases=absolute(given.value)),
+    "clamd": _clamd,
+    "yara_rules": lambda request, given: _set(request, yara_rules=absolute(given.value)),
     "databases": lambda request, given: None,  # read before all others
     "state": _field("state", lambda given: absolute(given.value)),
     "jobs": _jobs,

@@ -10,7 +10,8 @@ from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
-from kavfs.errors import UsageError
+from kavfs.errors import ConfigError, UsageError
+from kavfs.options import NATIVE, EngineChoice
 from kavfs.signatures.image import Image, open_image
 from kavfs.signatures.sources import default_databases, default_state
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from kavfs.cli.request import Request
     from kavfs.model import Switch
     from kavfs.ports import Stores
+
+NATIVE_ALONE = EngineChoice()
 
 NO_JOURNAL = "this scan cannot be gone on with later"
 
@@ -45,7 +48,23 @@ def open_signatures(
     return open_image(tuple(databases) or default_databases(), state, used=used), state
 
 
-def open_cache(request: Request, switches: Switch) -> OpenStores:
+def choose_engines(request: Request) -> EngineChoice:
+    """The engines that options and configuration name. One that is not there is an error of whoever named it."""
+    names = request.settings.engines
+    if names == (NATIVE.name,):
+        return EngineChoice()
+    from kavfs.engine.choose import choose  # most scans have the native engine alone
+    from kavfs.engine.contract import EngineMissing
+
+    try:
+        return choose(names, request.places(request.state or default_state()))
+    except EngineMissing as error:
+        if request.engines_named:
+            raise UsageError(f"option --engine: {error}") from None
+        raise ConfigError(f"Engine: {error}") from None
+
+
+def open_cache(request: Request, switches: Switch, engines: EngineChoice = NATIVE_ALONE) -> OpenStores:
     """What the scan may look up and remember, as options and configuration say; none with --no-cache."""
     settings = request.settings
     if not settings.cache and not request.resume:
@@ -61,16 +80,18 @@ def open_cache(request: Request, switches: Switch) -> OpenStores:
         files=settings.cache and settings.ichecker,
         digests=settings.cache and settings.remember_digests,
         distrust_owners=settings.distrust_owners,
+        engines=engines.knowledge,
         size_limit=settings.cache_size,
         objects=settings.object_cache_size if settings.cache else 0,
-        journal=_journal_name(request, switches) if request.resume else "",
+        journal=_journal_name(request, switches, engines) if request.resume else "",
     )
 
 
-def _journal_name(request: Request, switches: Switch) -> str:
+def _journal_name(request: Request, switches: Switch, engines: EngineChoice) -> str:
     from kavfs.cache.journal import name_of  # few scans can be gone on with
 
-    return name_of(replace(request.scan_options((), all_members=False), switches=switches), request.databases)
+    options = request.scan_options((), False, engines.uses)
+    return name_of(replace(options, switches=switches), request.databases)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from kavfs.config import values
 from kavfs.model import Switch
+from kavfs.options import engine_names
 
 Reader = Callable[[bytes], object]
 
@@ -55,6 +56,14 @@ def _folders(value: bytes) -> tuple[bytes, ...]:
 
 def _report_file(value: bytes) -> bytes:
     return value if value == b"syslog" else _path(value)
+
+
+def _engines(value: bytes) -> tuple[str, ...]:
+    return engine_names(_text(value))
+
+
+def _address(value: bytes) -> str:
+    return values.address(_text(value))
 
 
 def _level(value: bytes) -> int:
@@ -118,6 +127,10 @@ KEYS: tuple[Key, ...] = (
     Key("scanner.options", "MailBases", _boolean, switch=Switch.MAILBASES),
     Key("scanner.options", "MailPlain", _boolean, switch=Switch.MAILPLAIN),
     Key("scanner.options", "Heuristic", _boolean, switch=Switch.HEURISTIC),
+    Key("scanner.options", "Engine", _engines, "engines"),
+    Key("scanner.options", "ClamavBasesPath", _path, "clamav_databases"),
+    Key("scanner.options", "ClamdAddress", _address, "clamd"),
+    Key("scanner.options", "YaraRulesPath", _path, "yara_rules"),
     Key("scanner.options", "LocalFS", _boolean, "local_fs"),
     Key("scanner.options", "Recursion", _boolean, "recursion"),
     Key("scanner.options", "FollowSymlinks", _boolean, "follow_symlinks"),

@@ -22,6 +22,10 @@ class Settings(NamedTuple):
     exclude_dirs: tuple[bytes, ...] = ()
     exclude_masks: tuple[bytes, ...] = ()
     switches: Switch = EVERYTHING
+    engines: tuple[str, ...] = ("native",)
+    clamav_databases: bytes = b""  # folder for libclamav; b"" = the usual place
+    clamd: str = ""  # path of a socket, or HOST:PORT; "" = the usual places
+    yara_rules: bytes = b""  # file or folder; b"" = the usual places
     recursion: bool = True
     local_fs: bool = False
     follow_symlinks: bool = False

@@ -102,3 +102,11 @@ def _split(text: str) -> tuple[float, str]:
     if not text.isascii() or not digits.strip(".") or digits.count(".") > 1 or len(digits) > 20:
         return -1.0, "?"
     return float(digits), unit
+
+
+def address(text: str) -> str:
+    """Where a server listens: the absolute path of a UNIX socket, or HOST:PORT; nothing is nothing."""
+    host, colon, port = text.rpartition(":")
+    if not text or text.startswith("/") or (host and colon and port.isascii() and port.isdigit() and int(port) < 65536):
+        return text
+    raise ValueError(f"'{text}' is neither the absolute path of a socket nor HOST:PORT")

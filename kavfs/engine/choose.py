@@ -1,6 +1,6 @@
 """Choose: which engines take part in a scan, from what was asked for and what is there.
 
-    choice = choose("native,clamd", places)
+    choice = choose(("native", "clamd"), places)
     choice.uses       what ScanOptions.engines takes
     choice.notes      what `auto` runs without, once
     choice.knowledge  a number for the settings under which facts are kept
@@ -12,61 +12,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 
-from kavfs.engine import AUTO, ENGINES
 from kavfs.engine.contract import EngineMissing, EngineModule
-from kavfs.options import NATIVE, EnginePlaces, EngineUse, When
+from kavfs.options import AUTO, NATIVE, EngineChoice, EnginePlaces, EngineUse, When
 
 AUTO_USES = {"clamav": When.ELSEWHERE, "yara": When.EVERY}
 """What `auto` asks besides the native engine. Not clamd: it would be told of every object, and be asked for most."""
 
 
-@dataclass(frozen=True)
-class Choice:
-    uses: tuple[EngineUse, ...] = (NATIVE,)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def knowledge(self) -> int:
-        """63 bits over engines, their versions and databases; 0 for the native engine alone, whose knowledge is the
-        image's generation. Facts of one number hold for no other."""
-        if self.uses == (NATIVE,):
-            return 0
-        text = "\n".join(f"{use.name}\0{use.when:d}\0{use.knowledge}" for use in self.uses)
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1 or 1
-
-
-def parse(text: str) -> tuple[str, ...]:
-    """The names in ``NAME[,NAME]``, in the order of ENGINES, each once; ValueError says what cannot be asked for."""
-    names = [name.strip() for name in text.split(",")]
-    for name in names:
-        if name not in (*ENGINES, AUTO):
-            raise ValueError(f"there is no engine '{name}'; there are {', '.join(ENGINES)} and {AUTO}")
-    if AUTO in names:
-        if set(names) != {AUTO}:
-            raise ValueError(f"'{AUTO}' stands alone: it asks every engine that is there")
-        return (AUTO,)
-    return tuple(name for name in ENGINES if name in names)
-
-
-def choose(names: str | Sequence[str], places: EnginePlaces) -> Choice:
-    """Ask every engine that is meant whether it can take part. ValueError, EngineMissing."""
-    wanted = parse(names if isinstance(names, str) else ",".join(names))
-    if wanted == (AUTO,):
+def choose(names: Sequence[str], places: EnginePlaces) -> EngineChoice:
+    """Ask every engine that is meant (engine_names) whether it can take part. EngineMissing."""
+    if tuple(names) == (AUTO,):
         return _whatever_is_there(places)
     uses = []
-    for name in wanted:
+    for name in names:
         try:
             uses.append(_use(name, When.EVERY, places))
         except EngineMissing as error:
             raise EngineMissing(f"engine {name}: {error}") from None
-    return Choice(tuple(uses))
+    return EngineChoice(tuple(uses), (), knowledge_of(uses))
 
 
-def _whatever_is_there(places: EnginePlaces) -> Choice:
+def _whatever_is_there(places: EnginePlaces) -> EngineChoice:
     uses = [NATIVE]
     without = []
     for name, when in AUTO_USES.items():
@@ -75,7 +44,15 @@ def _whatever_is_there(places: EnginePlaces) -> Choice:
         except EngineMissing as error:
             without.append(f"{name} ({error})")
     notes = (f"engine {AUTO} runs without {', '.join(without)}",) if without else ()
-    return Choice(tuple(uses), notes)
+    return EngineChoice(tuple(uses), notes, knowledge_of(uses))
+
+
+def knowledge_of(uses: Sequence[EngineUse]) -> int:
+    """A digest of engines, versions and databases. What native knows is the generation of its image."""
+    if list(uses) == [NATIVE]:
+        return 0
+    text = "\n".join(f"{use.name}\0{use.when:d}\0{use.knowledge}" for use in uses)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest()) >> 1 or 1
 
 
 def _use(name: str, when: When, places: EnginePlaces) -> EngineUse:

@@ -18,10 +18,9 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator
 
-from kavfs.engine import NUMBERS
 from kavfs.engine.contract import Budget, Engine, EngineFailed, Finding
 from kavfs.limits import Limits
-from kavfs.model import Reason, Status, Switch, Target, Threat, gravest, status_of_reasons
+from kavfs.model import ENGINE_NUMBERS, Reason, Status, Switch, Target, Threat, gravest, status_of_reasons
 
 WORK = struct.Struct("=IIQ")  # kav_work_header
 ITEM_BYTES = 8  # kav_work_item
@@ -50,7 +49,7 @@ class Server:
     ) -> None:
         self._sock = sock
         self._slot = slot
-        self._number = NUMBERS[name]
+        self._number = ENGINE_NUMBERS[name]
         self._engine = engine
         self._limits = limits
         self._digest = bool(switches & Switch.DIGEST)

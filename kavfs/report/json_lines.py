@@ -48,6 +48,8 @@ class JsonReport:
         self._output = output
         self._exit_code = exit_code
         self._members = members
+        self._engine = signatures.engines[0][0]  # whose word it is where nothing was found
+        self._around = _around_known(self._engine)
         self._write(_start(signatures, roots))
 
     def add(self, result: Result) -> None:
@@ -58,15 +60,16 @@ class JsonReport:
         if not self.wants_clean:
             return
         lines: list[str] = []
+        head, middle, tail = self._around
         for name, size in zip(names[:-1].split(b"\0"), memoryview(sizes).cast("Q"), strict=True):
             try:
                 path = encode_basestring_ascii((directory + name).decode("utf-8"))
             except UnicodeDecodeError:
                 self._output.write("".join(lines).encode("ascii"))
                 lines.clear()
-                self._write(_result(_known(directory + name, size), members=False))
+                self._write(_result(_known(directory + name, size, self._engine), members=False))
                 continue
-            lines.append(f'{_KNOWN_HEAD}{path}{_KNOWN_MIDDLE}"size":{size},"scanned":{size}{_KNOWN_TAIL}\n')
+            lines.append(f'{head}{path}{middle}"size":{size},"scanned":{size}{tail}\n')
         self._output.write("".join(lines).encode("ascii"))
 
     def listed(self, paths: bytes, results: Callable[[], Iterable[Result]]) -> None:
@@ -104,6 +107,7 @@ def _start(signatures: Signatures, roots: tuple[bytes, ...]) -> Record:
         "version": VERSION,
         "time": _moment(time.time()),
         "roots": [_bytes("path", root) for root in roots],
+        "engines": [{"name": name, "knowledge": knowledge} for name, knowledge in signatures.engines],
         "signatures": {
             "count": signatures.loaded,
             "newest": _moment(signatures.newest),
@@ -135,13 +139,13 @@ def _result(result: Result, members: bool) -> Record:
     }
 
 
-def _known(path: bytes, size: int) -> Result:
-    return Result(path, Status.CLEAN, size=size, scanned=size, cached=True)
+def _known(path: bytes, size: int, engine: str) -> Result:
+    return Result(path, Status.CLEAN, size=size, scanned=size, engine=engine, cached=True)
 
 
-def _around_known() -> tuple[str, str, str]:
+def _around_known(engine: str) -> tuple[str, str, str]:
     """What stands before the path, between it and the sizes, and behind them in the record of an unchanged file."""
-    line = _encode(_result(_known(b"", 0), members=False))
+    line = _encode(_result(_known(b"", 0, engine), members=False))
     head, rest = line.split('"path":""', 1)
     middle, tail = rest.split('"size":0,"scanned":0', 1)
     return head + '"path":', middle, tail
@@ -190,6 +194,7 @@ def _summary(totals: Totals, exit_code: int) -> Record:
         "delta": totals.delta,
         "unopened": totals.unopened,
         "suppressed": totals.suppressed,
+        "found_by": totals.found_by,
         "worker_deaths": totals.worker_deaths,
         "interrupted": totals.interrupted,
         "window_ended": totals.window_ended,
@@ -209,6 +214,3 @@ def _moment(seconds: float) -> str | None:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
     except (OverflowError, ValueError, OSError):
         return None
-
-
-_KNOWN_HEAD, _KNOWN_MIDDLE, _KNOWN_TAIL = _around_known()

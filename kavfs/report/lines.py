@@ -73,10 +73,14 @@ def _verdict(subject: _Subject, show: Show) -> Iterator[Line]:
             yield Line(ACTIVITY, subject.member, b"")
         return
     if subject.threats:
+        told: set[bytes] = set()  # two engines may call it the same
         for threat in subject.threats[:1] if show.objects_only or show.containers_only else subject.threats:
             acted = subject.status in (Status.CURED, Status.CUREFAILED)
             word = OUTCOMES[subject.status if acted else threat.status].word
-            yield Line(FINDING, subject.member, word.encode() + b" " + shown_name(threat.name))
+            tail = word.encode() + b" " + shown_name(threat.name)
+            if tail not in told:
+                told.add(tail)
+                yield Line(FINDING, subject.member, tail)
     elif subject.status is not Status.CLEAN:
         letter = FAILURE if subject.status is Status.ERROR else FINDING
         yield Line(letter, subject.member, _with_reasons(subject))

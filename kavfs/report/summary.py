@@ -26,6 +26,9 @@ SKIPPED: dict[Entry, str] = {
 DEMONSTRATION = "demonstration, not protection: only the starter signatures are loaded"
 
 
+NATIVE_ALONE = (("native", ""),)
+
+
 class Signatures(NamedTuple):
     """What a report says about the signatures of a run."""
 
@@ -33,6 +36,7 @@ class Signatures(NamedTuple):
     newest: float  # seconds since 1970
     demonstration: bool
     generation: bytes = b""
+    engines: tuple[tuple[str, str], ...] = NATIVE_ALONE  # those that were asked; version and databases of each
 
     def age(self, now: float | None = None) -> str:
         """The age of the newest database in words."""
@@ -63,6 +67,9 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
         yield f"Objects with a match lifted by an exception: {totals.suppressed:,}"
     if totals.worker_deaths:
         yield f"Scanning processes that died and were replaced: {totals.worker_deaths:,}"
+    if signatures.engines != NATIVE_ALONE:
+        yield f"Engines: {', '.join(name for name, _ in signatures.engines)}"
+        yield f"Found by: {_listed(iter(totals.found_by.items()))}"
     yield f"Time: {_clock(totals.seconds)}, {_rates(totals)}"
     yield f"Signatures: {signatures.loaded:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
     if signatures.demonstration:

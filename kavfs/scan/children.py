@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from kavfs._native.dispatch import Dispatcher
-from kavfs.engine import NUMBERS
 from kavfs.errors import SystemFailure
-from kavfs.model import Switch
+from kavfs.model import ENGINE_NUMBERS, Switch
 from kavfs.options import EngineUse, ScanOptions
 from kavfs.scan import roles
 from kavfs.scan.control import Message
@@ -159,7 +158,7 @@ class Children:
                 kind = role if engine == "native" else "engine"
                 self.server.start(kind, self.last_number, setup, [theirs.fileno(), slot_fd, *more])
                 if role == "worker":
-                    self.dispatcher.add_worker(self.last_number, ours.fileno(), slot_fd, NUMBERS[engine])
+                    self.dispatcher.add_worker(self.last_number, ours.fileno(), slot_fd, ENGINE_NUMBERS[engine])
                 else:
                     self.dispatcher.add_walker(self.last_number, ours.fileno(), slot_fd)
                 ours.detach()  # the dispatcher's now

@@ -22,10 +22,9 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 
 from kavfs._native import dispatch
-from kavfs.engine import NUMBERS
 from kavfs.errors import DatabaseDamaged, SystemFailure
-from kavfs.model import Entry, Reason, Result, Skip, Status, Switch, Totals
-from kavfs.options import ScanOptions
+from kavfs.model import ENGINE_NUMBERS, Entry, Reason, Result, Skip, Status, Switch, Totals
+from kavfs.options import EngineUse, ScanOptions
 from kavfs.ports import Image, ImagePart, Stores
 from kavfs.scan import lookups, records
 from kavfs.scan.children import CLOSED, Children, Death
@@ -178,7 +177,7 @@ class Crew:
         """One of each engine that could use another."""
         wanted = self._dispatcher.wanted
         for name, use in self._uses.items():
-            if wanted & 1 << NUMBERS[name] and self._children.workers(name) < self.jobs[name]:
+            if wanted & 1 << ENGINE_NUMBERS[name] and self._children.workers(name) < self.jobs[name]:
                 self._children.start_engine(use)
 
     def _start_walkers(self) -> None:
@@ -195,9 +194,9 @@ class Crew:
                     self._found_by[result.engine] = self._found_by.get(result.engine, 0) + 1
                 yield result
             elif kind == dispatch.EV_KNOWN:
-                yield records.Known(path, text, data)
+                yield records.Known(path, text, data, self._first)
             elif kind == dispatch.EV_LISTED:
-                yield records.Listed(text, data)
+                yield records.Listed(text, data, self._first)
             elif kind == dispatch.EV_ENTRY:
                 yield from self._entry(records.met(path, data))
             else:
@@ -237,7 +236,7 @@ class Crew:
         yield from self._bury_worker(child.engine, death)
 
     def _bury_worker(self, engine: str, death: Death) -> Iterator[Happening]:
-        why, number = death.why.encode("utf-8", "backslashreplace"), NUMBERS[engine]
+        why, number = death.why.encode("utf-8", "backslashreplace"), ENGINE_NUMBERS[engine]
         ready = self._dispatcher.retire(death.child.number, why, death.outside)
         self._flags &= ~dispatch.DONE
         process = "scanning process" if engine == "native" else f"{engine} process"
@@ -342,12 +341,15 @@ def make_dispatcher(options: ScanOptions, jobs: dict[str, int], want_clean: bool
         grace_ms=int(grace(limits.time_base) * 1000),
         stall_ms=int(options.stall * 1000),
         fd_budget=descriptor_budget(sum(jobs.values())),
-        classes={
-            NUMBERS[use.name]: (use.when, jobs[use.name], int(use.start_seconds * 1000)) for use in options.engines
-        },
+        classes={ENGINE_NUMBERS[use.name]: (use.when, jobs[use.name], starts(use)) for use in options.engines},
         want_clean=want_clean,
         all_match=Switch.ALL_MATCH in options.switches,
     )
+
+
+def starts(use: EngineUse) -> int:
+    """Milliseconds until a worker of *use* must be ready."""
+    return int(use.start_seconds * 1000)
 
 
 def grace(time_base: float) -> float:

@@ -12,8 +12,8 @@ from functools import cache
 from typing import NamedTuple
 
 from kavfs._native.dispatch import format_name
-from kavfs.engine import ENGINES
 from kavfs.model import (
+    ENGINES,
     REASON_WORDS,
     Entry,
     Member,
@@ -51,11 +51,12 @@ class Known(NamedTuple):
     directory: bytes
     names: bytes
     sizes: bytes
+    engine: str = "native"
 
     def results(self) -> Iterator[Result]:
         """One for each."""
         for name, size in zip(self.names[:-1].split(b"\0"), memoryview(self.sizes).cast("Q"), strict=True):
-            yield Result(self.directory + name, Status.CLEAN, size=size, scanned=size, cached=True)
+            yield Result(self.directory + name, Status.CLEAN, size=size, scanned=size, engine=self.engine, cached=True)
 
 
 class Listed(NamedTuple):
@@ -63,6 +64,7 @@ class Listed(NamedTuple):
 
     paths: bytes
     data: bytes  # kav_replay_header records with what follows them
+    engine: str = "native"
 
     def results(self) -> Iterator[Result]:
         """One for each."""
@@ -73,7 +75,8 @@ class Listed(NamedTuple):
             path_at = at + _RESULT.size
             notes_at = path_at + ((path_len + 7) & ~7)
             end = notes_at + notes_len
-            yield result(self.data[path_at : path_at + path_len], self.data[at:path_at] + self.data[notes_at:end], b"")
+            told = self.data[at:path_at] + self.data[notes_at:end]
+            yield result(self.data[path_at : path_at + path_len], told, b"", self.engine)
             at = end
 
 

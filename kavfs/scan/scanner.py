@@ -23,7 +23,15 @@ from kavfs.cache.stores import open_stores
 from kavfs.errors import DatabaseMissing, KavfsError, SystemFailure, UsageError
 from kavfs.limits import Limits
 from kavfs.model import Result, Switch
-from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
+from kavfs.options import (
+    EVERYTHING,
+    NATIVE,
+    EngineChoice,
+    EnginePlaces,
+    ScanOptions,
+    WalkOptions,
+    engine_names,
+)
 from kavfs.ports import Image
 from kavfs.scan import records
 from kavfs.scan.crew import Crew, Happening
@@ -44,7 +52,8 @@ class Scanner:
 
     *db* is a folder of databases, a database or an image; None means the usual places. *state* is where compiled
     signatures are kept. *jobs* is the number of scanning processes, 0 as many as the machine allows. With *cache*, what
-    earlier scans found out is used, and remembered in *state*; where that cannot be, notes says why. Raises
+    earlier scans found out is used, and remembered in *state*; where that cannot be, notes says why. *engine* names the
+    engines to ask ("native", "native,clamd", "auto"), *places* where they find what they need. Raises
     DatabaseMissing, DatabaseDamaged, SystemFailure or UsageError; what goes wrong with one file is a Result with status
     ERROR, never an exception.
     """
@@ -57,13 +66,19 @@ class Scanner:
         limits: Limits | None = None,
         all_match: bool = False,
         cache: bool = True,
+        engine: str = "native",
+        places: EnginePlaces | None = None,
     ) -> None:
         if jobs < 0:
             raise UsageError(f"the number of scanning processes cannot be {jobs}")
         self.notes: deque[str] = deque(maxlen=NOTES_KEPT)  # lost processes and the like, newest last
         switches = EVERYTHING | (Switch.ALL_MATCH if all_match else Switch(0))
-        self._options = ScanOptions(WalkOptions(()), limits or Limits(), switches, jobs=jobs)
         self._state = default_state() if state is None else _usable(state, "no state", SystemFailure)
+        self._engines = _chosen(engine, places or EnginePlaces(state=self._state))
+        self.notes.extend(self._engines.notes)
+        self._options = ScanOptions(
+            WalkOptions(()), limits or Limits(), switches, jobs=jobs, engines=self._engines.uses
+        )
         self._cache = cache
         self._stores = OpenStores(None, ())
         self._crew: Crew | None = None
@@ -89,7 +104,12 @@ class Scanner:
         assert self._image is not None
         if self._cache:  # each crew has stores of its own: no other than the first can write to the table in memory
             self._stores.close()
-            self._stores = open_stores(self._state, limits=self._options.limits, switches=self._options.switches)
+            self._stores = open_stores(
+                self._state,
+                limits=self._options.limits,
+                switches=self._options.switches,
+                engines=self._engines.knowledge,
+            )
             self.notes.extend(self._stores.notes)
         return Crew(self._image, self._options, want_clean=True, server=server, stores=self._stores.stores)
 
@@ -198,6 +218,18 @@ class Scanner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _chosen(engine: str, places: EnginePlaces) -> EngineChoice:
+    try:
+        names = engine_names(engine)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if names == (NATIVE.name,):
+        return EngineChoice()
+    from kavfs.engine.choose import choose  # most scans have the native engine alone
+
+    return choose(names, places)
 
 
 def checked(path: Path) -> tuple[bytes, str]:

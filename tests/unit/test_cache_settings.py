@@ -286,3 +286,12 @@ def test_what_was_kept_of_owners_that_are_distrusted_now_does_not_hold() -> None
     assert not holds(trusting, distrusting)
     assert holds(distrusting, trusting)
     assert trusting.digest != distrusting.digest
+
+
+def test_what_other_engines_said_holds_for_no_other_engines() -> None:
+    alone, more, newer = (Settings.of(BASE, EVERYTHING, engines=number) for number in (0, 7, 8))
+    assert len({one.digest for one in (alone, more, newer)}) == 3
+    assert not any(holds(one, other) for one in (alone, more, newer) for other in (alone, more, newer) if one != other)
+    wider = Settings.of(replace(BASE, max_depth=11), EVERYTHING, engines=7)
+    assert holds(more, wider)
+    assert alone.context == more.context == newer.context  # the object cache is the native engine's

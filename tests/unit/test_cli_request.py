@@ -139,8 +139,14 @@ def test_a_list_can_come_from_standard_input(tmp_path: Path) -> None:
         (["-i1"], "option -i1: not available yet"),
         (["-i4"], "option -i4: not available yet"),
         (["-i7"], "option -i: '7' is not one of"),
-        (["--engine", "clamav"], "option --engine: clamav is not available yet"),
-        (["--engine", "norton"], "option --engine: there is no engine norton"),
+        (["--engine", "norton"], "option --engine: there is no engine 'norton'; there are native, clamav"),
+        (["--engine", "native,"], "option --engine: there is no engine ''"),
+        (["--engine", "auto,yara"], "option --engine: 'auto' stands alone"),
+        (
+            ["--clamd", "run/clamd"],
+            "option --clamd: 'run/clamd' is neither the absolute path of a socket nor HOST:PORT",
+        ),
+        (["--clamd", "host:99999"], "option --clamd: 'host:99999' is neither"),
         (["-eX"], "option -e: there is no letter X"),
         (["-xz"], "option -x: there is no letter z"),
         (["-json", "x"], "option -j: 'son' is not a whole number"),
@@ -180,7 +186,8 @@ def test_help_and_version_need_nothing_else() -> None:
 
 
 def test_accepted_options_change_nothing() -> None:
-    assert request("-f", "-s", "-i0", "--engine=native", "/a") == request("/a")
+    assert request("-f", "-s", "-i0", "/a") == request("/a")
+    assert request("--engine=native", "/a").settings == request("/a").settings
 
 
 def test_how_a_scan_behaves_beside_others() -> None:
@@ -205,3 +212,16 @@ def test_a_scan_with_an_end_is_one_that_goes_on_later() -> None:
     assert not request("/a").resume
     assert "--until" in refused("--until", "tomorrow", "/a")
     assert "--for" in refused("--for", "0", "/a")
+
+
+def test_engines_are_asked_in_one_order_however_they_are_named() -> None:
+    assert request("--engine", "yara,native,clamd,yara", "/a").settings.engines == ("native", "clamd", "yara")
+    assert request("--engine=auto", "/a").settings.engines == ("auto",)
+    assert request("/a").settings.engines == ("native",)
+
+
+def test_where_engines_look() -> None:
+    words = ("--clamav-db", "/db", "--clamd", "localhost:3310", "--yara-rules", "/rules", "--db", "/sigs", "/a")
+    places = request(*words).places(b"/state")
+    assert (places.databases, places.state) == ((b"/sigs",), b"/state")
+    assert (places.clamav, places.clamd, places.yara) == (b"/db", "localhost:3310", b"/rules")
