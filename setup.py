@@ -60,7 +60,7 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
         ) from None
 
 
-MATCHING = pkg_config("libhs", "libcrypto")
+MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8")
 UNPACKING = pkg_config("libarchive", "zlib", "gmime-3.0", "libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 

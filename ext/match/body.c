@@ -2,6 +2,7 @@
 #include "expression.h"
 #include "kav.h"
 #include "part.h"
+#include "probe.h"
 
 #include <string.h>
 
@@ -51,12 +52,23 @@ static bool check_conditions(const kav_body *b)
     return true;
 }
 
+/* When subsignatures, probes and their bytes are known to be there. */
+static bool check_probes(const kav_body *b)
+{
+    for (uint32_t i = 0; i < b->signature_count; i++) {
+        const kav_signature *g = &b->signatures[i];
+        kav_probe_row row = {b->subsigs + g->subsig, g->subsig_count, b->probes, b->data};
+        if (!kav_probe_check(&row)) return false;
+    }
+    return true;
+}
+
 static bool check_patterns(const kav_body *b)
 {
     for (uint32_t i = 0; i < b->pattern_count; i++) {
         const kav_pattern *p = &b->patterns[i];
         if (!inside(p->chain, p->chain_count, b->chain_count) || !inside(p->ref, p->ref_count, b->ref_count) ||
-            p->place > KAV_AT_END)
+            p->place > KAV_AT_MACRO)
             return false;
     }
     for (uint32_t i = 0; i < b->chain_count; i++) {
@@ -176,6 +188,6 @@ bool kav_body_open(kav_body *b, const uint8_t *part)
     b->probe_count = kav_part_count(part, KAV_TAB_PROBES, sizeof *b->probes);
     b->conditions = kav_part_data(part, KAV_TAB_CONDITIONS);
     b->condition_count = kav_part_count(part, KAV_TAB_CONDITIONS, sizeof *b->conditions);
-    return check_signatures(b) && check_conditions(b) && check_patterns(b) && check_pieces(b) && check_elements(b) &&
+    return check_signatures(b) && check_conditions(b) && check_probes(b) && check_patterns(b) && check_pieces(b) && check_elements(b) &&
            check_literals(b);
 }

@@ -12,20 +12,22 @@
 typedef struct {
     const kav_session *s;
     uint32_t body;
-    bool final;                   /* the weak pass is over, or was not needed */
-    const kav_probe_view *probes; /* NULL: not run yet */
+    bool final; /* the weak pass is over, or was not needed */
 } leaves;
 
-static uint32_t count_of(const void *context, const kav_code *leaf)
+static uint32_t count_of_pattern(const leaves *l, uint32_t pattern)
 {
-    const leaves *l = context;
-    if (leaf->op == KAV_OP_PROBE) return l->probes ? l->probes->counts[leaf->index] : KAV_ANY_COUNT;
     const kav_image_body *b = &l->s->image->bodies[l->body];
-    const kav_pattern_state *state = &l->s->patterns[b->patterns + leaf->value];
-    uint8_t flags = b->body.patterns[leaf->value].flags;
+    const kav_pattern_state *state = &l->s->patterns[b->patterns + pattern];
+    uint8_t flags = b->body.patterns[pattern].flags;
     if (l->final || !(flags & KAV_PA_WEAK)) return state->count;
     if ((flags & KAV_PA_GATED) && !(state->flags & KAV_ST_OPEN)) return 0;
     return KAV_ANY_COUNT;
+}
+
+static uint32_t count_of(const void *context, const kav_code *leaf)
+{
+    return count_of_pattern(context, leaf->value);
 }
 
 static const kav_signature *signature_of(const kav_session *s, kav_touch t)
@@ -46,46 +48,80 @@ static bool applies(const kav_session *s, kav_touch t)
            s->layer_size <= g->max_size;
 }
 
-static enum kav_truth truth(const kav_session *s, kav_touch t, bool final, const kav_probe_view *probes)
+/* The counts of a signature's patterns, and what its probes can come to. */
+static void fill_counts(const leaves *l, const kav_signature *g, uint32_t counts[KAV_SUBSIGS_MAX])
 {
-    leaves l = {s, t.body, final, probes};
+    const kav_body *b = &l->s->image->bodies[l->body].body;
+    kav_probe_row row = {b->subsigs + g->subsig, g->subsig_count, b->probes, b->data};
+    for (uint32_t i = 0; i < row.count; i++)
+        counts[i] = row.subsigs[i] & KAV_SUB_PROBE ? 0 : count_of_pattern(l, row.subsigs[i]);
+    kav_probe_outlook(&row, counts);
+}
+
+/* What can be said without running probes. */
+static enum kav_truth truth(const kav_session *s, kav_touch t, bool final)
+{
+    leaves l = {s, t.body, final};
     const kav_signature *g = signature_of(s, t);
-    return kav_expression_eval(s->image->bodies[t.body].body.code + g->code, g->code_count, count_of, &l);
+    const kav_code *code = s->image->bodies[t.body].body.code + g->code;
+    if (!(g->flags & KAV_SF_PROBES)) return kav_expression_eval(code, g->code_count, count_of, &l);
+    uint32_t counts[KAV_SUBSIGS_MAX] = {0};
+    fill_counts(&l, g, counts);
+    return kav_expression_eval(code, g->code_count, kav_probe_count, counts);
 }
 
 /* All patterns are counted. Probes are run only for a signature that can become true through them. */
 static bool is_true(kav_session *s, kav_touch t)
 {
-    const kav_body *b = &s->image->bodies[t.body].body;
     const kav_signature *g = signature_of(s, t);
-    enum kav_truth known = truth(s, t, true, NULL);
+    const kav_code *code = s->image->bodies[t.body].body.code + g->code;
+    enum kav_truth known = truth(s, t, true);
     if (known != KAV_PERHAPS) return known == KAV_TRUE;
-    kav_probe_view view = {.session = s, .body = b, .signature = g};
-    leaves l = {s, t.body, true, NULL};
-    for (uint32_t i = 0; i < g->subsig_count; i++) {
-        uint32_t sub = b->subsigs[g->subsig + i];
-        if (!(sub & KAV_SUB_PROBE))
-            view.counts[i] = count_of(&l, &(kav_code){.op = KAV_OP_LEAF, .index = (uint16_t)i, .value = sub});
+    leaves l = {s, t.body, true};
+    uint32_t counts[KAV_SUBSIGS_MAX] = {0};
+    fill_counts(&l, g, counts);
+    kav_probe_run(s, t.body, g, counts);
+    return kav_expression_eval(code, g->code_count, kav_probe_count, counts) == KAV_TRUE;
+}
+
+static bool want_pattern(kav_session *s, uint32_t body, uint32_t index)
+{
+    const kav_image_body *b = &s->image->bodies[body];
+    kav_pattern_state *state = &s->patterns[b->patterns + index];
+    if (!(b->body.patterns[index].flags & KAV_PA_WEAK)) return false;
+    if (!(state->flags & KAV_ST_TOUCHED)) { /* on the list, so that it is reset */
+        state->flags |= KAV_ST_TOUCHED;
+        s->touched_patterns[s->touched_pattern_count++] = (kav_touch){body, index};
     }
-    kav_probes_run(&view);
-    return truth(s, t, true, &view) == KAV_TRUE;
+    state->flags |= KAV_ST_WANTED;
+    return true;
+}
+
+/* The members of macro groups, which are in any database. */
+static bool want_members(kav_session *s)
+{
+    bool some = false;
+    for (uint32_t body = 0; body < s->image->body_count; body++) {
+        const kav_body *b = &s->image->bodies[body].body;
+        for (uint32_t i = 0; i < b->pattern_count; i++) {
+            if (b->patterns[i].place == KAV_AT_MACRO) some |= want_pattern(s, body, i);
+        }
+    }
+    return some;
 }
 
 /* The patterns through which this signature may become true are looked for in the weak pass. */
-static void want(kav_session *s, kav_touch t)
+static bool want(kav_session *s, kav_touch t)
 {
-    const kav_image_body *b = &s->image->bodies[t.body];
+    const kav_body *b = &s->image->bodies[t.body].body;
     const kav_signature *g = signature_of(s, t);
+    bool some = false;
     for (uint32_t i = 0; i < g->subsig_count; i++) {
-        uint32_t sub = b->body.subsigs[g->subsig + i];
-        if (sub & KAV_SUB_PROBE || !(b->body.patterns[sub].flags & KAV_PA_WEAK)) continue;
-        kav_pattern_state *state = &s->patterns[b->patterns + sub];
-        if (!(state->flags & KAV_ST_TOUCHED)) { /* on the list, so that it is reset */
-            state->flags |= KAV_ST_TOUCHED;
-            s->touched_patterns[s->touched_pattern_count++] = (kav_touch){t.body, sub};
-        }
-        state->flags |= KAV_ST_WANTED;
+        uint32_t sub = b->subsigs[g->subsig + i];
+        if (!(sub & KAV_SUB_PROBE)) some |= want_pattern(s, t.body, sub);
+        else if (b->probes[sub & ~KAV_SUB_PROBE].kind == KAV_PROBE_MACRO) some |= want_members(s);
     }
+    return some;
 }
 
 static bool list(kav_session *s, kav_touch t)
@@ -107,9 +143,8 @@ bool kav_conclude_needs_weak(kav_session *s)
     for (uint32_t i = 0; i < s->touched_signature_count; i++) {
         kav_touch t = s->touched_signatures[i];
         const kav_signature *g = signature_of(s, t);
-        if (!(g->flags & KAV_SF_WEAK) || !applies(s, t) || truth(s, t, false, NULL) != KAV_PERHAPS) continue;
-        want(s, t);
-        needed = true;
+        if (!(g->flags & KAV_SF_WEAK) || !applies(s, t) || truth(s, t, false) != KAV_PERHAPS) continue;
+        needed |= want(s, t);
     }
     return needed;
 }

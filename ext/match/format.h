@@ -118,8 +118,7 @@ enum kav_signature_flag {
 typedef struct {
     uint32_t data, length; /* in DATA: what probe.h makes of its text */
     uint8_t kind;          /* enum kav_probe_kind of probe.h */
-    uint8_t flags;
-    uint16_t reserved;
+    uint8_t reserved[3];
 } kav_probe;
 
 /* What must hold of the layer as a whole, and of those around it. */
@@ -172,11 +171,13 @@ typedef struct {
     uint8_t flags;    /* enum kav_pattern_flag */
 } kav_pattern;
 
-enum kav_place { KAV_AT_ANY = 0, KAV_AT_START = 1, KAV_AT_END = 2 };
+enum kav_place { KAV_AT_ANY = 0, KAV_AT_START = 1, KAV_AT_END = 2, KAV_AT_MACRO = 8 };
 
 enum kav_pattern_flag {
     KAV_PA_WEAK = 1u << 0, /* looked for in the second pass only */
-    KAV_PA_GATED = 1u << 1 /* weak, and not there unless its gate was seen in the first pass */
+    KAV_PA_GATED = 1u << 1, /* weak, and not there unless its gate was seen in the first pass */
+    KAV_PA_EARLY = 1u << 2, /* its places in ClamAV's first window are noted for probes */
+    KAV_PA_PLACES = 1u << 3 /* all of them are */
 };
 
 typedef struct {

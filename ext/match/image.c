@@ -48,13 +48,16 @@ static int open_body(opener *o, const uint8_t *part, size_t i)
     uint64_t patterns = (uint64_t)m->pattern_count + b->body.pattern_count;
     uint64_t signatures = (uint64_t)m->signature_count + b->body.signature_count;
     uint64_t tracks = (uint64_t)m->track_count + b->body.totals->tracks;
-    if (patterns > INT32_MAX || signatures > INT32_MAX || tracks > INT32_MAX)
+    uint64_t probes = (uint64_t)m->probe_count + b->body.probe_count;
+    if (probes > INT32_MAX || patterns > INT32_MAX || signatures > INT32_MAX || tracks > INT32_MAX)
         return refuse(o, KAV_IMAGE_SYSTEM, i, "too many signatures");
     b->database = m->database_count;
     b->official = kav_part_of(part)->flags & KAV_PF_OFFICIAL;
     b->patterns = m->pattern_count;
     b->signatures = m->signature_count;
     b->tracks = m->track_count;
+    b->probes = m->probe_count;
+    m->probe_count = (uint32_t)probes;
     m->pattern_count = (uint32_t)patterns;
     m->signature_count = (uint32_t)signatures;
     m->track_count = (uint32_t)tracks;

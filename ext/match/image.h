@@ -20,7 +20,7 @@ typedef struct {
     kav_body body;
     kav_moved moved;
     uint32_t database;
-    uint32_t patterns, signatures, tracks;
+    uint32_t patterns, signatures, tracks, probes;
     bool official, grouped;
 } kav_image_body;
 
@@ -54,7 +54,7 @@ struct kav_image {
     kav_image_group *groups;
     uint32_t mapping_count, body_count, hash_count, exception_count, ignore_count, group_count, database_count;
     const uint8_t **databases;                            /* the part, by database index */
-    uint32_t pattern_count, signature_count, track_count; /* of all bodies */
+    uint32_t pattern_count, signature_count, track_count, probe_count; /* of all bodies */
     uint32_t back, ahead;                                 /* margins that every body is content with */
     uint64_t zeros;
     kav_signature_ref *rest[KAV_TARGET_COUNT]; /* to be looked at in every layer of a type, those for any included */

@@ -52,6 +52,7 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     kav_session_reset(s);
     memset(found, 0, sizeof *found);
     s->found = found;
+    s->options = options;
     s->layer_size = source->size;
     kav_reader_start(r, source, size);
     detect(s, source->size, options->type);
@@ -68,5 +69,7 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     finish_digests(s, needed, wanted);
     if (s->fingerprint && !found->reasons)
         found->fingerprinted = kav_fingerprint_finish(s->fingerprint, found->fingerprint) == 0;
-    return kav_conclude(s, options) ? 0 : -ENOMEM;
+    bool concluded = kav_conclude(s, options);
+    if (found->reasons) found->fingerprinted = false; /* a probe was given up: this is not all about it */
+    return concluded ? 0 : -ENOMEM;
 }

@@ -19,7 +19,8 @@ from match_c cimport (
     kav_buffer_ok, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found, kav_layer_options,
     kav_layer_scan, kav_member, kav_moved, kav_moved_line, kav_part_begin, kav_part_checksum, kav_part_count,
     kav_part_data, kav_part_finish, kav_part_header, kav_part_of, kav_part_table, kav_segment, kav_segment_finish,
-    kav_segment_free, kav_segment_new, kav_segment_pattern, kav_segment_pattern_count, kav_segment_signature,
+    kav_segment_free, kav_segment_new, kav_segment_pattern, kav_segment_pattern_count, kav_segment_probe,
+    kav_segment_signature,
     kav_segment_signature_count, kav_segment_signature_in, kav_session_new_window, kav_text,
 )
 
@@ -99,6 +100,13 @@ cdef class SegmentBuilder:
     def pattern(self, bytes hex not None, bytes offset not None=b"*", bytes modifiers not None=b""):
         cdef const char *why = NULL
         cdef uint32_t index = kav_segment_pattern(self.segment, text_of(hex), text_of(offset), text_of(modifiers), &why)
+        if index == KAV_NONE:
+            raise PatternError(why.decode("ascii"))
+        return index
+
+    def probe(self, bytes text not None, uint32_t own):
+        cdef const char *why = NULL
+        cdef uint32_t index = kav_segment_probe(self.segment, text_of(text), own, &why)
         if index == KAV_NONE:
             raise PatternError(why.decode("ascii"))
         return index

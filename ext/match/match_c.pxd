@@ -56,6 +56,7 @@ cdef extern from "segment.h" nogil:
         uint64_t min_size, max_size
     kav_segment *kav_segment_new()
     void kav_segment_free(kav_segment *s)
+    uint32_t kav_segment_probe(kav_segment *s, kav_text text, uint32_t own, const char **why)
     uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_text modifiers, const char **why)
     const char *kav_segment_signature(kav_segment *s, const kav_segment_signature_in *given)
     uint32_t kav_segment_signature_count(const kav_segment *s)

@@ -1,4 +1,5 @@
 #include "pattern.h"
+#include "macro.h"
 
 #include <string.h>
 
@@ -41,6 +42,16 @@ static bool parse_modifiers(kav_parse *p, kav_text t)
     return true;
 }
 
+/* $n or $n$: a member of a macro group (macro.h), anywhere. */
+static bool parse_group(kav_parse *p, kav_text t)
+{
+    size_t at = 1;
+    p->pattern.place = KAV_AT_MACRO;
+    if (!number(t, &at, &p->pattern.offset) || p->pattern.offset >= KAV_MACRO_GROUPS)
+        return fail(p, "unreadable macro group");
+    return true;
+}
+
 static bool parse_place(kav_parse *p, kav_text t)
 {
     size_t at = 0;
@@ -57,7 +68,7 @@ static bool parse_place(kav_parse *p, kav_text t)
     } else if (t.length >= 2 && !memcmp(t.text, "VI", 2)) {
         return fail(p, "offset needs version information");
     } else if (t.text[0] == '$') {
-        return fail(p, "offset needs a macro group");
+        return parse_group(p, t);
     } else {
         return fail(p, "unreadable offset");
     }

@@ -1,4 +1,5 @@
 #include "session.h"
+#include "bytecompare.h"
 #include "verify.h"
 
 #include <stdlib.h>
@@ -39,19 +40,38 @@ static void touch(kav_session *s, uint32_t body, uint32_t index, kav_pattern_sta
     }
 }
 
+/* A member of a macro group makes nothing true by itself; it serves macros of its signature's target type. */
+static void note_member(kav_session *s, uint32_t body, const kav_pattern *pattern, uint64_t place)
+{
+    const kav_image_body *b = &s->image->bodies[body];
+    for (uint32_t i = 0; i < pattern->ref_count; i++) {
+        const kav_signature *g = &b->body.signatures[b->body.refs[pattern->ref + i]];
+        if (!kav_moved_line(&b->moved, g->line)) continue; /* no longer in the file */
+        kav_noted noted = {place, KAV_NOTED_GROUPS, kav_noted_group(g->target, pattern->offset)};
+        kav_probing_note(&s->probing, noted);
+    }
+}
+
 static void count(kav_session *s, uint32_t body, uint32_t index, uint64_t origin)
 {
     kav_pattern_state *state = state_of(s, body, index);
+    const kav_pattern *pattern = &s->image->bodies[body].body.patterns[index];
+    if (pattern->place == KAV_AT_MACRO) {
+        note_member(s, body, pattern, origin);
+        return;
+    }
+    if (pattern->flags & KAV_PA_PLACES || (pattern->flags & KAV_PA_EARLY && origin < KAV_BYTECOMPARE_REACH))
+        kav_probing_note(&s->probing, (kav_noted){origin, body, index});
     touch(s, body, index, state);
     if (state->count == 0 || origin < state->first) state->first = origin;
-    if (state->count < s->image->bodies[body].body.patterns[index].cap) state->count++;
+    if (state->count < pattern->cap) state->count++;
 }
 
 /* May a match begin here? */
 static bool placed(const kav_session *s, const kav_pattern *p, uint64_t start)
 {
     uint64_t low = p->offset;
-    if (p->place == KAV_AT_ANY) return true;
+    if (p->place == KAV_AT_ANY || p->place == KAV_AT_MACRO) return true;
     if (p->place == KAV_AT_END) {
         if (low > s->layer_size) return false;
         low = s->layer_size - low;

@@ -2,6 +2,7 @@
 #include "expression.h"
 #include "kav.h"
 #include "part.h"
+#include "probe.h"
 #include "totals.h"
 
 #include <stdlib.h>
@@ -100,16 +101,22 @@ uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_
     return index;
 }
 
-uint32_t kav_segment_probe(kav_segment *s, uint8_t kind, uint8_t flags, const void *data, size_t length)
+uint32_t kav_segment_probe(kav_segment *s, kav_text text, uint32_t own, const char **why)
 {
     kav_tables *t = &s->tables;
-    kav_buffer_align(&t->data, 8);
-    kav_probe probe = {(uint32_t)t->data.length, (uint32_t)length, kind, flags, 0};
+    enum kav_probe_kind kind;
+    kav_buffer made = {0};
     uint32_t index = KAV_COUNT(t->probes, kav_probe);
-    kav_buffer_add(&t->data, data, length);
-    kav_buffer_add(&t->probes, &probe, sizeof probe);
-    return kav_buffer_ok(&t->data) && kav_buffer_ok(&t->probes) && t->data.length <= UINT32_MAX ? KAV_SUB_PROBE | index
-                                                                                                : KAV_NONE;
+    *why = kav_probe_parse(text, own, &kind, &made);
+    if (!*why) {
+        kav_buffer_align(&t->data, 8);
+        kav_probe probe = {(uint32_t)t->data.length, (uint32_t)made.length, (uint8_t)kind, {0}};
+        kav_buffer_add(&t->data, made.data, made.length);
+        kav_buffer_add(&t->probes, &probe, sizeof probe);
+        if (!kav_buffer_ok(&t->data) || !kav_buffer_ok(&t->probes) || t->data.length > UINT32_MAX) *why = "out of memory";
+    }
+    kav_buffer_free(&made);
+    return *why ? KAV_NONE : KAV_SUB_PROBE | index;
 }
 
 static const char *check_signature(const kav_segment *s, const kav_segment_signature_in *in)
@@ -140,6 +147,11 @@ static void bind_leaves(kav_segment *s, kav_signature *signature, const kav_segm
     }
 }
 
+static kav_probe_row row_of(const kav_segment *s, const uint32_t *subsigs, uint32_t count)
+{
+    return (kav_probe_row){subsigs, count, KAV_ITEM(s->tables.probes, const kav_probe, 0), s->tables.data.data};
+}
+
 /* The patterns learn how far they must be counted and for whom; those that only a probe may ask for, too. */
 static bool bind_patterns(kav_segment *s, kav_signature *signature, const kav_segment_signature_in *in)
 {
@@ -149,13 +161,20 @@ static bool bind_patterns(kav_segment *s, kav_signature *signature, const kav_se
     signature->subsig = KAV_COUNT(s->subsigs, uint32_t);
     signature->subsig_count = in->subsig_count;
     kav_buffer_add(&s->subsigs, in->subsigs, in->subsig_count * sizeof(uint32_t));
+    kav_probe_row row = row_of(s, in->subsigs, in->subsig_count);
+    kav_probe_wants wants = kav_probe_wanted(&row);
+    if (cap < wants.cap) cap = wants.cap;
     for (uint32_t i = 0; i < in->subsig_count; i++) {
         if (in->subsigs[i] & KAV_SUB_PROBE) {
             signature->flags |= KAV_SF_PROBES;
+            if (wants.all) signature->flags |= KAV_SF_WEAK; /* members of its groups may be */
             continue;
         }
         kav_pattern *pattern = KAV_ITEM(s->tables.patterns, kav_pattern, in->subsigs[i]);
         if (pattern->cap < cap) pattern->cap = cap;
+        if (wants.early >> i & 1) pattern->flags |= KAV_PA_EARLY;
+        if (wants.all >> i & 1) pattern->flags |= KAV_PA_PLACES;
+        if ((wants.early | wants.all) >> i & 1) pattern->cap = UINT32_MAX - 1;
         pattern->targets |= (uint16_t)(1u << in->target);
         if (pattern->flags & KAV_PA_WEAK) signature->flags |= KAV_SF_WEAK;
         kav_ref ref = {in->subsigs[i], index};
@@ -271,11 +290,10 @@ static void finish_postings(kav_segment *s, kav_buffer *literals, kav_buffer *po
     }
 }
 
-static uint32_t nothing_found(const void *context, const kav_code *leaf)
+/* What a pattern comes to of which the first pass found nothing. */
+static uint32_t nothing_found(const kav_segment *s, uint32_t index)
 {
-    const kav_segment *s = context;
-    if (leaf->op == KAV_OP_PROBE) return KAV_ANY_COUNT;
-    const kav_pattern *pattern = KAV_ITEM(s->tables.patterns, const kav_pattern, leaf->value);
+    const kav_pattern *pattern = KAV_ITEM(s->tables.patterns, const kav_pattern, index);
     bool open = (pattern->flags & KAV_PA_WEAK) && !(pattern->flags & KAV_PA_GATED);
     return open ? KAV_ANY_COUNT : 0;
 }
@@ -283,11 +301,16 @@ static uint32_t nothing_found(const void *context, const kav_code *leaf)
 /* Signatures that can be true although the first pass found none of their patterns. */
 static void finish_rest(kav_segment *s, kav_buffer *rest)
 {
-    uint32_t count = KAV_COUNT(s->signatures, kav_signature);
+    uint32_t count = KAV_COUNT(s->signatures, kav_signature), counts[KAV_SUBSIGS_MAX] = {0};
     for (uint32_t i = 0; i < count; i++) {
         const kav_signature *g = KAV_ITEM(s->signatures, kav_signature, i);
         const kav_code *code = KAV_ITEM(s->code, kav_code, g->code);
-        if (kav_expression_eval(code, g->code_count, nothing_found, s) != KAV_FALSE) kav_buffer_add(rest, &i, sizeof i);
+        kav_probe_row row = row_of(s, KAV_ITEM(s->subsigs, const uint32_t, g->subsig), g->subsig_count);
+        for (uint32_t k = 0; k < row.count; k++)
+            counts[k] = row.subsigs[k] & KAV_SUB_PROBE ? 0 : nothing_found(s, row.subsigs[k]);
+        kav_probe_outlook(&row, counts);
+        if (kav_expression_eval(code, g->code_count, kav_probe_count, counts) != KAV_FALSE)
+            kav_buffer_add(rest, &i, sizeof i);
     }
 }
 

@@ -20,9 +20,9 @@ void kav_segment_free(kav_segment *s);
 /* The pattern's index, or KAV_NONE with *why set. */
 uint32_t kav_segment_pattern(kav_segment *s, kav_text hex, kav_text offset, kav_text modifiers, const char **why);
 
-/* A subsignature that is no pattern, with what probe.h made of its text. Returns KAV_SUB_PROBE | its index, or
- * KAV_NONE: out of memory. */
-uint32_t kav_segment_probe(kav_segment *s, uint8_t kind, uint8_t flags, const void *data, size_t length);
+/* A subsignature that is no pattern (probe.h); own is its number in its signature. Returns what stands for it among
+ * subsigs, or KAV_NONE with *why set. */
+uint32_t kav_segment_probe(kav_segment *s, kav_text text, uint32_t own, const char **why);
 
 typedef struct {
     kav_text name;

@@ -36,7 +36,7 @@ kav_session *kav_session_new_window(const kav_image *image, uint32_t window)
     s->finds = malloc(KAV_FINDS * sizeof *s->finds);
     s->digest = kav_digest_new();
     if (!s->reader.buffer || !s->patterns || !s->touched_patterns || !s->signatures || !s->touched_signatures ||
-        !s->finds || !s->digest || !kav_tracks_new(&s->tracks, image->track_count) || !make_scratch(s)) {
+        !s->finds || !s->digest || !kav_tracks_new(&s->tracks, image->track_count) || !kav_probing_new(&s->probing, image) || !make_scratch(s)) {
         kav_session_free(s);
         return NULL;
     }
@@ -54,6 +54,7 @@ void kav_session_free(kav_session *s)
     hs_free_scratch(s->scratch);
     kav_digest_free(s->digest);
     kav_tracks_free(&s->tracks);
+    kav_probing_free(&s->probing);
     kav_buffer_free(&s->truths);
     kav_buffer_free(&s->hits);
     kav_buffer_free(&s->names);
@@ -75,6 +76,7 @@ void kav_session_reset(kav_session *s)
     }
     s->touched_pattern_count = s->touched_signature_count = s->find_count = 0;
     kav_tracks_reset(&s->tracks);
+    kav_probing_reset(&s->probing);
     s->truths.length = s->hits.length = s->names.length = 0;
     s->truths.failed = s->hits.failed = s->names.failed = false;
 }

@@ -7,6 +7,7 @@
 #define KAV_SESSION_H
 
 #include "image.h"
+#include "probing.h"
 #include "reader.h"
 #include "track.h"
 
@@ -61,12 +62,14 @@ struct kav_session {
     kav_tracks tracks;
     kav_find *finds;
     uint32_t find_count;
+    kav_probing probing;
     kav_buffer truths; /* kav_true */
     kav_buffer hits;   /* kav_hit */
     kav_buffer names;
 
     /* The layer in hand. */
     kav_layer_found *found;
+    const kav_layer_options *options;
     uint8_t target;
     uint64_t layer_size;          /* where "EOF-n" counts from */
     uint32_t kinds;               /* KAV_D_* that are being fed */

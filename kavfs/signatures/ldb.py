@@ -7,6 +7,7 @@ whole: its expression could not be decided.
 from __future__ import annotations
 
 import functools
+import re
 from dataclasses import dataclass
 
 from kavfs.signatures.lines import (
@@ -18,6 +19,7 @@ from kavfs.signatures.lines import (
     check_offset,
     number,
     read_lines,
+    split_outside_regex,
     target_type,
 )
 
@@ -66,18 +68,36 @@ def read_ldb(text: bytes, builder: Builder, tally: Tally) -> None:
     """Give every signature in *text* to *builder*."""
 
     def take(line: bytes, row: int) -> None:
-        name, *fields = line.split(b";")
+        name, *fields = split_outside_regex(line, b";", 2)
         if len(fields) < 3:
             raise Rejected("wrong number of fields")
         if not name:
             raise Rejected("no name")
         attributes = read_attributes(fields[0])
         # All parts are looked at before the first is given away: the builder keeps what it has once taken.
-        parts = [_split(part) for part in fields[2:]]
-        patterns = [builder.pattern(*part) for part in parts]
+        parts = [part if _is_probe(part) else _split(part) for part in fields[2:]]
+        patterns = [
+            builder.probe(part, own) if isinstance(part, bytes) else builder.pattern(*part)
+            for own, part in enumerate(parts)
+        ]
         builder.signature(name, row, attributes.target, patterns, fields[1], attributes.min_size, attributes.max_size)
 
     read_lines(text, take, tally)
+
+
+def _is_probe(part: bytes) -> bool:
+    """Macros, regular expressions and byte comparisons, told apart from patterns as ClamAV does."""
+    return part.startswith(b"$") or b"/" in part or (b"(" in part and part.count(b"#") > 1)
+
+
+IMAGE_HASH = re.compile(rb"fuzzy_img#[0-9A-Fa-f]{16}(#0*)?")
+"""The hash of 64 bits, and how many of them may differ; ClamAV takes only 0."""
+
+
+def _check_image_hash(part: bytes) -> None:
+    if not IMAGE_HASH.fullmatch(part):
+        raise Rejected("malformed fuzzy image hash")
+    raise Rejected(f"{LATER}fuzzy image hash")
 
 
 def _split(part: bytes) -> tuple[bytes, bytes, bytes]:
@@ -85,13 +105,7 @@ def _split(part: bytes) -> tuple[bytes, bytes, bytes]:
     if b":" not in part and not (b"/" in part or b"#" in part or b"$" in part):
         return part, b"*", b""
     if part.startswith(b"fuzzy_img#"):
-        raise Rejected(f"{LATER}fuzzy image hash")
-    if b"/" in part:
-        raise Rejected(f"{LATER}PCRE")
-    if b"#" in part:
-        raise Rejected(f"{LATER}byte compare")
-    if b"${" in part:
-        raise Rejected(f"{LATER}macro")
+        _check_image_hash(part)
     body, _, modifiers = part.partition(b"::")
     offset, colon, pattern = body.rpartition(b":")
     if not colon:

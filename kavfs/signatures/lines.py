@@ -34,6 +34,8 @@ class Builder(Protocol):
 
     def pattern(self, hex: bytes, offset: bytes, modifiers: bytes) -> int: ...
 
+    def probe(self, text: bytes, own: int) -> int: ...
+
     def signature(
         self,
         name: bytes,
@@ -106,10 +108,25 @@ def check_offset(offset: bytes) -> None:
     what = OFFSETS_LATER.get(offset[:2])
     if what is None and offset[:1] == b"S":
         what = "section"
-    if what is None and offset[:1] == b"$":
-        what = "macro"
     if what is not None:
         raise Rejected(f"{LATER}offset by {what}")
+
+
+def split_outside_regex(text: bytes, mark: bytes, plain: int) -> list[bytes]:
+    """*text* cut at every *mark* that does not stand in a regular expression: behind the first *plain* cuts, what is
+    between two slashes without a backslash before them."""
+    if b"/" not in text:
+        return text.split(mark)
+    parts = text.split(mark, plain)
+    rest, inside, fields = parts.pop(), False, []
+    begin = 0
+    for at, byte in enumerate(rest):
+        if byte == 0x2F and rest[at - 1 : at] != b"\\":
+            inside = not inside
+        elif byte == mark[0] and not inside:
+            fields.append(rest[begin:at])
+            begin = at + 1
+    return [*parts, *fields, rest[begin:]]
 
 
 TARGETS = frozenset({0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12})

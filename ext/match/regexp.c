@@ -1,0 +1,128 @@
+#include "regexp.h"
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PASSED_PER_UNIT 16          /* bytes passed over that cost as much as a callout */
+#define UNITS_PER_TICK  (1u << 20)  /* tens of milliseconds */
+
+struct kav_regexp {
+    pcre2_code *code;
+    pcre2_match_context *context;
+    pcre2_match_data *data;
+};
+
+static uint32_t pcre2_options(uint32_t options)
+{
+    static const uint32_t by_bit[] = {PCRE2_CASELESS, PCRE2_DOTALL,         PCRE2_MULTILINE, PCRE2_EXTENDED,
+                                      PCRE2_ANCHORED, PCRE2_DOLLAR_ENDONLY, PCRE2_UNGREEDY};
+    uint32_t out = 0;
+    for (size_t i = 0; i < sizeof by_bit / sizeof *by_bit; i++) {
+        if (options & 1u << i) out |= by_bit[i];
+    }
+    return out;
+}
+
+/* Some expressions have room for callouts no more: these get one only, where a match may begin. */
+static pcre2_code *compile_crowded(const char *text, size_t length, uint32_t options, int *error)
+{
+    static const char before[] = "(?C)(?:", behind[] = "\n)"; /* a comment ends with its line; without x, none is open */
+    size_t head = sizeof before - 1, tail = options & PCRE2_EXTENDED ? 2 : 1, where;
+    char *longer = malloc(head + length + tail);
+    *error = PCRE2_ERROR_NOMEMORY;
+    if (!longer) return NULL;
+    memcpy(longer, before, head);
+    memcpy(longer + head, text, length);
+    memcpy(longer + head + length, behind + 2 - tail, tail);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)longer, head + length + tail, options, error, &where, NULL);
+    free(longer);
+    return code;
+}
+
+static pcre2_code *compile(const char *text, size_t length, uint32_t options, int *error)
+{
+    PCRE2_SIZE where;
+    pcre2_code *code =
+        pcre2_compile((PCRE2_SPTR)text, length, options | PCRE2_AUTO_CALLOUT, error, &where, NULL);
+    if (code || *error != PCRE2_ERROR_PATTERN_TOO_LARGE) return code;
+    if (length > 1 && text[0] == '(' && text[1] == '*') /* what is said of the whole must stand first */
+        return pcre2_compile((PCRE2_SPTR)text, length, options, error, &where, NULL);
+    return compile_crowded(text, length, options, error);
+}
+
+kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bool *no_memory)
+{
+    int error = 0;
+    kav_regexp *r = calloc(1, sizeof *r);
+    *no_memory = true;
+    if (!r) return NULL;
+    r->code = compile(text, length, pcre2_options(options), &error);
+    if (!r->code && error != PCRE2_ERROR_NOMEMORY) *no_memory = false;
+    if (r->code) {
+        r->context = pcre2_match_context_create(NULL);
+        r->data = pcre2_match_data_create_from_pattern(r->code, NULL);
+    }
+    if (!r->context || !r->data) {
+        kav_regexp_free(r);
+        return NULL;
+    }
+    *no_memory = false;
+    pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
+    pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
+    return r;
+}
+
+void kav_regexp_free(kav_regexp *r)
+{
+    if (!r) return;
+    pcre2_match_data_free(r->data);
+    pcre2_match_context_free(r->context);
+    pcre2_code_free(r->code);
+    free(r);
+}
+
+typedef struct {
+    const kav_regexp_subject *subject;
+    size_t place, passed; /* place of the last callout; bytes passed over since the last tick */
+    uint32_t callouts;
+    uint32_t reasons;
+} watch;
+
+static int on_callout(pcre2_callout_block *block, void *context)
+{
+    watch *w = context;
+    size_t place = block->current_position;
+    w->passed += place > w->place ? place - w->place : w->place - place;
+    w->place = place;
+    if (++w->callouts + w->passed / PASSED_PER_UNIT < UNITS_PER_TICK) return 0;
+    w->callouts = 0;
+    w->passed = 0;
+    if (w->subject->tick) w->reasons = w->subject->tick(w->subject->tick_context, w->subject->tick_bytes);
+    return w->reasons ? PCRE2_ERROR_CALLOUT : 0;
+}
+
+/* Errors that say something about the subject, not about our limits: as in ClamAV, then nothing matches. */
+static bool is_no_match(int code)
+{
+    return code == PCRE2_ERROR_NOMATCH || (code <= PCRE2_ERROR_UTF8_ERR1 && code >= PCRE2_ERROR_UTF8_ERR21) ||
+           code == PCRE2_ERROR_BADUTFOFFSET;
+}
+
+bool kav_regexp_find(const kav_regexp *r, const kav_regexp_subject *s, size_t *begin, size_t *end, uint32_t *reasons)
+{
+    watch w = {.subject = s, .place = s->from};
+    pcre2_set_callout(r->context, on_callout, &w);
+    int code = pcre2_match(r->code, s->bytes, s->length, s->from, s->here ? PCRE2_ANCHORED : 0, r->data, r->context);
+    pcre2_set_callout(r->context, NULL, NULL);
+    *reasons = w.reasons;
+    if (code > 0) {
+        const PCRE2_SIZE *places = pcre2_get_ovector_pointer(r->data);
+        *begin = places[0];
+        *end = places[1];
+        return true;
+    }
+    if (!w.reasons && !is_no_match(code)) *reasons = KAV_R_MATCH;
+    return false;
+}
