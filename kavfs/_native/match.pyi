@@ -38,6 +38,10 @@ class SegmentBuilder:
         """The number of a subsignature in ClamAV's notation; the same text gives the same number. Raises PatternError,
         MemoryError."""
 
+    def probe(self, text: bytes, own: int) -> int:
+        """The same for a subsignature that is no pattern: a regular expression, a byte comparison, a macro; own is its
+        number in its signature."""
+
     def signature(
         self,
         name: bytes,

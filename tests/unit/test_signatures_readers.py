@@ -25,6 +25,7 @@ class Recorder:
 
     def __init__(self):
         self.patterns = []
+        self.probes = []
         self.signatures = []
 
     def pattern(self, hex, offset, modifiers):
@@ -32,6 +33,10 @@ class Recorder:
             raise PatternError("malformed hex")
         self.patterns.append((hex, offset, modifiers))
         return len(self.patterns) - 1
+
+    def probe(self, text, own):
+        self.probes.append((text, own))
+        return 2**31 + len(self.probes) - 1
 
     def signature(self, name, line, target, patterns, expression, min_size, max_size):
         self.signatures.append((name, line, target, patterns, expression, min_size, max_size))
@@ -193,10 +198,7 @@ def test_attributes_that_are_not_taken_have_their_reason(attributes, reason):
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        (b"0/abc.*def/i", "not supported yet: PCRE"),
-        (b"100:0&1/a:b#c/", "not supported yet: PCRE"),
-        (b"0(>>26#ib2#>512)", "not supported yet: byte compare"),
-        (b"${5-60}3$", "not supported yet: macro"),
+        (b"fuzzy_img#af2ad01ed42993c7x", "malformed fuzzy image hash"),
         (b"fuzzy_img#af2ad01ed42993c7#0", "not supported yet: fuzzy image hash"),
         (b"EP+0:" + HEX, "not supported yet: offset by entry point"),
         (b"VI:" + HEX, "not supported yet: offset by version information"),
@@ -220,8 +222,15 @@ def test_a_logical_line_needs_all_its_fields(line, reason):
 
 
 def test_unsupported_parts_leave_no_patterns_behind():
-    recorder, _ = read(read_ldb, b"N;Target:1;0&1;" + HEX + b";0/abc/")
+    recorder, _ = read(read_ldb, b"N;Target:1;0&1;" + HEX + b";fuzzy_img#af2ad01ed42993c7")
     assert recorder.patterns == []
+
+
+@pytest.mark.parametrize("part", [b"0/a;b:#c/i", b"100:0/a(b#c#d)\\/;/", b"0(>>26#ib2#>512)", b"${5-60}3$"])
+def test_a_part_that_is_no_pattern_is_a_probe_with_its_number(part):
+    recorder, tally = read(read_ldb, b"N;Target:1;0&1;" + HEX + b";" + part)
+    assert (recorder.patterns, recorder.probes) == ([(HEX, b"*", b"")], [(part, 1)])
+    assert tally.taken == 1
 
 
 # -- ignored names ---------------------------------------------------------------------------------------------------
