@@ -9,9 +9,9 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 from core_c cimport (
-    KAV_D_MD5, KAV_D_SHA1, KAV_D_SHA256, cbool, kav_buffer, kav_buffer_free, kav_digests, kav_format_name,
-    kav_hashset, kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_count,
-    kav_hashset_hit, kav_hashset_open, kav_part_check, kav_source, kav_type,
+    KAV_D_MD5, KAV_D_SHA1, KAV_D_SHA256, KAV_HASH_LAYER, cbool, kav_buffer, kav_buffer_free, kav_digests,
+    kav_format_name, kav_hashset, kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free,
+    kav_hashset_count, kav_hashset_hit, kav_hashset_open, kav_part_check, kav_source, kav_type,
 )
 
 import errno
@@ -215,7 +215,7 @@ cdef class HashSet:
         cdef const uint8_t *start = &text[0] if length else NULL
         cdef int failed
         with nogil:
-            failed = kav_hashset_build(<const char *>start, length, level, &built)
+            failed = kav_hashset_build(<const char *>start, length, KAV_HASH_LAYER, level, &built)
         if failed:
             raise MemoryError
         try:

@@ -44,7 +44,9 @@ cdef extern from "hashset.h" nogil:
     int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length)
     uint64_t kav_hashset_count(const kav_hashset *set)
     bint kav_hashset_at(const kav_hashset *set, uint64_t i, kav_hashset_hit *out)
-    int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
+    enum kav_hash_form:
+        KAV_HASH_LAYER, KAV_HASH_SECTION, KAV_HASH_IMPORTS
+    int kav_hashset_build(const char *text, uint64_t len, kav_hash_form form, uint32_t level, kav_hashset_built *out)
     void kav_hashset_built_free(kav_hashset_built *built)
 
 cdef extern from "buffer.h" nogil:

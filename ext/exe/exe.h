@@ -11,6 +11,7 @@
 #ifndef KAV_EXE_H
 #define KAV_EXE_H
 
+#include "digest.h"
 #include "source.h"
 #include "type.h"
 
@@ -64,6 +65,13 @@ bool kav_exe_versions(kav_exe *exe, const kav_source *source);
 
 /* After that: does a version information string begin at this offset? */
 bool kav_exe_is_version(const kav_exe *exe, uint64_t offset);
+
+enum kav_imports { KAV_IMPORTS_NONE = 0, KAV_IMPORTS_FED = 1, KAV_IMPORTS_MANY = 2 };
+
+/* The import table of a 32-bit PE in the form in which it is hashed - "library.function" in small letters, joined with
+ * commas, in the order of the file - into a digest that was started. NONE: the file has no such table, or one that is
+ * not hashed; MANY: too many functions to look at them all. *size: bytes fed. */
+enum kav_imports kav_exe_imports(const kav_exe *exe, const kav_source *source, kav_digest *digest, uint32_t *size);
 
 /* Where a relative address stands in the file. False: nowhere. PE only. */
 bool kav_exe_offset(const kav_exe *exe, const kav_source *source, uint32_t rva, uint64_t *offset);

@@ -57,9 +57,15 @@ typedef struct {
     uint64_t reject_kept, reject_count;
 } kav_hashset_built;
 
+enum kav_hash_form {
+    KAV_HASH_LAYER = 0,   /* digest:size:name */
+    KAV_HASH_SECTION = 1, /* size:digest:name */
+    KAV_HASH_IMPORTS = 2  /* digest:size:name; '*' needs no level */
+};
+
 /* Build a table from the text of a database file. level is the functionality level that a line's optional range is
  * compared with (lines outside it are rejects with KAV_HW_LEVEL). 0, -1 out of memory. */
-int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out);
+int kav_hashset_build(const char *text, uint64_t len, enum kav_hash_form form, uint32_t level, kav_hashset_built *out);
 void kav_hashset_built_free(kav_hashset_built *built);
 
 #endif

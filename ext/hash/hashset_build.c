@@ -15,6 +15,7 @@ enum { REJECTS_MAX = 100000, ENTRIES_PER_BUCKET = 4, SHORTEST_LINE = 40, BITS_MA
 enum { COARSE_MAX = 16 };
 
 typedef struct {
+    enum kav_hash_form form;
     uint32_t level, bits, coarse; /* bits of a bucket in the table and while placing */
     kav_hashset_built *out;
     uint64_t reject_room;
@@ -40,7 +41,7 @@ static int each_line(build *b, const char *text, uint64_t len, taker take, refus
     for (uint32_t line = 1; text < end; line++) {
         const char *stop = memchr(text, '\n', (size_t)(end - text));
         if (!stop) stop = end;
-        int why = kav_hash_line_read(text, (size_t)(stop - text), b->level, &sig);
+        int why = kav_hash_line_read(text, (size_t)(stop - text), b->form, b->level, &sig);
         if ((why == KAV_HL_SIGNATURE ? take(b, &sig, line) : refuse(b, line, why)) < 0) return -1;
         if (line == UINT32_MAX) break;
         text = stop + (stop < end);
@@ -297,9 +298,9 @@ static int run(build *b, const char *text, uint64_t len)
     return 0;
 }
 
-int kav_hashset_build(const char *text, uint64_t len, uint32_t level, kav_hashset_built *out)
+int kav_hashset_build(const char *text, uint64_t len, enum kav_hash_form form, uint32_t level, kav_hashset_built *out)
 {
-    build b = {.level = level, .out = out, .slot_count = 64};
+    build b = {.form = form, .level = level, .out = out, .slot_count = 64};
     memset(out, 0, sizeof *out);
     while (b.bits < BITS_MAX && (uint64_t)SHORTEST_LINE * ENTRIES_PER_BUCKET << b.bits < len) b.bits++;
     b.coarse = b.bits < COARSE_MAX ? b.bits : COARSE_MAX;

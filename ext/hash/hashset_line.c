@@ -1,4 +1,5 @@
-/* A line of a hash database: digest:size:name[:least level[:greatest level]]; size is a number or '*'. */
+/* A line of a hash database: digest:size:name[:least level[:greatest level]]; size is a number or '*'. Those of
+ * sections have the size first. */
 #include "hashset_table.h"
 
 #include <string.h>
@@ -73,21 +74,23 @@ static int read_size(field f, kav_hash_line *out)
     return read_number(f, KAV_HASHSET_SIZE_MAX, &out->size) && out->size > 0;
 }
 
-int kav_hash_line_read(const char *text, size_t len, uint32_t level, kav_hash_line *out)
+int kav_hash_line_read(const char *text, size_t len, enum kav_hash_form form, uint32_t level, kav_hash_line *out)
 {
-    field f[FIELDS_MAX];
+    field f[FIELDS_MAX], digest, size;
     uint64_t least = 0, greatest = UINT32_MAX;
     if (len && text[len - 1] == '\r') len--;
     if (len == 0 || *text == '#') return KAV_HL_COMMENT;
     if (len > LINE_MAX_LEN) return KAV_HW_FIELDS;
     int n = split(text, len, f);
     if (n < 3 || n > FIELDS_MAX) return KAV_HW_FIELDS;
-    if (!read_digest(f[0], out)) return KAV_HW_DIGEST;
-    if (!read_size(f[1], out)) return KAV_HW_SIZE;
+    digest = f[form == KAV_HASH_SECTION];
+    size = f[form != KAV_HASH_SECTION];
+    if (!read_digest(digest, out)) return KAV_HW_DIGEST;
+    if (!read_size(size, out)) return KAV_HW_SIZE;
     if (f[2].len == 0 || f[2].len > NAME_MAX_LEN || memchr(f[2].at, 0, f[2].len)) return KAV_HW_NAME;
     if (n > 3 && !read_number(f[3], UINT32_MAX, &least)) return KAV_HW_LEVEL;
     if (n > 4 && !read_number(f[4], UINT32_MAX, &greatest)) return KAV_HW_LEVEL;
-    if (out->size == KAV_HASHSET_SIZE_ANY && least < LEVEL_OF_ANY_SIZE) return KAV_HW_SIZE;
+    if (out->size == KAV_HASHSET_SIZE_ANY && form != KAV_HASH_IMPORTS && least < LEVEL_OF_ANY_SIZE) return KAV_HW_SIZE;
     if (level < least || level > greatest) return KAV_HW_LEVEL;
     out->name = f[2].at;
     out->name_len = (uint32_t)f[2].len;

@@ -103,6 +103,6 @@ typedef struct {
 enum { KAV_HL_SIGNATURE = 0, KAV_HL_COMMENT = -1 }; /* else: enum kav_hash_why */
 
 /* Read text[0 .. len), a line without its line end. */
-int kav_hash_line_read(const char *text, size_t len, uint32_t level, kav_hash_line *out);
+int kav_hash_line_read(const char *text, size_t len, enum kav_hash_form form, uint32_t level, kav_hash_line *out);
 
 #endif

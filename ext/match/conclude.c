@@ -164,7 +164,7 @@ static uint64_t first_place(const kav_session *s, kav_touch t)
     return first;
 }
 
-static void add_truth(kav_session *s, kav_true hit)
+void kav_conclude_add(kav_session *s, kav_true hit)
 {
     if (kav_image_ignores(s->image, (const char *)hit.name, hit.name_len)) s->found->suppressed = 1;
     else kav_buffer_add(&s->truths, &hit, sizeof hit);
@@ -177,7 +177,7 @@ static void find_signatures(kav_session *s)
         const kav_image_body *b = &s->image->bodies[t.body];
         const kav_signature *g = signature_of(s, t);
         if (!applies(s, t) || !is_true(s, t)) continue;
-        add_truth(s, (kav_true){b->body.names + g->name, g->name_len, b->database, line_of(s, t), first_place(s, t),
+        kav_conclude_add(s, (kav_true){b->body.names + g->name, g->name_len, b->database, line_of(s, t), first_place(s, t),
                                 b->official});
     }
 }
@@ -190,8 +190,8 @@ static void find_hashes(kav_session *s)
         kav_hashset_hit hits[HASH_HITS];
         size_t count = kav_hashset_find(&set->set, found->size, &found->digests, hits, HASH_HITS);
         for (size_t k = 0; k < count && k < HASH_HITS; k++) {
-            add_truth(s, (kav_true){(const uint8_t *)hits[k].name, hits[k].name_len, set->database, hits[k].line,
-                                    UINT64_MAX, set->official});
+            kav_conclude_add(s, (kav_true){(const uint8_t *)hits[k].name, hits[k].name_len, set->database, hits[k].line,
+                                           UINT64_MAX, set->official});
         }
     }
 }

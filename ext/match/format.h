@@ -30,11 +30,13 @@
 
 enum kav_part_kind {
     KAV_P_BODY = 1,
-    KAV_P_HASH = 2,
+    KAV_P_HASH = 2, /* of whole layers */
     KAV_P_EXCEPTION = 3,
     KAV_P_IGNORE = 4,
     KAV_P_GROUP = 5,
-    KAV_P_PATCH = 6
+    KAV_P_PATCH = 6,
+    KAV_P_SECTIONS = 7, /* hashes of PE sections */
+    KAV_P_IMPORTS = 8   /* hashes of PE import tables */
 };
 
 enum kav_part_flag { KAV_PF_OFFICIAL = 1u << 0 }; /* without it .UNOFFICIAL is appended to printed names */

@@ -79,6 +79,16 @@ static int open_set(opener *o, const uint8_t *part, size_t i, kav_image_set *set
     return KAV_IMAGE_OK;
 }
 
+/* Sets that find something have a number among the databases. */
+static int open_detection(opener *o, const uint8_t *part, size_t i, kav_image_set *sets, uint32_t *count)
+{
+    kav_image *m = o->image;
+    kav_image_set *set = &sets[(*count)++];
+    set->database = m->database_count;
+    m->databases[m->database_count++] = part;
+    return open_set(o, part, i, set);
+}
+
 static int compare_text(const uint8_t *a, uint32_t a_len, const uint8_t *b, uint32_t b_len)
 {
     int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
@@ -121,8 +131,10 @@ static int open_patch(opener *o, const uint8_t *part, size_t i)
         kav_image_body *body = &m->bodies[m->body_count - count];
         body->moved = moved;
         body[count - 1].database = body->database;
-    } else if (kind == KAV_P_HASH) {
-        kav_image_set *set = &m->hashes[m->hash_count - count];
+    } else if (kav_part_is_set(base) && kind != KAV_P_EXCEPTION) {
+        kav_image_set *set = kind == KAV_P_HASH       ? &m->hashes[m->hash_count - count]
+                             : kind == KAV_P_SECTIONS ? &m->sections[m->section_count - count]
+                                                      : &m->imports[m->import_count - count];
         set->set.moved = moved;
         set[count - 1].database = set->database;
     } else {
@@ -136,14 +148,11 @@ static int open_part(opener *o, size_t i)
 {
     kav_image *m = o->image;
     const uint8_t *part = m->mappings[i].address;
-    int code = KAV_IMAGE_OK;
     switch (kav_part_of(part)->kind) {
     case KAV_P_BODY: return open_body(o, part, i);
-    case KAV_P_HASH:
-        m->hashes[m->hash_count].database = m->database_count;
-        code = open_set(o, part, i, &m->hashes[m->hash_count++]);
-        m->databases[m->database_count++] = part;
-        return code;
+    case KAV_P_HASH: return open_detection(o, part, i, m->hashes, &m->hash_count);
+    case KAV_P_SECTIONS: return open_detection(o, part, i, m->sections, &m->section_count);
+    case KAV_P_IMPORTS: return open_detection(o, part, i, m->imports, &m->import_count);
     case KAV_P_EXCEPTION: return open_set(o, part, i, &m->exceptions[m->exception_count++]);
     case KAV_P_IGNORE: return open_ignore(o, part, i);
     case KAV_P_PATCH: return open_patch(o, part, i);
@@ -217,10 +226,13 @@ static bool allocate(kav_image *m, size_t count)
     m->bodies = calloc(n, sizeof *m->bodies);
     m->hashes = calloc(n, sizeof *m->hashes);
     m->exceptions = calloc(n, sizeof *m->exceptions);
+    m->sections = calloc(n, sizeof *m->sections);
+    m->imports = calloc(n, sizeof *m->imports);
     m->ignores = calloc(n, sizeof *m->ignores);
     m->groups = calloc(n, sizeof *m->groups);
     m->databases = calloc(n, sizeof *m->databases);
-    return m->mappings && m->bodies && m->hashes && m->exceptions && m->ignores && m->groups && m->databases;
+    return m->mappings && m->bodies && m->hashes && m->exceptions && m->sections && m->imports && m->ignores &&
+           m->groups && m->databases;
 }
 
 static int open_all(opener *o, const kav_part *parts, size_t count)
@@ -262,7 +274,8 @@ void kav_image_close(kav_image *m)
     for (uint32_t i = 0; m->mappings && i < m->mapping_count; i++)
         munmap(m->mappings[i].address, m->mappings[i].length);
     for (int t = 0; t < KAV_TARGET_COUNT; t++) free(m->rest[t]);
-    void *arrays[] = {m->mappings, m->bodies, m->hashes, m->exceptions, m->ignores, m->groups, (void *)m->databases};
+    void *arrays[] = {m->mappings, m->bodies,  m->hashes, m->exceptions,       m->sections,
+                      m->imports,  m->ignores, m->groups, (void *)m->databases};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     free(m);
 }

@@ -49,10 +49,11 @@ typedef struct {
 struct kav_image {
     kav_mapping *mappings;
     kav_image_body *bodies;
-    kav_image_set *hashes, *exceptions;
+    kav_image_set *hashes, *exceptions, *sections, *imports;
     kav_image_ignore *ignores;
     kav_image_group *groups;
     uint32_t mapping_count, body_count, hash_count, exception_count, ignore_count, group_count, database_count;
+    uint32_t section_count, import_count;                 /* sets of them */
     const uint8_t **databases;                            /* the part, by database index */
     uint32_t pattern_count, signature_count, track_count, probe_count; /* of all bodies */
     uint32_t back, ahead;                                 /* margins that every body is content with */

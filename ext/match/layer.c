@@ -67,6 +67,7 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     found->reasons |= why_short(s, source, size);
     found->error = r->error;
     finish_digests(s, needed, wanted);
+    found->reasons |= kav_sections_find(s, options);
     if (s->fingerprint && !found->reasons)
         found->fingerprinted = kav_fingerprint_finish(s->fingerprint, found->fingerprint) == 0;
     bool concluded = kav_conclude(s, options);

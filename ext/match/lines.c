@@ -66,7 +66,7 @@ static bool open_signatures(signatures *s, const uint8_t *part)
         s->count = s->body.signature_count;
         return true;
     }
-    if (h->kind != KAV_P_HASH && h->kind != KAV_P_EXCEPTION) return false;
+    if (!kav_part_is_set(part)) return false;
     if (kav_hashset_open(&s->set, kav_part_data(part, KAV_TAB_SET), h->tables[KAV_TAB_SET].length) != 0) return false;
     s->count = kav_hashset_count(&s->set);
     return true;

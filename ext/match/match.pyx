@@ -7,21 +7,21 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from core_c cimport (
-    KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, cbool, kav_buffer, kav_buffer_free, kav_format_name,
-    kav_hashset, kav_hashset_at, kav_hashset_build, kav_hashset_built, kav_hashset_built_free, kav_hashset_hit,
-    kav_hashset_open, kav_image, kav_image_close, kav_image_open, kav_part, kav_part_check, kav_session,
-    kav_session_free, kav_source,
+    KAV_HASH_IMPORTS, KAV_HASH_LAYER, KAV_HASH_SECTION, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, cbool,
+    kav_buffer, kav_buffer_free, kav_format_name, kav_hash_form, kav_hashset, kav_hashset_at, kav_hashset_build,
+    kav_hashset_built, kav_hashset_built_free, kav_hashset_hit, kav_hashset_open, kav_image, kav_image_close,
+    kav_image_open, kav_part, kav_part_check, kav_session, kav_session_free, kav_source,
 )
 from match_c cimport (
     KAV_FORMAT_VERSION, KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY, KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH,
-    KAV_P_IGNORE, KAV_P_PATCH, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT,
-    KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, hs_version_text, kav_body, kav_body_open, kav_buffer_add,
-    kav_buffer_ok, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found, kav_layer_options,
-    kav_layer_scan, kav_member, kav_moved, kav_moved_line, kav_part_begin, kav_part_checksum, kav_part_count,
-    kav_part_data, kav_part_finish, kav_part_header, kav_part_of, kav_part_table, kav_segment, kav_segment_finish,
-    kav_segment_free, kav_segment_new, kav_segment_pattern, kav_segment_pattern_count, kav_segment_probe,
-    kav_segment_signature,
-    kav_segment_signature_count, kav_segment_signature_in, kav_session_new_window, kav_text,
+    KAV_P_IGNORE, KAV_P_IMPORTS, KAV_P_PATCH, KAV_P_SECTIONS, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED,
+    KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, KAV_T_PE, hs_version_text, kav_body,
+    kav_body_open, kav_buffer_add, kav_buffer_ok, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found,
+    kav_layer_options, kav_layer_scan, kav_member, kav_moved, kav_moved_line, kav_part_begin, kav_part_checksum,
+    kav_part_count, kav_part_data, kav_part_finish, kav_part_header, kav_part_is_set, kav_part_of, kav_part_table,
+    kav_segment, kav_segment_finish, kav_segment_free, kav_segment_new, kav_segment_pattern,
+    kav_segment_pattern_count, kav_segment_probe, kav_segment_signature, kav_segment_signature_count,
+    kav_segment_signature_in, kav_session_new_window, kav_text,
 )
 
 cdef extern from *:
@@ -29,6 +29,7 @@ cdef extern from *:
 
 import os
 import threading
+from collections import namedtuple
 from typing import NamedTuple
 
 
@@ -153,28 +154,25 @@ cdef class SegmentBuilder:
         return take(&out)
 
 
-class HashSegment(NamedTuple):
-    """A part made of a hash database, and what became of its lines."""
+# A part made of a hash database, and what became of its lines.
+HashSegment = namedtuple("HashSegment", "data accepted comments rejects reject_count")
+HASH_FORMS = {  # form -> (kind of part, how its lines are read)
+    "hash": (KAV_P_HASH, KAV_HASH_LAYER), "exception": (KAV_P_EXCEPTION, KAV_HASH_LAYER),
+    "sections": (KAV_P_SECTIONS, KAV_HASH_SECTION), "imports": (KAV_P_IMPORTS, KAV_HASH_IMPORTS)}
 
-    data: bytes
-    accepted: int
-    comments: int
-    rejects: list
-    reject_count: int
-
-
-def build_hash_segment(const uint8_t[::1] text not None, uint32_t level, *, bint exception, bytes database not None,
-                       bytes digest not None, bint official=False):
+def build_hash_segment(const uint8_t[::1] text not None, uint32_t level, *, str form not None,
+                       bytes database not None, bytes digest not None, bint official=False):
     cdef kav_hashset_built built
     cdef kav_buffer out
     cdef uint64_t length = text.shape[0]
     cdef const char *first = <const char *>&text[0] if length else NULL
     cdef bint ok
-    cdef int failed, kind = KAV_P_EXCEPTION if exception else KAV_P_HASH
+    cdef int failed, kind = HASH_FORMS[form][0]
+    cdef kav_hash_form lines = HASH_FORMS[form][1]
     if len(digest) != 32:
         raise ValueError("the digest of a database has 32 bytes")
     with nogil:
-        failed = kav_hashset_build(first, length, level, &built)
+        failed = kav_hashset_build(first, length, lines, level, &built)
     if failed:
         raise MemoryError
     memset(&out, 0, sizeof(out))
@@ -296,9 +294,8 @@ def resealed(const uint8_t[::1] part not None):
 
 
 KINDS = {
-    KAV_P_BODY: "body", KAV_P_HASH: "hash", KAV_P_EXCEPTION: "exception", KAV_P_IGNORE: "ignore",
-    KAV_P_GROUP: "group", KAV_P_PATCH: "patch",
-}
+    KAV_P_BODY: "body", KAV_P_HASH: "hash", KAV_P_EXCEPTION: "exception", KAV_P_IGNORE: "ignore", KAV_P_GROUP: "group",
+    KAV_P_PATCH: "patch", KAV_P_SECTIONS: "sections", KAV_P_IMPORTS: "imports"}
 
 
 def part_kind(part):
@@ -359,7 +356,7 @@ def part_names(part, patch=None):
                 at, end = body.signatures[i].name, body.signatures[i].name + body.signatures[i].name_len
                 yield (<const char *>body.names)[at:end].decode("utf-8", "surrogateescape") + mark
             i += 1
-    elif header.kind in (KAV_P_HASH, KAV_P_EXCEPTION):
+    elif kav_part_is_set(held.data()):
         table = kav_part_data(held.data(), KAV_TAB_SET)
         if kav_hashset_open(&set, table, kav_part_count(held.data(), KAV_TAB_SET, 1)) != 0:
             raise ImageDamaged("hash table damaged")
@@ -379,8 +376,12 @@ def part_names(part, patch=None):
 
 
 def part_targets(part):
-    cdef kav_body body = (<Held>Held(part)).body()
-    targets = 0
+    cdef Held held = Held(part)
+    cdef kav_body body
+    cdef int targets = 0
+    if kav_part_of(held.data()).kind in (KAV_P_SECTIONS, KAV_P_IMPORTS):
+        return 1 << KAV_T_PE
+    body = held.body()
     for i in range(body.signature_count):
         targets |= 1 << body.signatures[i].target
     return targets

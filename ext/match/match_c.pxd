@@ -15,7 +15,7 @@ cdef extern from "buffer.h" nogil:
 cdef extern from "format.h" nogil:
     enum:
         KAV_FORMAT_VERSION, KAV_NONE
-        KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP, KAV_P_PATCH
+        KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP, KAV_P_PATCH, KAV_P_SECTIONS, KAV_P_IMPORTS
         KAV_PF_OFFICIAL
         KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
         KAV_TAB_MOVED
@@ -38,6 +38,7 @@ cdef extern from "part.h" nogil:
     bint kav_part_finish(kav_buffer *out, int kind, uint32_t flags, const uint8_t *source)
     uint64_t kav_part_checksum(const uint8_t *data, uint64_t length)
     const kav_part_header *kav_part_of(const uint8_t *data)
+    bint kav_part_is_set(const uint8_t *data)
     const void *kav_part_data(const uint8_t *data, int table)
     uint32_t kav_part_count(const uint8_t *data, int table, size_t item)
 
@@ -83,6 +84,7 @@ cdef extern from "moved.h" nogil:
 
 cdef extern from "kav.h" nogil:
     enum:
+        KAV_T_PE
         KAV_S_ALL_MATCH
 
 cdef extern from "layer.h" nogil:

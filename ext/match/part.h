@@ -37,4 +37,11 @@ static inline uint32_t kav_part_count(const uint8_t *data, int table, size_t ite
     return (uint32_t)(kav_part_of(data)->tables[table].length / item);
 }
 
+/* Does the part hold a table of digests, of whatever? */
+static inline bool kav_part_is_set(const uint8_t *data)
+{
+    uint32_t kind = kav_part_of(data)->kind;
+    return kind == KAV_P_HASH || kind == KAV_P_EXCEPTION || kind == KAV_P_SECTIONS || kind == KAV_P_IMPORTS;
+}
+
 #endif

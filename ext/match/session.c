@@ -51,6 +51,7 @@ kav_session *kav_session_new(const kav_image *image)
 void kav_session_free(kav_session *s)
 {
     if (!s) return;
+    kav_exe_free(&s->exe);
     hs_free_scratch(s->scratch);
     kav_digest_free(s->digest);
     kav_tracks_free(&s->tracks);
@@ -77,6 +78,8 @@ void kav_session_reset(kav_session *s)
     s->touched_pattern_count = s->touched_signature_count = s->find_count = 0;
     kav_tracks_reset(&s->tracks);
     kav_probing_reset(&s->probing);
+    if (s->exe_read) kav_exe_free(&s->exe);
+    s->exe_read = false;
     s->truths.length = s->hits.length = s->names.length = 0;
     s->truths.failed = s->hits.failed = s->names.failed = false;
 }

@@ -6,6 +6,7 @@
 #ifndef KAV_SESSION_H
 #define KAV_SESSION_H
 
+#include "exe.h"
 #include "image.h"
 #include "probing.h"
 #include "reader.h"
@@ -74,6 +75,8 @@ struct kav_session {
     uint64_t layer_size;          /* where "EOF-n" counts from */
     uint32_t kinds;               /* KAV_D_* that are being fed */
     kav_fingerprint *fingerprint; /* that is being fed, or NULL */
+    kav_exe exe;                  /* once exe_read */
+    bool exe_read;
 };
 
 /* session.c: with another window size, for tests. */
@@ -86,6 +89,16 @@ uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *optio
 /* recall.c: fingerprint the layer and ask whether it is known; true = it is. Begins the fingerprint of the pass else.
  */
 bool kav_recall(kav_session *s, const kav_layer_options *options);
+
+/* program.c: the layer as an executable, read when it is first asked for; valid is false where it is none. */
+kav_exe *kav_session_exe(kav_session *s);
+
+/* sections.c: look up the digests of a PE's sections and of its import table; after the digests of the layer are
+ * finished. Returns KAV_R_* bits. */
+uint32_t kav_sections_find(kav_session *s, const kav_layer_options *options);
+
+/* conclude.c: a signature is true, unless its name is to be ignored. */
+void kav_conclude_add(kav_session *s, kav_true hit);
 
 /* conclude.c: after the fast pass: can a signature still become true through weak patterns? Marks those patterns. */
 bool kav_conclude_needs_weak(kav_session *s);

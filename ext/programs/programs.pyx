@@ -2,19 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-
-cdef extern from "source.h" nogil:
-    ctypedef struct kav_source:
-        const uint8_t *memory
-        int fd
-        uint64_t base, size
+from core_c cimport kav_source, kav_type
 
 
 cdef extern from "type.h" nogil:
-    ctypedef struct kav_type:
-        uint16_t format
-        uint8_t target
-
     kav_type kav_type_detect(const uint8_t *head, size_t len, uint64_t size)
 
 

@@ -72,9 +72,10 @@ class HashSegment(NamedTuple):
     reject_count: int
 
 def build_hash_segment(
-    text: Buffer, level: int, *, exception: bool, database: bytes, digest: bytes, official: bool = False
+    text: Buffer, level: int, *, form: str, database: bytes, digest: bytes, official: bool = False
 ) -> HashSegment:
-    """A part of the text of a .hdb or .hsb file, or (exception) of a .fp or .sfp file. Raises MemoryError."""
+    """A part of the text of a hash database. *form*: "hash" (.hdb .hsb), "exception" (.fp .sfp), "sections" (.mdb .msb)
+    or "imports" (.imp). Raises MemoryError."""
 
 def build_ignore(names: Iterable[bytes]) -> bytes:
     """A part that silences signatures, by name without .UNOFFICIAL. Raises MemoryError."""
@@ -90,7 +91,8 @@ def resealed(part: Buffer) -> bytes:
     """The part with its checksum made right, whatever else is wrong with it: for tests of what a checksum hides."""
 
 def part_kind(part: Buffer) -> str:
-    """body, hash, exception, ignore, group or patch. Raises ImageDamaged, ImageForeign, as all functions below."""
+    """body, hash, sections, imports, exception, ignore, group or patch. Raises ImageDamaged, ImageForeign, as all
+    functions below."""
 
 def part_database(part: Buffer) -> bytes:
     """The name of the database file; empty for groups and ignore lists."""
@@ -109,7 +111,7 @@ def literal_count(part: Buffer) -> int:
     """Literals of a body segment: what it costs in a group."""
 
 def part_targets(part: Buffer) -> int:
-    """Of a body segment: the target types that its signatures are for, a bit each."""
+    """Of a body segment, or one of section or import hashes: the target types that its signatures are for."""
 
 def hash_table(part: Buffer) -> bytes:
     """Of a hash segment: its table, as ext/hash/hashset.h takes it."""

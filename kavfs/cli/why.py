@@ -120,7 +120,7 @@ def places_of(name: str, databases: Sequence[tuple[bytes, str]]) -> list[tuple[b
 def _names(line: bytes, kind: str, name: bytes) -> bool:
     """Whether *line* of a database of this kind is the signature called *name*."""
     form = READ.get(kind)
-    if form is Form.HASH:
+    if form in (Form.HASH, Form.SECTIONS, Form.IMPORTS):
         return line.split(b":")[2:3] == [name]
     return line.split(b";" if form is Form.LOGICAL else b":")[0] == name
 

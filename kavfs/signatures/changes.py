@@ -24,6 +24,14 @@ CHANGES: dict[str, Change] = {
     "ldb": Change.LINES,
     "hdb": Change.LINES,
     "hsb": Change.LINES,
+    "hdu": Change.LINES,
+    "hsu": Change.LINES,
+    # Likewise those of sections and import tables, for executables: what is remembered of these are their views.
+    "mdb": Change.LINES,
+    "msb": Change.LINES,
+    "mdu": Change.LINES,
+    "msu": Change.LINES,
+    "imp": Change.LINES,
     # Exceptions and ignored names lift matches. An object with a lifted match is never remembered: when the exception
     # goes, the object is scanned in full as ever. One without a match has nothing to be lifted.
     "fp": Change.NOTHING,
@@ -41,18 +49,11 @@ CHANGES: dict[str, Change] = {
     "db": Change.UNREAD,  # LINES
     "ftm": Change.UNREAD,  # FULL: another type means other signatures and other members
     "gdb": Change.UNREAD,  # LINES, for what holds web addresses
-    "hdu": Change.UNREAD,  # LINES
-    "hsu": Change.UNREAD,  # LINES
     "idb": Change.UNREAD,  # the logical signatures that name its icon groups: new with it
     "ign": Change.UNREAD,  # NOTHING, as ign2
-    "imp": Change.UNREAD,  # LINES, for executables: the digest is of their import table
     "info": Change.UNREAD,  # NOTHING: it describes a collection
     "ioc": Change.UNREAD,  # LINES
     "ldu": Change.UNREAD,  # LINES
-    "mdb": Change.UNREAD,  # LINES, for executables: the digest is of a section
-    "mdu": Change.UNREAD,  # LINES, likewise
-    "msb": Change.UNREAD,  # LINES, likewise
-    "msu": Change.UNREAD,  # LINES, likewise
     "ndu": Change.UNREAD,  # LINES
     "pdb": Change.UNREAD,  # FULL for mails: protected addresses are compared with all others
     "pwdb": Change.UNREAD,  # FULL: what is encrypted may open; such objects are Protected and scanned again anyway

@@ -41,7 +41,7 @@ FLAG_FULL = 1
 ALL_TARGETS = (1 << 13) - 1
 SET_ALIGNMENT = 64
 
-SAMPLE = {Form.BODY: "ndb", Form.LOGICAL: "ldb", Form.HASH: "hsb"}
+SAMPLE = {Form.BODY: "ndb", Form.LOGICAL: "ldb", Form.HASH: "hsb", Form.SECTIONS: "msb", Form.IMPORTS: "imp"}
 """A kind that is read in each form: new lines are compiled as a file of it, wherever they came from."""
 
 Load = Callable[[str], basics.Lines | None]

@@ -14,12 +14,14 @@ class Form(enum.Enum):
     BODY = "body"
     LOGICAL = "logical"
     HASH = "hash"
+    SECTIONS = "sections"  # hashes of PE sections
+    IMPORTS = "imports"  # hashes of PE import tables
     EXCEPTION = "exception"  # digests of files that are never infected
     IGNORE = "ignore"  # names of signatures that are to be silent
 
     @property
     def detects(self) -> bool:
-        return self in (Form.BODY, Form.LOGICAL, Form.HASH)
+        return self in (Form.BODY, Form.LOGICAL, Form.HASH, Form.SECTIONS, Form.IMPORTS)
 
 
 READ: dict[str, Form] = {
@@ -27,6 +29,13 @@ READ: dict[str, Form] = {
     "ldb": Form.LOGICAL,
     "hdb": Form.HASH,
     "hsb": Form.HASH,
+    "hdu": Form.HASH,
+    "hsu": Form.HASH,
+    "mdb": Form.SECTIONS,
+    "msb": Form.SECTIONS,
+    "mdu": Form.SECTIONS,
+    "msu": Form.SECTIONS,
+    "imp": Form.IMPORTS,
     "fp": Form.EXCEPTION,
     "sfp": Form.EXCEPTION,
     "ign2": Form.IGNORE,
@@ -44,18 +53,11 @@ LATER: dict[str, str] = {
     "db": "body, oldest form",
     "ftm": "file types",
     "gdb": "Google safe browsing",
-    "hdu": "hash, unwanted software",
-    "hsu": "hash, unwanted software",
     "idb": "icon",
     "ign": "ignored signatures, old form",
-    "imp": "import table hash",
     "info": "contents of a collection",
     "ioc": "OpenIOC",
     "ldu": "logical, unwanted software",
-    "mdb": "section hash",
-    "mdu": "section hash, unwanted software",
-    "msb": "section hash",
-    "msu": "section hash, unwanted software",
     "ndu": "body, unwanted software",
     "pdb": "protected web addresses",
     "pwdb": "passwords",

@@ -73,14 +73,14 @@ def _is_large(known: Entry) -> bool:
     return (
         literals >= OWN_GROUP
         if form in (Form.BODY, Form.LOGICAL)
-        else form is Form.HASH and known.taken >= HASHES_LEAST
+        else form in (Form.HASH, Form.SECTIONS) and known.taken >= HASHES_LEAST
     )
 
 
 def _is_small_change(known: Entry, form: Form, before: int, unkept: int, kept: int) -> bool:
     """Whether few of the base's lines are gone, and few are fresh; those not taken cannot be told from fresh ones."""
     fresh = unkept - known.comments - sum(count for _, count in known.reasons)
-    return (fresh + before - kept) * SHARE <= before and (form is Form.HASH or fresh <= BODIES_MAX)
+    return (fresh + before - kept) * SHARE <= before and (form not in (Form.BODY, Form.LOGICAL) or fresh <= BODIES_MAX)
 
 
 def _ensure_patch(members: list[str], moved: bytes, key: str, store: Store) -> str:

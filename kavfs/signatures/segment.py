@@ -43,8 +43,8 @@ def compile_segment(source: Source, text: bytes, key: str) -> Segment:
     if form is Form.IGNORE:
         names = read_ign2(text, tally)
         return Segment(match.build_ignore(names) if names else b"", tally)
-    if form in (Form.HASH, Form.EXCEPTION):
-        return _compile_hashes(source, text, key, tally, exception=form is Form.EXCEPTION)
+    if form in HASHES:
+        return _compile_hashes(source, text, key, tally, form)
     builder = match.SegmentBuilder(source.name, bytes.fromhex(key), source.starter)
     read = read_ndb if form is Form.BODY else read_ldb
     read(text, builder, tally)
@@ -53,6 +53,8 @@ def compile_segment(source: Source, text: bytes, key: str) -> Segment:
     data = builder.finish()
     return Segment(data, tally, match.literal_count(data))
 
+
+HASHES = (Form.HASH, Form.EXCEPTION, Form.SECTIONS, Form.IMPORTS)
 
 HASH_REASONS = {
     1: "wrong number of fields",
@@ -66,10 +68,10 @@ HASH_REASONS = {
 UNLISTED = "malformed, or for another engine level: more than are kept one by one"
 
 
-def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, *, exception: bool) -> Segment:
+def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, form: Form) -> Segment:
     """Hash databases are read in C: real ones have millions of lines."""
     built = match.build_hash_segment(
-        text, LEVEL, exception=exception, database=source.name, digest=bytes.fromhex(key), official=source.starter
+        text, LEVEL, form=form.value, database=source.name, digest=bytes.fromhex(key), official=source.starter
     )
     tally.taken, tally.comments = built.accepted, built.comments
     for line, why in built.rejects:

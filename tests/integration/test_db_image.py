@@ -82,10 +82,10 @@ def test_only_the_starter_set_is_a_demonstration(folder, state):
 
 
 def test_kinds_that_are_not_read_yet_are_counted_line_by_line(folder, state):
-    write(folder, x_mdb="45056:0123456789abcdef0123456789abcdef:N\n# words\n4:ab:M\n", daily_cvd="ClamAV-VDB:x\n\0\1\n")
+    write(folder, x_cdb="45056:0123456789abcdef0123456789abcdef:N\n# words\n4:ab:M\n", daily_cvd="ClamAV-VDB:x\n\0\1\n")
     with open_image([folder], state) as image:
         reasons = {entry.name: entry.reasons for entry in image.entries}
-    assert reasons[b"x.mdb"] == (("not supported yet: .mdb (section hash)", 2),)
+    assert reasons[b"x.cdb"] == (("not supported yet: .cdb (container metadata)", 2),)
     assert reasons[b"daily.cvd"] == (("not supported yet: .cvd (signed collection)", 1),)
 
 

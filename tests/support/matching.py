@@ -26,7 +26,7 @@ def segment(*rows: tuple, database: bytes = b"test.ldb", official: bool = True) 
 
 def hashes(text: bytes, *, exception: bool = False, database: bytes = b"test.hdb", official: bool = True) -> bytes:
     return match.build_hash_segment(
-        text, 216, exception=exception, database=database, digest=DIGEST, official=official
+        text, 216, form="exception" if exception else "hash", database=database, digest=DIGEST, official=official
     ).data
 
 

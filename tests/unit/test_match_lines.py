@@ -16,7 +16,7 @@ def line(i: int) -> bytes:
 
 
 def segment(text: bytes) -> bytes:
-    return match.build_hash_segment(text, 216, exception=False, database=b"a.hdb", digest=KEY).data
+    return match.build_hash_segment(text, 216, form="hash", database=b"a.hdb", digest=KEY).data
 
 
 def lines(text: bytes, form: bytes = b"hash") -> basics.Lines:

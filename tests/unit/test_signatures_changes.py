@@ -26,6 +26,8 @@ def line(kind: str, number: int) -> str:
             return logical(f"Line.Name-{number}", text, "and more")
         case "ign2":
             return f"Line.Name-{number}\n"
+        case "mdb" | "msb" | "mdu" | "msu":
+            return f"{len(text)}:{hashlib.md5(text.encode()).hexdigest()}:Line.Name-{number}\n"
         case "hsb" | "sfp":
             return f"{hashlib.sha256(text.encode()).hexdigest()}:{len(text)}:Line.Name-{number}\n"
         case _:

@@ -14,8 +14,8 @@ from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, Tally
 from kavfs.signatures.ndb import read_ndb
 
 NOT_READ_YET = [
-    "mdb", "msb", "hdu", "ndu", "ldu", "cvd", "cld", "cud", "cbc", "cdb", "yar",
-    "yara", "info", "cfg", "ftm", "pwdb", "crb", "imp", "idb", "wdb", "pdb",
+    "ndu", "ldu", "cvd", "cld", "cud", "cbc", "cdb", "yar",
+    "yara", "info", "cfg", "ftm", "pwdb", "crb", "idb", "wdb", "pdb",
 ]  # fmt: skip
 HEX = b"68656c6c6f20776f726c64"
 
