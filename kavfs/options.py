@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from kavfs.limits import Limits
 from kavfs.model import ENGINES, Switch
@@ -29,8 +29,7 @@ class WalkOptions:
     threads: int = 0  # of each walker; 0 = as many as CPUs are allowed, at most 4
 
 
-@dataclass(frozen=True)
-class EnginePlaces:
+class EnginePlaces(NamedTuple):
     """Where engines find what they need. Paths are bytes; b"" and "" mean the usual places."""
 
     databases: tuple[bytes, ...] = ()  # of the native engine: YARA rules may lie among them
@@ -48,14 +47,13 @@ class When(enum.IntEnum):
     ELSEWHERE = 2  # only those that the native engine does not cover wholly
 
 
-@dataclass(frozen=True)
-class EngineUse:
+class EngineUse(NamedTuple):
     """An engine that takes part in a scan, and how."""
 
     name: str
     when: When = When.EVERY
     knowledge: str = ""  # version and databases: the same line, the same answers
-    setup: dict[str, Any] = field(default_factory=dict)  # for its workers; JSON
+    setup: dict[str, Any] | None = None  # for its workers; JSON
     jobs: int = 0  # most workers; 0 = as many as the native engine
     resident: int = 0  # bytes of private memory that each may come to need; 0 = as the native engine
     memory: int = 0  # bytes of address space of each
@@ -67,8 +65,7 @@ NATIVE = EngineUse("native")
 AUTO = "auto"
 
 
-@dataclass(frozen=True)
-class EngineChoice:
+class EngineChoice(NamedTuple):
     """The engines of a scan, as kavfs.engine.choose makes it; the native one alone unless somebody asks for more."""
 
     uses: tuple[EngineUse, ...] = (NATIVE,)  # in the order of ENGINES

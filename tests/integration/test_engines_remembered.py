@@ -86,8 +86,8 @@ def test_the_same_engines_with_the_same_knowledge_are_not_asked_again(scan: Scan
         (NATIVE,),
         (CLAMAV,),
         (NATIVE, CLAMAV, fake_use("yara", finds="text")),
-        (NATIVE, replace(CLAMAV, knowledge="fake clamav 2")),
-        (NATIVE, replace(CLAMAV, when=When.ELSEWHERE)),
+        (NATIVE, CLAMAV._replace(knowledge="fake clamav 2")),
+        (NATIVE, CLAMAV._replace(when=When.ELSEWHERE)),
         (NATIVE, fake_use("clamd", finds="WORSE")),
     ],
     ids=["native alone", "without native", "one more", "newer", "shown less", "another"],
@@ -110,7 +110,7 @@ def test_what_native_found_clean_does_not_hide_what_another_engine_finds(scan: S
 def test_a_journal_belongs_to_the_engines_that_were_asked() -> None:
     options = ScanOptions(WalkOptions((b"/a",)))
     with_more = replace(options, engines=(NATIVE, CLAMAV))
-    shown_less = replace(options, engines=(NATIVE, replace(CLAMAV, when=When.ELSEWHERE)))
-    newer = replace(options, engines=(NATIVE, replace(CLAMAV, knowledge="fake clamav 2")))
+    shown_less = replace(options, engines=(NATIVE, CLAMAV._replace(when=When.ELSEWHERE)))
+    newer = replace(options, engines=(NATIVE, CLAMAV._replace(knowledge="fake clamav 2")))
     assert len({name_of(options), name_of(with_more), name_of(shown_less)}) == 3
     assert name_of(newer) == name_of(with_more)  # dropped by place, as facts are: see test_cache_settings
