@@ -17,6 +17,7 @@ import socket
 import stat
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
 from kavfs.engine.contract import Budget, Engine, EngineFailed, Finding
 from kavfs.limits import Limits
@@ -56,20 +57,26 @@ class Server:
         self._beat = self._total = 0
 
     def serve(self) -> None:
-        while True:
-            data, fds, _, _ = socket.recv_fds(self._sock, WORK_MAX, BATCH_FILES)
-            if not data:
-                return
-            magic, count, batch = WORK.unpack_from(data)
-            if magic != WORK_MAGIC or count != len(fds):
-                raise OSError(0, "a message that no coordinator sends")
-            for index, fd in enumerate(fds):
-                self._tell(batch, index, BUSY)
-                self._answer(batch, index, fd)
-                os.close(fd)
-                self._total += 1
-            self._tell(batch, 0, IDLE)
-            self._sock.send(HEADER.pack(RESULT_MAGIC, 0, batch, LAST, 0))
+        """Until the other end closes. OSError for a message that no coordinator of ours sends."""
+        with suppress(BrokenPipeError, ConnectionResetError):  # it closed while we had something to say
+            while self._serve_batch():
+                pass
+
+    def _serve_batch(self) -> bool:
+        data, fds, _, _ = socket.recv_fds(self._sock, WORK_MAX, BATCH_FILES)
+        if not data:
+            return False
+        magic, count, batch = WORK.unpack_from(data.ljust(WORK.size, b"\0"))
+        if magic != WORK_MAGIC or not 0 < count == len(fds) or len(data) != WORK.size + count * ITEM_BYTES:
+            raise OSError(0, "a message that no coordinator sends")
+        for index, fd in enumerate(fds):
+            self._tell(batch, index, BUSY)
+            self._answer(batch, index, fd)
+            os.close(fd)
+            self._total += 1
+        self._tell(batch, 0, IDLE)
+        self._sock.send(HEADER.pack(RESULT_MAGIC, 0, batch, LAST, 0))
+        return True
 
     def _tell(self, batch: int, index: int, state: int, handled: int = 0) -> None:
         self._beat += 1

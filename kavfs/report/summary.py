@@ -69,7 +69,7 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
         yield f"Scanning processes that died and were replaced: {totals.worker_deaths:,}"
     if signatures.engines != NATIVE_ALONE:
         yield f"Engines: {', '.join(name for name, _ in signatures.engines)}"
-        yield f"Found by: {_listed(iter(totals.found_by.items()))}"
+        yield f"Found by: {_listed((name, totals.found_by.get(name, 0)) for name, _ in signatures.engines)}"
     yield f"Time: {_clock(totals.seconds)}, {_rates(totals)}"
     yield f"Signatures: {signatures.loaded:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
     if signatures.demonstration:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,14 @@ import pytest
 from kavfs.limits import Limits
 from kavfs.model import Reason, Result, Status, Switch
 from kavfs.options import EVERYTHING, NATIVE, EngineUse, When
+from kavfs.report.summary import Signatures, summary_lines
+from kavfs.scan import roles
+from kavfs.scan.forkserver import ForkServer, Role
 from kavfs.scan.job import Job
-from tests.support.fakes import NoImage, Notebook, fake_server, fake_use, options
+from kavfs.signatures.image import open_image
+from kavfs.signatures.sources import STARTER
+from tests.support.fakes import NoImage, Notebook, fake_server, fake_use, options, run_fake_engine
+from tests.support.kavscanner import run
 
 
 def scan(path: Path, *uses: EngineUse, wants_clean: bool = True, **how: object) -> Notebook:
@@ -134,3 +142,60 @@ def test_many_objects_behind_a_slow_start(tmp_path: Path) -> None:
     book = scan(tmp_path, NATIVE, fake_use("clamav", finds="WORSE"), fake_use("clamd"))
     assert len(book.results) == 700
     assert sum(result.status is Status.INFECTED for result in book.results) == 7
+
+
+def test_what_the_real_native_engine_cannot_unpack_is_shown_to_those_who_see_what_it_leaves(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    for name, method in (("strange.zip", 97), ("usual.zip", 0)):
+        with zipfile.ZipFile(tmp_path / "tree" / name, "w") as archive:
+            archive.writestr("WORSE", "content")
+        data = (tmp_path / "tree" / name).read_bytes()
+        central = data.index(b"PK\x01\x02")
+        changed = data[:8] + bytes([method]) + data[9 : central + 10] + bytes([method]) + data[central + 11 :]
+        (tmp_path / "tree" / name).write_bytes(changed)
+    book = Notebook()
+    uses = NATIVE, fake_use("clamav", When.ELSEWHERE, finds="WORSE")
+    server = ForkServer({**roles.roles(), "engine": Role(run_fake_engine)})
+    with open_image((bytes(STARTER),), bytes(tmp_path / "state")) as image:
+        Job(image, options(tmp_path / "tree", engines=uses), book, server=server).run()
+    assert book.of(tmp_path / "tree" / "usual.zip").status is Status.CLEAN
+    strange = book.of(tmp_path / "tree" / "strange.zip")
+    assert names(strange) == [("clamav", "Fake.Evil")]
+    assert Reason.METHOD in strange.reasons
+
+
+# ---- what an administrator sees -------------------------------------------------------------------------------------
+
+
+def test_an_engine_that_is_not_there_is_an_error_of_whoever_named_it(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    words = ["--state", tmp_path / "state", "--json", "-", tmp_path / "file"]
+    named = run(["--engine", "native,clamd", "--clamd", "/nonexistent/socket", *words], tmp_path)
+    assert named.code == 66
+    assert b"option --engine: engine clamd: " in named.err
+    (failure,) = [json.loads(line) for line in named.out.splitlines()]
+    assert (failure["type"], failure["exit_code"]) == ("failure", 66)
+    (tmp_path / "kavfs.conf").write_text("[scanner.options]\nEngine=clamd\nClamdAddress=/nonexistent/socket\n")
+    configured = run(["-c", tmp_path / "kavfs.conf", *words], tmp_path)
+    assert configured.code == 65
+    assert b"Engine: engine clamd: " in configured.err
+    (tmp_path / "kavfs.conf").write_text("[scanner.options]\nEngine=norton\n")
+    assert run(["-c", tmp_path / "kavfs.conf", *words], tmp_path).code == 65
+
+
+def test_json_says_which_engines_were_asked(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    done = run(["--engine", "native", "--state", tmp_path / "state", "--json", "-", tmp_path / "file"], tmp_path)
+    start, *_, summary = [json.loads(line) for line in done.out.splitlines()]
+    assert start["engines"] == [{"name": "native", "knowledge": ""}]
+    assert summary["found_by"] == {}
+
+
+def test_the_summary_names_engines_where_there_are_several(tree: Path) -> None:
+    book = scan(tree, NATIVE, fake_use("clamav", finds="WORSE"))
+    assert book.totals is not None
+    hostile = (("native", ""), ("clamav", "x INFECTED Fake"))
+    text = "\n".join(summary_lines(book.totals, Signatures(1, 0.0, False, engines=hostile)))
+    assert "Engines: native, clamav\nFound by: native: 2, clamav: 1\n" in text
+    assert "INFECTED" not in text
+    assert "Engines" not in "\n".join(summary_lines(book.totals, Signatures(1, 0.0, False)))

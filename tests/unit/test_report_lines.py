@@ -190,3 +190,9 @@ def test_a_container_of_containers_does_not_cost_the_square_of_its_members() -> 
     lines = lines_of(Result(b"/m.zip", Status.CLEAN, members=members + deep, container=True), Show())
     assert len(lines) > 20_000
     assert time.monotonic() - start < 5
+
+
+def test_one_name_that_two_engines_give_stands_once() -> None:
+    threats = tuple(Threat(name, Status.INFECTED, engine) for name in ("A", "B") for engine in ("native", "clamav"))
+    lines = lines_of(Result(b"/f", Status.INFECTED, threats=threats), Show())
+    assert [line.tail for line in lines] == [b"INFECTED A", b"INFECTED B"]
