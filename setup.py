@@ -15,7 +15,7 @@ from glob import glob
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["common", "source", "type", "hash", "exe", "match", "cache", "objects"]
+CORE = ["common", "source", "type", "hash", "exe", "text", "match", "cache", "objects"]
 INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process", "basics")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]

@@ -12,15 +12,25 @@ static uint32_t hash_kinds(const kav_image *m, uint64_t size)
     return kinds;
 }
 
+/* Which signatures are looked for besides those for any. Those for texts and pages are made for their normal forms,
+ * which are layers of their own (views); only a page that begins as one is matched as it is, too. */
+static uint8_t matched_as(kav_type type, bool view, const uint8_t *head, size_t length)
+{
+    if (type.target >= KAV_TARGET_COUNT) return KAV_T_ANY;
+    if (view) return type.target;
+    if (type.target == KAV_T_HTML && kav_type_page(head, length) == KAV_PAGE_NEAR) return KAV_T_HTML;
+    return type.target == KAV_T_TEXT || type.target == KAV_T_HTML ? KAV_T_ANY : type.target;
+}
+
 /* Read the beginning, say what it is. */
-static void detect(kav_session *s, uint64_t size, const kav_type *given)
+static void detect(kav_session *s, uint64_t size, const kav_layer_options *options)
 {
     kav_reader *r = &s->reader;
     uint64_t head = (uint64_t)s->window + s->image->ahead;
     kav_reader_need(r, 0, head > KAV_TYPE_HEAD ? head : KAV_TYPE_HEAD);
     size_t length = r->end < KAV_TYPE_HEAD ? (size_t)r->end : KAV_TYPE_HEAD;
-    s->found->type = given ? *given : kav_type_detect(r->data, length, size);
-    s->target = s->found->type.target < KAV_TARGET_COUNT ? s->found->type.target : KAV_T_ANY;
+    s->found->type = options->type ? *options->type : kav_type_detect(r->data, length, size);
+    s->target = matched_as(s->found->type, options->view, r->data, length);
 }
 
 static uint32_t why_short(const kav_session *s, const kav_source *source, uint64_t wanted)
@@ -55,9 +65,11 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     s->options = options;
     s->layer_size = source->size;
     kav_reader_start(r, source, size);
-    detect(s, source->size, options->type);
+    detect(s, source->size, options);
     if (kav_recall(s, options)) return 0;
-    uint32_t needed = hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size);
+    /* ClamAV digests the forms of a page, but not that of a text. */
+    bool hashed = !(options->view && s->target == KAV_T_TEXT);
+    uint32_t needed = hashed ? hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size) : 0;
     uint32_t wanted = options->digests | needed;
     s->kinds = wanted && kav_digest_start(s->digest, wanted) == 0 ? wanted : 0;
     found->reasons = kav_scan_pass(s, false, options);

@@ -76,6 +76,7 @@ typedef struct {
     uint32_t switches;    /* enum kav_switch; KAV_S_ALL_MATCH matters here */
     uint32_t digests;     /* KAV_D_* wanted besides what the signatures need */
     const kav_type *type; /* what the layer is, or NULL: found out from its bytes */
+    bool view;            /* the layer in another form: matched as what type says */
     uint64_t limit;       /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
     kav_tick tick;        /* may be NULL */
     void *tick_context;

@@ -28,6 +28,9 @@ static const opening OPENINGS[] = {
 /* Every format that is not in the list may have an archive riding behind it: programs, scripts, pictures. */
 static const opening RIDING = {KAV_FMT_UNKNOWN, KAV_S_SFX, kav_open_sfx};
 
+/* A page, whatever its format is called, with data in its own text. */
+static const opening IN_PAGES = {KAV_FMT_UNKNOWN, 0, kav_open_inline_data};
+
 /* Formats that have parts and views inside (KAV_M_PART, KAV_M_VIEW), which make no container of them. A format may
  * stand here more than once, and above besides. */
 static const opening DOCUMENTS[] = {
@@ -88,27 +91,37 @@ static uint8_t status_of_hit(const kav_hit *hit)
     return KAV_INFECTED;
 }
 
-/* Note every hit of a layer that no exception lifts. Returns the gravest status. */
-static uint8_t note_hits(kav_object_scanner *s, const kav_layer_found *found, uint32_t depth, uint32_t reasons)
+/* True when the hit was not noted before; it is now. */
+static bool is_news(kav_noted *noted, const kav_hit *hit)
 {
-    uint8_t status = KAV_CLEAN;
+    for (uint32_t i = 0; i < noted->count; i++)
+        if (noted->hits[i].database == hit->database && noted->hits[i].line == hit->line) return false;
+    if (noted->count == sizeof noted->hits / sizeof noted->hits[0]) return true;
+    noted->hits[noted->count].database = hit->database;
+    noted->hits[noted->count++].line = hit->line;
+    return true;
+}
+
+void kav_layers_note_hits(kav_object_scanner *s, const kav_layer_found *found, bool view, uint32_t depth,
+                          kav_noted *noted, kav_outcome *outcome)
+{
     if (found->suppressed) s->gist.flags |= KAV_F_SUPPRESSED;
-    if (found->hit_count == 0) return status;
+    if (found->hit_count == 0) return;
     if (is_excepted(s, depth)) {
         s->gist.flags |= KAV_F_SUPPRESSED;
-        return status;
+        return;
     }
     for (size_t i = 0; i < found->hit_count; i++) {
         const kav_hit *hit = &found->hits[i];
-        kav_note note = {.offset = hit->offset,
-                         .size = found->size,
-                         .reasons = reasons,
+        if (!is_news(noted, hit)) continue;
+        kav_note note = {.offset = view ? UINT64_MAX : hit->offset, /* a place in a view is none in the layer */
+                         .size = noted->size,
+                         .reasons = outcome->reasons,
                          .status = status_of_hit(hit),
                          .engine = KAV_ENGINE_NATIVE};
-        status = kav_graver(status, note.status);
+        outcome->status = kav_graver(outcome->status, note.status);
         kav_layers_note(s, &note, hit->name, hit->name_len);
     }
-    return status;
 }
 
 /* Open a layer in one way, when everything allows it. False: it was none such, or it stays closed. */
@@ -140,7 +153,7 @@ static bool open_as(kav_object_scanner *s, const kav_source *source, kav_type ty
 }
 
 /* Open a layer in every way that its format knows. */
-static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, uint32_t depth,
+static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, bool inline_data, uint32_t depth,
                        kav_outcome *outcome)
 {
     bool archive = false;
@@ -151,6 +164,7 @@ static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type
     }
     for (size_t i = 0; i < sizeof DOCUMENTS / sizeof DOCUMENTS[0]; i++)
         if (DOCUMENTS[i].format == type.format) open_as(s, source, type, &DOCUMENTS[i], true, depth, outcome);
+    if (inline_data) open_as(s, source, type, &IN_PAGES, true, depth, outcome);
     if (!archive && kav_sfx_present(source)) open_as(s, source, type, &RIDING, false, depth, outcome);
 }
 
@@ -173,12 +187,17 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, bool
     s->budget.scanned += found->size;
     outcome->reasons |= found->reasons;
     list_layer(s, source, found, depth);
-    outcome->status = note_hits(s, found, depth, outcome->reasons);
+    kav_noted noted = {.size = found->size};
+    kav_layers_note_hits(s, found, view, depth, &noted, outcome);
     found->hits = NULL; /* the session's; gone with the first member */
     found->hit_count = 0;
+    bool inline_data = false;
+    if (!view && (found->type.target == KAV_T_TEXT || found->type.target == KAV_T_HTML) &&
+        !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE)))
+        inline_data = kav_forms_scan(s, source, found, depth, &noted, outcome);
     /* Of a file over its limit only the beginning is looked at, and that is no container any more. */
     if (!view && !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE)))
-        open_layer(s, source, found->type, depth, outcome);
+        open_layer(s, source, found->type, inline_data, depth, outcome);
     outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
 }
 
@@ -196,6 +215,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
                                  .digests = wanted_digests(s, source, depth),
                                  .limit = depth == 0 ? s->limits.max_file_size : 0,
                                  .type = manner.type,
+                                 .view = manner.view,
                                  .tick = layer_tick,
                                  .tick_context = s};
     kav_known_layer layer;

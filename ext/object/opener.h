@@ -68,6 +68,8 @@ int kav_open_uu(const kav_source *source, kav_type type, kav_unpack *u);      /*
 int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u);    /* mail.c, GMime: one message */
 int kav_open_mbox(const kav_source *source, kav_type type, kav_unpack *u);    /* mbox.c: each message a member */
 
+int kav_open_inline_data(const kav_source *source, kav_type type, kav_unpack *u); /* inlinedata.c: of a page */
+
 /* Make GMime ready; once per process, before the first mail and before any thread. */
 void kav_mail_init(void);
 

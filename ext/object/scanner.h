@@ -65,6 +65,15 @@ typedef struct {
     bool container;
 } kav_outcome;
 
+/* Signatures that were noted for a layer, so that they are not noted again for its views. */
+typedef struct {
+    uint64_t size; /* of the layer */
+    uint32_t count;
+    struct {
+        uint32_t database, line;
+    } hits[32];
+} kav_noted;
+
 /* How a layer is to be looked at, when it is a member. */
 typedef struct {
     const kav_type *type; /* what it is, or NULL: found out from its bytes */
@@ -75,6 +84,17 @@ typedef struct {
  * it, without the hits. */
 void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner manner, uint32_t depth, uint32_t known,
                      kav_layer_found *found, kav_outcome *outcome);
+
+/* forms.c: match the layer in the forms that signatures for texts and pages expect, which are no members, cost no
+ * budget but time and are not listed one by one in reports. noted: what was found in the layer itself. Returns whether
+ * it is a page with data in its own text. */
+bool kav_forms_scan(kav_object_scanner *s, const kav_source *source, const kav_layer_found *found, uint32_t depth,
+                    kav_noted *noted, kav_outcome *outcome);
+
+/* Note every hit of a layer that no exception lifts, and that is not among those noted; adds them there. offset: of
+ * hits whose place in the layer is not known. */
+void kav_layers_note_hits(kav_object_scanner *s, const kav_layer_found *found, bool view, uint32_t depth,
+                          kav_noted *noted, kav_outcome *outcome);
 
 /* Whether layers of this type are containers, to all appearance. */
 bool kav_layers_opens(kav_type type);

@@ -71,26 +71,66 @@ static bool word_at(const uint8_t *p, const uint8_t *end, size_t step, const cha
     return true;
 }
 
-/* What follows '<' in the tags by which ClamAV knows HTML. */
+/* ASCII in UTF-16, or as it is: the bytes of word at p, p + step ... */
+static bool spelled_at(const uint8_t *p, const uint8_t *end, size_t step, const char *word)
+{
+    for (; *word; word++, p += step) {
+        if (p >= end || (size_t)(end - p) < step) return false;
+        if (*p != (uint8_t)*word || (step == 2 && p[1])) return false;
+    }
+    return true;
+}
+
+/* What follows '<' in the tags by which ClamAV knows HTML, spelled so and not otherwise. */
 static bool is_telling_tag(const uint8_t *p, const uint8_t *end, size_t step)
 {
-    static const char *const tags[] = {"a href", "head>", "html>", "iframe", "img", "object", "script", "table"};
-    if (p >= end) return false;
+    static const char *const tags[] = {"HEAD>",  "HTML>",  "Head>",  "Html>",  "IFRAME", "IMG",   "Img",
+                                       "OBJECT", "Object", "SCRIPT", "Script", "TABLE",  "head>", "html>",
+                                       "iframe", "img",    "object", "script", "table"};
+    if (p >= end || !strchr("HIOSThiost", *p)) return false;
     for (size_t i = 0; i < sizeof tags / sizeof *tags; i++)
-        if ((*p | 0x20) == tags[i][0] && word_at(p, end, step, tags[i])) return true;
+        if (spelled_at(p, end, step, tags[i])) return true;
     return false;
 }
 
-static bool has_telling_tag(const uint8_t *p, size_t len, enum kav_text_kind kind)
+/* "href" as it may be spelled in the tag of a link, anywhere. */
+static bool has_reference(const uint8_t *p, const uint8_t *end, size_t step)
 {
-    const uint8_t *end = p + len;
-    size_t step = kind >= KAV_TEXT_UTF16LE ? 2 : 1;
-    while (p < end && (p = memchr(p, '<', (size_t)(end - p)))) {
-        p++; /* in UTF-16 the low bytes of the next characters follow after one more byte */
-        const uint8_t *letter = p + (step == 2);
-        if (letter < end && is_telling_tag(letter, end, step)) return true;
-    }
+    static const char *const words[] = {"href", "hrEF", "hRef", "hREF", "Href", "HrEF", "HRef", "HREF"};
+    for (; p < end; p += step)
+        for (size_t i = 0; (*p | 0x20) == 'h' && i < sizeof words / sizeof *words; i++)
+            if (spelled_at(p, end, step, words[i])) return true;
     return false;
+}
+
+/* step 2: UTF-16, whose first unit begins at p in little-endian order, and one byte later in big-endian order. */
+static bool has_telling_tag(const uint8_t *p, size_t len, size_t step)
+{
+    const uint8_t *begin = p, *end = p + len, *link = NULL;
+    while (p < end && (p = memchr(p, '<', (size_t)(end - p)))) {
+        const uint8_t *letter = p + step;
+        p++;
+        if ((size_t)(p - 1 - begin) % step || (step == 2 && p < end && *p) || letter >= end) continue;
+        if (!link && (spelled_at(letter, end, step, "a ") || spelled_at(letter, end, step, "A "))) link = letter;
+        if (is_telling_tag(letter, end, step)) return true;
+    }
+    return link && has_reference(link, end, step);
+}
+
+bool kav_type_has_tag(const uint8_t *bytes, size_t len)
+{
+    return has_telling_tag(bytes, len, 1);
+}
+
+enum kav_page kav_type_page(const uint8_t *head, size_t len)
+{
+    static const char asp[] = "<%@ LANGUAGE =";
+    size_t near = len < KAV_TYPE_TAGS ? len : KAV_TYPE_TAGS;
+    if (len >= sizeof asp - 1 && memcmp(head, asp, sizeof asp - 1) == 0) return KAV_PAGE_NEAR;
+    if (has_telling_tag(head, near, 1)) return KAV_PAGE_NEAR;
+    if (has_telling_tag(head, near, 2)) return KAV_PAGE_UTF16;
+    if (near > 3 && head[0] == 0xfe && head[1] == 0xff && has_telling_tag(head + 3, near - 3, 2)) return KAV_PAGE_NEAR;
+    return has_telling_tag(head, len, 1) ? KAV_PAGE_FAR : KAV_PAGE_NONE;
 }
 
 /* Openings that make a page of it for a reader, though ClamAV would call the file text and use signatures for texts. */
@@ -175,7 +215,8 @@ kav_type kav_type_text(const kav_head *h, enum kav_text_kind kind)
 {
     if (KAV_HEAD_AT(h, 0, "{\\rtf")) return (kav_type){KAV_FMT_RTF, KAV_T_ANY};
     /* A tag anywhere makes signatures for HTML apply, in scripts as well: that is ClamAV's choice. */
-    bool html = has_telling_tag(h->head, h->len, kind);
+    enum kav_page page = kav_type_page(h->head, h->len);
+    bool html = page != KAV_PAGE_NONE && (page != KAV_PAGE_FAR || kind == KAV_TEXT_BYTES);
     return (kav_type){(uint16_t)text_format(h, kind, html), html ? KAV_T_HTML : KAV_T_TEXT};
 }
 
@@ -185,7 +226,8 @@ kav_type kav_type_data(const kav_head *h)
 {
     size_t len = near_len(h);
     if (KAV_HEAD_AT(h, 0, "{\\rtf")) return (kav_type){KAV_FMT_RTF, KAV_T_ANY};
-    if (has_telling_tag(h->head, len, KAV_TEXT_BYTES)) return (kav_type){KAV_FMT_HTML, KAV_T_HTML};
+    enum kav_page page = kav_type_page(h->head, h->len < KAV_TYPE_TAGS ? h->len : KAV_TYPE_TAGS);
+    if (page != KAV_PAGE_NONE) return (kav_type){KAV_FMT_HTML, KAV_T_HTML};
     if (len >= 2 && units_are_text(h->head, len, true)) return (kav_type){KAV_FMT_UNKNOWN, KAV_T_TEXT};
     return (kav_type){KAV_FMT_UNKNOWN, KAV_T_ANY};
 }

@@ -8,6 +8,8 @@
 
 #include "kav.h"
 
+#include <stdbool.h>
+
 #define KAV_TYPE_HEAD 65536
 
 /* Numbers go over the wire and into reports: append only. kav_format_name gives the word for reports. */
@@ -64,6 +66,21 @@ typedef struct {
 } kav_type;
 
 kav_type kav_type_detect(const uint8_t *head, size_t len, uint64_t size);
+
+/* How a page (target HTML) is known. */
+enum kav_page {
+    KAV_PAGE_NONE,
+    KAV_PAGE_NEAR,  /* by a tag in its first bytes: ClamAV matches signatures for HTML against the bytes as they are */
+    KAV_PAGE_UTF16, /* the same, little-endian UTF-16: only against its normal forms */
+    KAV_PAGE_FAR    /* by a tag further on: only against its normal forms */
+};
+
+#define KAV_TYPE_TAGS 1028 /* the first bytes */
+
+enum kav_page kav_type_page(const uint8_t *head, size_t len);
+
+/* One of the tags by which ClamAV knows pages. */
+bool kav_type_has_tag(const uint8_t *bytes, size_t len);
 
 /* "zip", "pe", "mail" ...; "unknown" for numbers out of range. Static strings. */
 const char *kav_format_name(uint16_t format);
