@@ -16,7 +16,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "text", "match", "cache", "objects"]
-INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "walk", "worker", "dispatch", "process", "basics")]
+INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "walk", "worker", "dispatch", "process", "basics")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
 LINK: list[str] = []
@@ -69,7 +69,7 @@ MODULES = {
     "basics": (["basics"], True, [MATCHING]),
     "programs": (["programs"], True, [MATCHING]),
     "match": (["match"], True, [MATCHING]),
-    "worker": (["worker", "object"], True, [MATCHING, UNPACKING]),
+    "worker": (["worker", "object", "ole"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], True, [NOTHING]),
     "dispatch": (["dispatch"], True, [NOTHING]),
     "process": (["process"], False, [NOTHING]),

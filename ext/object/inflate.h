@@ -12,7 +12,11 @@
 
 typedef struct kav_inflater kav_inflater;
 
-enum kav_inflate_format { KAV_INFLATE_RAW = -15, KAV_INFLATE_GZIP = 15 + 16 }; /* zlib's window bits */
+enum kav_inflate_format {
+    KAV_INFLATE_RAW = -15,
+    KAV_INFLATE_ZLIB = 15,
+    KAV_INFLATE_GZIP = 15 + 16
+}; /* zlib's window bits */
 
 typedef struct {
     uint64_t used;     /* bytes of the source */

@@ -34,7 +34,7 @@ static const opening IN_PAGES = {KAV_FMT_UNKNOWN, 0, kav_open_inline_data};
 /* Formats that have parts and views inside (KAV_M_PART, KAV_M_VIEW), which make no container of them. A format may
  * stand here more than once, and above besides. */
 static const opening DOCUMENTS[] = {
-    {KAV_FMT_COUNT, 0, NULL},
+    {KAV_FMT_OLE2, 0, kav_open_ole},
 };
 
 bool kav_layers_opens(kav_type type)

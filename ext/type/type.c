@@ -64,6 +64,7 @@ const char *kav_format_name(uint16_t format)
         [KAV_FMT_UU] = "uu",
         [KAV_FMT_LZIP] = "lzip",
         [KAV_FMT_LZOP] = "lzop",
+        [KAV_FMT_VBA] = "vba",
     };
     _Static_assert(sizeof name / sizeof *name == KAV_FMT_COUNT, "a format has no name");
     return format < KAV_FMT_COUNT ? name[format] : name[KAV_FMT_UNKNOWN];

@@ -57,6 +57,7 @@ enum kav_format {
     KAV_FMT_UU,
     KAV_FMT_LZIP,
     KAV_FMT_LZOP,
+    KAV_FMT_VBA, /* source of macros; never found by its bytes, given by the opener of the document */
     KAV_FMT_COUNT
 };
 

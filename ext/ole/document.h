@@ -1,0 +1,34 @@
+/* Document: what the parts of a document of Office have in common. Not for other folders: opener.h is the door. */
+#ifndef KAV_DOCUMENT_H
+#define KAV_DOCUMENT_H
+
+#include "cfb.h"
+
+#define KAV_OLE_LOAD_MAX (64u << 20) /* what of one stream is held in memory; more is said, not passed over */
+
+static inline uint16_t kav_le16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] | p[1] << 8);
+}
+
+static inline uint32_t kav_le32(const uint8_t *p)
+{
+    return (uint32_t)kav_le16(p) | (uint32_t)kav_le16(p + 2) << 16;
+}
+
+/* The functions below hand parts to the sink; false: stop, a budget is used up. */
+
+/* vba.c: the project whose directory is this stream, if it is one: one text of all modules, as a part, and each module
+ * as it stands. */
+bool kav_vba_pass(kav_cfb *c, const kav_cfb_entry *dir, kav_unpack *u);
+
+/* native.c: the file in a package ("\1Ole10Native", or data of an RTF object), as a part. name: where it has none. */
+bool kav_native_pass(const uint8_t *bytes, size_t len, const char *name, size_t name_len, kav_unpack *u);
+
+/* powerpoint.c: the objects that a stream "PowerPoint Document" holds packed. */
+bool kav_powerpoint_pass(const uint8_t *bytes, size_t len, kav_unpack *u);
+
+/* protect.c: KAV_R_ENCRYPTED when the document wants a password before it shows anything. */
+uint32_t kav_ole_protected(kav_cfb *c);
+
+#endif
