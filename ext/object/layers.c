@@ -35,6 +35,7 @@ static const opening IN_PAGES = {KAV_FMT_UNKNOWN, 0, kav_open_inline_data};
  * stand here more than once, and above besides. */
 static const opening DOCUMENTS[] = {
     {KAV_FMT_OLE2, 0, kav_open_ole},
+    {KAV_FMT_RTF, 0, kav_open_rtf},
 };
 
 bool kav_layers_opens(kav_type type)

@@ -4,7 +4,7 @@
 
 #include "cfb.h"
 
-#define KAV_OLE_LOAD_MAX (64u << 20) /* what of one stream is held in memory; more is said, not passed over */
+#define KAV_OLE_LOAD_MAX (32u << 20) /* what of one stream is held in memory; more is said, not passed over */
 
 static inline uint16_t kav_le16(const uint8_t *p)
 {

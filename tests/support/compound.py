@@ -229,3 +229,17 @@ def package(name: bytes, content: bytes) -> bytes:
     inner = struct.pack("<H", 2) + name + b"\0C:\\" + name + b"\0" + struct.pack("<HHI", 0, 3, 5) + b"C:\\x\0"
     inner += struct.pack("<I", len(content)) + content
     return struct.pack("<I", len(inner)) + inner
+
+
+def object_of_rtf(kind: bytes, data: bytes) -> bytes:
+    """An OLE 1 stream: what the digits of an RTF object stand for."""
+    texts = struct.pack("<I", len(kind) + 1) + kind + b"\0" + bytes(8)
+    return struct.pack("<II", 0x501, 2) + texts + struct.pack("<I", len(data)) + data
+
+
+def rtf(content: bytes, width: int = 64) -> bytes:
+    """A text with these bytes as the data of an object."""
+    digits = content.hex().encode()
+    lines = b"\r\n".join(digits[i : i + width] for i in range(0, len(digits), width))
+    head = b"{\\rtf1\\ansi Text before {\\object\\objemb\\objw100{\\*\\objclass Package}{\\*\\objdata "
+    return head + lines + b"}{\\result nothing}} and after.}"
