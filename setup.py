@@ -33,7 +33,7 @@ def build_digest() -> str:
     """Names what the C parts were built from: compiled signatures and remembered verdicts of another build are not
     used, so that nobody has to think of raising a version."""
     digest = hashlib.sha256()
-    for path in sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.pyx") + glob("ext/*/*.pxd")):
+    for path in sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.pyx") + glob("ext/*/*.px[di]")):
         with open(path, "rb") as file:
             digest.update(path.encode() + b"\0" + file.read())
     return digest.hexdigest()[:16]
@@ -90,7 +90,7 @@ def extension(name: str) -> Extension:
         include_dirs=INCLUDES + [d for s in systems for d in s["include_dirs"]],
         library_dirs=[d for s in systems for d in s["library_dirs"]],
         libraries=(["kavcore"] if core else []) + libraries,
-        depends=sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.pxd")),  # the library's C files are linked in
+        depends=sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.px[di]")),  # the library's C files are linked in
         define_macros=[("KAV_BUILD", f'"{build_digest()}"')] if name == "match" else [],
         extra_compile_args=FLAGS,
         extra_link_args=LINK,

@@ -188,6 +188,6 @@ bool kav_body_open(kav_body *b, const uint8_t *part)
     b->probe_count = kav_part_count(part, KAV_TAB_PROBES, sizeof *b->probes);
     b->conditions = kav_part_data(part, KAV_TAB_CONDITIONS);
     b->condition_count = kav_part_count(part, KAV_TAB_CONDITIONS, sizeof *b->conditions);
-    return check_signatures(b) && check_conditions(b) && check_probes(b) && check_patterns(b) && check_pieces(b) && check_elements(b) &&
-           check_literals(b);
+    return check_signatures(b) && check_conditions(b) && check_probes(b) && check_patterns(b) && check_pieces(b) &&
+           check_elements(b) && check_literals(b);
 }

@@ -126,8 +126,8 @@ bool kav_bytecompare_where(const kav_bytecompare *b, uint64_t place, uint64_t si
 typedef struct {
     const uint8_t *bytes;
     size_t length;
-    size_t count; /* of digits: with a leading 0 where the little-endian form has an odd number of them */
-    size_t wiped; /* little-endian: so many digits are 0, because what stands behind them in the file is none */
+    size_t count;        /* of digits: with a leading 0 where the little-endian form has an odd number of them */
+    size_t wiped;        /* little-endian: so many digits are 0, because what stands behind them in the file is none */
     bool little, marked; /* marked: begins with 0x */
 } digits;
 

@@ -3,8 +3,8 @@
  *     Ref(Offset#Options#Comparisons)     0(>>4#hle4#>0x10,<500)
  *
  * Offset: nothing, <<n or >>n. Options: h hexadecimal text, d decimal text, a whichever it looks like, i a plain
- * integer; l or b for the order of bytes; e: no fewer bytes than asked for; then how many bytes. Comparisons: one or two
- * of <n >n =n, all of which must hold. Numbers as C reads them: 0x.. hexadecimal, 0.. octal.
+ * integer; l or b for the order of bytes; e: no fewer bytes than asked for; then how many bytes. Comparisons: one or
+ * two of <n >n =n, all of which must hold. Numbers as C reads them: 0x.. hexadecimal, 0.. octal.
  *
  * ClamAV's ways are kept: text without a digit counts as 0, and without l or b nothing is ever true.
  */

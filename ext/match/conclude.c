@@ -1,3 +1,4 @@
+#include "condition.h"
 #include "expression.h"
 #include "part.h"
 #include "probe.h"
@@ -41,11 +42,9 @@ static uint32_t line_of(const kav_session *s, kav_touch t)
     return kav_moved_line(&s->image->bodies[t.body].moved, signature_of(s, t)->line);
 }
 
-static bool applies(const kav_session *s, kav_touch t)
+static bool applies(kav_session *s, kav_touch t)
 {
-    const kav_signature *g = signature_of(s, t);
-    return line_of(s, t) && (g->target == KAV_T_ANY || g->target == s->target) && s->layer_size >= g->min_size &&
-           s->layer_size <= g->max_size;
+    return line_of(s, t) && kav_condition_holds(s, &s->image->bodies[t.body].body, signature_of(s, t));
 }
 
 /* The counts of a signature's patterns, and what its probes can come to. */
@@ -170,15 +169,22 @@ void kav_conclude_add(kav_session *s, kav_true hit)
     else kav_buffer_add(&s->truths, &hit, sizeof hit);
 }
 
+static bool icons_match(kav_session *s, const kav_body *b, const kav_signature *g)
+{
+    if (g->condition == KAV_NONE || !(b->conditions[g->condition].flags & KAV_CO_ICONS)) return true;
+    const kav_condition *c = &b->conditions[g->condition];
+    return kav_icons_match(s, b->names + c->icon_name[0], c->icon_len[0], b->names + c->icon_name[1], c->icon_len[1]);
+}
+
 static void find_signatures(kav_session *s)
 {
     for (uint32_t i = 0; i < s->touched_signature_count; i++) {
         kav_touch t = s->touched_signatures[i];
         const kav_image_body *b = &s->image->bodies[t.body];
         const kav_signature *g = signature_of(s, t);
-        if (!applies(s, t) || !is_true(s, t)) continue;
-        kav_conclude_add(s, (kav_true){b->body.names + g->name, g->name_len, b->database, line_of(s, t), first_place(s, t),
-                                b->official});
+        if (!applies(s, t) || !is_true(s, t) || !icons_match(s, &b->body, g)) continue;
+        kav_conclude_add(s, (kav_true){b->body.names + g->name, g->name_len, b->database, line_of(s, t),
+                                       first_place(s, t), b->official});
     }
 }
 

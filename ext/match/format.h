@@ -123,13 +123,13 @@ typedef struct {
     uint8_t reserved[3];
 } kav_probe;
 
-/* What must hold of the layer as a whole, and of those around it. */
+/* What must hold of the layer as a whole, and of those around it (condition.c). */
 typedef struct {
     uint32_t entry_min, entry_max;       /* file offset of the entry point, inclusive */
     uint32_t sections_min, sections_max; /* how many sections, inclusive */
     uint32_t icon_name[2], icon_len[2];  /* names of the icon groups, in NAMES; length 0: any */
     uint32_t chain, chain_count;         /* in DATA, kav_chain_link: formats of the layers around, the inmost first */
-    uint16_t handler;                    /* KAV_CO_HANDLER: format that the layer is to be scanned as instead */
+    uint16_t depth_min;                  /* so many layers around at least */
     uint16_t flags;                      /* enum kav_condition_flag */
 } kav_condition;
 
@@ -138,8 +138,7 @@ enum kav_condition_flag {
     KAV_CO_SECTIONS = 1u << 1,
     KAV_CO_ICONS = 1u << 2,
     KAV_CO_OUTMOST = 1u << 3, /* only where no layer is around */
-    KAV_CO_CHAIN = 1u << 4,
-    KAV_CO_HANDLER = 1u << 5
+    KAV_CO_CHAIN = 1u << 4    /* chain, depth_min */
 };
 
 /* The formats that one layer of a chain may have: a bit for each kav_format. */
@@ -168,15 +167,27 @@ typedef struct {
     uint32_t ref, ref_count;
     uint32_t cap; /* counting further tells nothing */
     uint32_t offset, shift;
+    uint32_t section; /* SECTION, WHOLE: counted from 0 */
     uint16_t targets; /* bit per enum kav_target that asks for it */
     uint8_t place;    /* enum kav_place */
     uint8_t flags;    /* enum kav_pattern_flag */
 } kav_pattern;
 
-enum kav_place { KAV_AT_ANY = 0, KAV_AT_START = 1, KAV_AT_END = 2, KAV_AT_MACRO = 8 };
+/* What the first place of a match is counted from. ENTRY to VERSION need the headers of an executable (offset.c). */
+enum kav_place {
+    KAV_AT_ANY = 0,
+    KAV_AT_START = 1,
+    KAV_AT_END = 2,     /* offset bytes before the layer's end */
+    KAV_AT_ENTRY = 3,   /* offset bytes behind the entry point; as a signed number */
+    KAV_AT_SECTION = 4, /* behind the beginning of a section */
+    KAV_AT_LAST = 5,    /* of the last section */
+    KAV_AT_WHOLE = 6,   /* anywhere in a section */
+    KAV_AT_VERSION = 7, /* at a string of the version information */
+    KAV_AT_MACRO = 8    /* anywhere, as a member of macro group number offset */
+};
 
 enum kav_pattern_flag {
-    KAV_PA_WEAK = 1u << 0, /* looked for in the second pass only */
+    KAV_PA_WEAK = 1u << 0,  /* looked for in the second pass only */
     KAV_PA_GATED = 1u << 1, /* weak, and not there unless its gate was seen in the first pass */
     KAV_PA_EARLY = 1u << 2, /* its places in ClamAV's first window are noted for probes */
     KAV_PA_PLACES = 1u << 3 /* all of them are */

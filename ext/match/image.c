@@ -40,6 +40,14 @@ static int map_part(opener *o, const kav_part *part, size_t i)
     return why ? refuse(o, foreign ? KAV_IMAGE_FOREIGN : KAV_IMAGE_DAMAGED, i, why) : KAV_IMAGE_OK;
 }
 
+static bool asks_around(const kav_body *b)
+{
+    for (uint32_t i = 0; i < b->condition_count; i++) {
+        if (b->conditions[i].flags & (KAV_CO_OUTMOST | KAV_CO_CHAIN)) return true;
+    }
+    return false;
+}
+
 static int open_body(opener *o, const uint8_t *part, size_t i)
 {
     kav_image *m = o->image;
@@ -64,6 +72,7 @@ static int open_body(opener *o, const uint8_t *part, size_t i)
     if (b->body.totals->back > m->back) m->back = b->body.totals->back;
     if (b->body.totals->ahead > m->ahead) m->ahead = b->body.totals->ahead;
     if (b->body.totals->zeros > m->zeros) m->zeros = b->body.totals->zeros;
+    m->asks_around |= asks_around(&b->body);
     m->databases[m->database_count++] = part;
     m->body_count++;
     return KAV_IMAGE_OK;
@@ -278,6 +287,11 @@ void kav_image_close(kav_image *m)
                       m->imports,  m->ignores, m->groups, (void *)m->databases};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     free(m);
+}
+
+bool kav_image_asks_around(const kav_image *m)
+{
+    return m->asks_around;
 }
 
 uint32_t kav_image_exception_kinds(const kav_image *m, uint64_t size)

@@ -53,11 +53,12 @@ struct kav_image {
     kav_image_ignore *ignores;
     kav_image_group *groups;
     uint32_t mapping_count, body_count, hash_count, exception_count, ignore_count, group_count, database_count;
-    uint32_t section_count, import_count;                 /* sets of them */
-    const uint8_t **databases;                            /* the part, by database index */
+    uint32_t section_count, import_count;                              /* sets of them */
+    const uint8_t **databases;                                         /* the part, by database index */
     uint32_t pattern_count, signature_count, track_count, probe_count; /* of all bodies */
-    uint32_t back, ahead;                                 /* margins that every body is content with */
+    uint32_t back, ahead;                                              /* margins that every body is content with */
     uint64_t zeros;
+    bool asks_around;
     kav_signature_ref *rest[KAV_TARGET_COUNT]; /* to be looked at in every layer of a type, those for any included */
     uint32_t rest_count[KAV_TARGET_COUNT];
 };

@@ -64,6 +64,8 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     s->found = found;
     s->options = options;
     s->layer_size = source->size;
+    s->around = options->around;
+    s->around_count = options->around_count;
     kav_reader_start(r, source, size);
     detect(s, source->size, options);
     if (kav_recall(s, options)) return 0;
@@ -72,10 +74,13 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     uint32_t needed = hashed ? hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size) : 0;
     uint32_t wanted = options->digests | needed;
     s->kinds = wanted && kav_digest_start(s->digest, wanted) == 0 ? wanted : 0;
-    found->reasons = kav_scan_pass(s, false, options);
+    uint32_t met = kav_scan_pass(s, false, options); /* which may add to found->reasons itself */
+    found->reasons |= met;
     uint32_t stop = ~(uint32_t)KAV_R_MATCH;
-    if (r->size && !(found->reasons & stop) && kav_conclude_needs_weak(s))
-        found->reasons |= kav_scan_pass(s, true, options);
+    if (r->size && !(found->reasons & stop) && kav_conclude_needs_weak(s)) {
+        met = kav_scan_pass(s, true, options);
+        found->reasons |= met;
+    }
     found->reasons |= why_short(s, source, size);
     found->error = r->error;
     finish_digests(s, needed, wanted);

@@ -46,6 +46,9 @@ void kav_image_close(kav_image *image);
 uint32_t kav_image_exception_kinds(const kav_image *image, uint64_t size);
 int kav_image_is_exception(const kav_image *image, uint64_t size, const kav_digests *digests);
 
+/* True when a signature asks what the layers around are: a layer's verdict then depends on them, too. */
+bool kav_image_asks_around(const kav_image *image);
+
 kav_session *kav_session_new(const kav_image *image); /* NULL: out of memory */
 void kav_session_free(kav_session *session);
 
@@ -73,12 +76,14 @@ enum kav_known_by { KAV_BY_TYPE, KAV_BY_BEGINNING, KAV_BY_CONTENT };
 typedef bool (*kav_ask)(void *context, enum kav_known_by by, const kav_layer_found *found);
 
 typedef struct {
-    uint32_t switches;    /* enum kav_switch; KAV_S_ALL_MATCH matters here */
-    uint32_t digests;     /* KAV_D_* wanted besides what the signatures need */
-    const kav_type *type; /* what the layer is, or NULL: found out from its bytes */
-    bool view;            /* the layer in another form: matched as what type says */
-    uint64_t limit;       /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
-    kav_tick tick;        /* may be NULL */
+    uint32_t switches;      /* enum kav_switch; KAV_S_ALL_MATCH matters here */
+    uint32_t digests;       /* KAV_D_* wanted besides what the signatures need */
+    const kav_type *type;   /* what the layer is, or NULL: found out from its bytes */
+    bool view;              /* the layer in another form: matched as what type says */
+    const kav_type *around; /* types of the layers around, the outmost first; a view is not around what is in it */
+    uint32_t around_count;
+    uint64_t limit; /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
+    kav_tick tick;  /* may be NULL */
     void *tick_context;
     kav_fingerprint *fingerprint; /* not NULL: fingerprints are wanted, and ask is called */
     kav_ask ask;

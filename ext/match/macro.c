@@ -31,8 +31,8 @@ const char *kav_macro_parse(kav_text t, kav_macro *out)
 /* Is the match that waits followed by a member of the group? */
 static void settle(kav_macro_run *r, uint64_t next)
 {
-    bool followed = r->member != KAV_MACRO_NEVER && r->last + r->macro->least <= r->member &&
-                    r->last + r->macro->most >= r->member;
+    bool followed =
+        r->member != KAV_MACRO_NEVER && r->last + r->macro->least <= r->member && r->last + r->macro->most >= r->member;
     if (followed) {
         r->found++;
     } else {

@@ -10,13 +10,14 @@ from core_c cimport (
     KAV_HASH_IMPORTS, KAV_HASH_LAYER, KAV_HASH_SECTION, KAV_IMAGE_DAMAGED, KAV_IMAGE_FOREIGN, KAV_IMAGE_OK, cbool,
     kav_buffer, kav_buffer_free, kav_format_name, kav_hash_form, kav_hashset, kav_hashset_at, kav_hashset_build,
     kav_hashset_built, kav_hashset_built_free, kav_hashset_hit, kav_hashset_open, kav_image, kav_image_close,
-    kav_image_open, kav_part, kav_part_check, kav_session, kav_session_free, kav_source,
+    kav_image_open, kav_part, kav_part_check, kav_session, kav_session_free, kav_source, kav_type,
 )
 from match_c cimport (
-    KAV_FORMAT_VERSION, KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY, KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH,
-    KAV_P_IGNORE, KAV_P_IMPORTS, KAV_P_PATCH, KAV_P_SECTIONS, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED,
-    KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, KAV_T_PE, hs_version_text, kav_body,
-    kav_body_open, kav_buffer_add, kav_buffer_ok, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found,
+    KAV_CO_CHAIN, KAV_CO_ENTRY, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_SECTIONS, KAV_FMT_COUNT, KAV_FORMAT_VERSION,
+    KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY, KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_P_IMPORTS,
+    KAV_P_PATCH, KAV_P_SECTIONS, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT,
+    KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, KAV_T_PE, hs_version_text, kav_body, kav_body_open, kav_buffer_add,
+    kav_buffer_ok, kav_chain_link, kav_condition, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found,
     kav_layer_options, kav_layer_scan, kav_member, kav_moved, kav_moved_line, kav_part_begin, kav_part_checksum,
     kav_part_count, kav_part_data, kav_part_finish, kav_part_header, kav_part_is_set, kav_part_of, kav_part_table,
     kav_segment, kav_segment_finish, kav_segment_free, kav_segment_new, kav_segment_pattern,
@@ -80,78 +81,7 @@ cdef bytes take(kav_buffer *b):
         kav_buffer_free(b)
 
 
-cdef class SegmentBuilder:
-    """Builds the part of one database file of body or logical signatures."""
-
-    cdef kav_segment *segment
-    cdef bytes database, digest
-    cdef bint official
-
-    def __cinit__(self, bytes database not None, bytes digest not None, bint official=False):
-        if len(digest) != 32:
-            raise ValueError("the digest of a database has 32 bytes")
-        self.database, self.digest, self.official = database, digest, official
-        self.segment = kav_segment_new()
-        if self.segment == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        kav_segment_free(self.segment)
-
-    def pattern(self, bytes hex not None, bytes offset not None=b"*", bytes modifiers not None=b""):
-        cdef const char *why = NULL
-        cdef uint32_t index = kav_segment_pattern(self.segment, text_of(hex), text_of(offset), text_of(modifiers), &why)
-        if index == KAV_NONE:
-            raise PatternError(why.decode("ascii"))
-        return index
-
-    def probe(self, bytes text not None, uint32_t own):
-        cdef const char *why = NULL
-        cdef uint32_t index = kav_segment_probe(self.segment, text_of(text), own, &why)
-        if index == KAV_NONE:
-            raise PatternError(why.decode("ascii"))
-        return index
-
-    def signature(self, bytes name not None, uint32_t line, uint32_t target, patterns, bytes expression,
-                  uint64_t min_size=0, uint64_t max_size=0):
-        cdef uint32_t wanted[64]
-        cdef kav_segment_signature_in given
-        memset(&given, 0, sizeof(given))
-        if len(patterns) > SUBSIGNATURES:
-            raise SignatureError("more than 64 subsignatures")
-        for i, pattern in enumerate(patterns):
-            wanted[i] = pattern
-        given.name = text_of(name)
-        given.line, given.target = line, target
-        given.subsigs, given.subsig_count = wanted, <uint32_t>len(patterns)
-        given.expression.text, given.expression.length = NULL, 0
-        if expression is not None:
-            given.expression = text_of(expression)
-        given.min_size, given.max_size = min_size, max_size
-        cdef const char *why = kav_segment_signature(self.segment, &given)
-        if why != NULL:
-            raise SignatureError(why.decode("ascii"))
-
-    @property
-    def signature_count(self):
-        return kav_segment_signature_count(self.segment)
-
-    @property
-    def pattern_count(self):
-        return kav_segment_pattern_count(self.segment)
-
-    def finish(self):
-        cdef kav_buffer out
-        cdef bint ok
-        cdef const uint8_t *digest = <const uint8_t *>PyBytes_AS_STRING(self.digest)
-        cdef kav_text database = text_of(self.database)
-        memset(&out, 0, sizeof(out))
-        with nogil:
-            ok = kav_segment_finish(self.segment, database, digest, self.official, &out)
-        if not ok:
-            kav_buffer_free(&out)
-            raise MemoryError
-        return take(&out)
+include "builder.pxi"
 
 
 # A part made of a hash database, and what became of its lines.
@@ -475,7 +405,9 @@ cdef class Image:
         kav_session_free(self.session)
         kav_image_close(self.image)
 
-    def scan(self, origin not None, *, bint all_match=False, uint32_t digests=0, uint64_t limit=0, size=None):
+    def scan(self, origin not None, *, bint all_match=False, uint32_t digests=0, uint64_t limit=0, size=None,
+             around=()):
+        cdef kav_type types[64]
         cdef kav_layer_options options
         cdef kav_layer_found found
         cdef kav_source source
@@ -485,6 +417,11 @@ cdef class Image:
         memset(&source, 0, sizeof(source))
         options.switches = KAV_S_ALL_MATCH if all_match else 0
         options.digests, options.limit = digests, limit
+        options.around, options.around_count = types, <uint32_t>len(around)
+        if len(around) > 64:
+            raise ValueError("more layers than can be around one")
+        for i, name in enumerate(around):
+            types[i].format, types[i].target = <uint16_t>FORMATS.index(name), 0
         if isinstance(origin, int):
             source.fd = origin
             source.size = os.fstat(origin).st_size if size is None else size

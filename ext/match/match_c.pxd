@@ -1,6 +1,6 @@
 """What match.pyx calls: the builder's, the image's and the layer's functions (contracts in the headers named)."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from core_c cimport kav_buffer, kav_digests, kav_image, kav_session, kav_source, kav_type
 
@@ -16,6 +16,7 @@ cdef extern from "format.h" nogil:
     enum:
         KAV_FORMAT_VERSION, KAV_NONE
         KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP, KAV_P_PATCH, KAV_P_SECTIONS, KAV_P_IMPORTS
+        KAV_CO_ENTRY, KAV_CO_SECTIONS, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_CHAIN
         KAV_PF_OFFICIAL
         KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
         KAV_TAB_MOVED
@@ -31,6 +32,11 @@ cdef extern from "format.h" nogil:
     ctypedef struct kav_signature:
         uint32_t name, name_len, line
         uint8_t target
+    ctypedef struct kav_condition:
+        uint32_t entry_min, entry_max, sections_min, sections_max, chain_count
+        uint16_t depth_min, flags
+    ctypedef struct kav_chain_link:
+        uint64_t formats[4]
 
 cdef extern from "part.h" nogil:
     void kav_part_begin(kav_buffer *out)
@@ -55,6 +61,9 @@ cdef extern from "segment.h" nogil:
         uint32_t subsig_count
         kav_text expression
         uint64_t min_size, max_size
+        const kav_condition *condition
+        const kav_chain_link *chain
+        kav_text icons[2]
     kav_segment *kav_segment_new()
     void kav_segment_free(kav_segment *s)
     uint32_t kav_segment_probe(kav_segment *s, kav_text text, uint32_t own, const char **why)
@@ -87,6 +96,10 @@ cdef extern from "kav.h" nogil:
         KAV_T_PE
         KAV_S_ALL_MATCH
 
+cdef extern from "type.h" nogil:
+    enum:
+        KAV_FMT_COUNT
+
 cdef extern from "layer.h" nogil:
     ctypedef struct kav_hit:
         const char *name
@@ -95,6 +108,8 @@ cdef extern from "layer.h" nogil:
     ctypedef struct kav_layer_options:
         uint32_t switches, digests
         uint64_t limit
+        const kav_type *around
+        uint32_t around_count
     ctypedef struct kav_layer_found:
         kav_type type
         uint64_t size

@@ -52,31 +52,67 @@ static bool parse_group(kav_parse *p, kav_text t)
     return true;
 }
 
+/* All of the text as a number; to ClamAV an empty one is 0. */
+static bool whole_number(kav_parse *p, kav_text t, size_t from, uint32_t *out)
+{
+    *out = 0;
+    if (from == t.length || (number(t, &from, out) && from == t.length)) return true;
+    return fail(p, "unreadable offset");
+}
+
+static bool begins(kav_text t, const char *word)
+{
+    size_t length = strlen(word);
+    return t.length >= length && !memcmp(t.text, word, length);
+}
+
+/* Sn+m, with n counted from 0. What follows the second number is not looked at. */
+static bool parse_section(kav_parse *p, kav_text t)
+{
+    size_t at = 1;
+    if (!number(t, &at, &p->pattern.section) || at == t.length || t.text[at++] != '+' ||
+        !number(t, &at, &p->pattern.offset))
+        return fail(p, "unreadable offset");
+    p->pattern.place = KAV_AT_SECTION;
+    return true;
+}
+
 static bool parse_place(kav_parse *p, kav_text t)
 {
-    size_t at = 0;
-    if (t.length == 0 || (t.length == 1 && t.text[0] == '*')) return true;
-    if (t.length > 4 && !memcmp(t.text, "EOF-", 4)) {
-        p->pattern.place = KAV_AT_END;
-        at = 4;
-    } else if (t.text[0] >= '0' && t.text[0] <= '9') {
-        p->pattern.place = KAV_AT_START;
-    } else if (t.length >= 2 && !memcmp(t.text, "EP", 2)) {
-        return fail(p, "offset needs the entry point");
-    } else if (t.text[0] == 'S') {
-        return fail(p, "offset needs the section table");
-    } else if (t.length >= 2 && !memcmp(t.text, "VI", 2)) {
-        return fail(p, "offset needs version information");
-    } else if (t.text[0] == '$') {
-        return parse_group(p, t);
-    } else {
-        return fail(p, "unreadable offset");
+    kav_pattern *pattern = &p->pattern;
+    if (t.length == 1 && t.text[0] == '*') return true;
+    const char *comma = memchr(t.text, ',', t.length);
+    if (comma) {
+        size_t behind = (size_t)(comma - t.text) + 1;
+        if (!whole_number(p, t, behind, &pattern->shift)) return false;
+        t.length = behind - 1;
     }
-    if (!number(t, &at, &p->pattern.offset)) return fail(p, "unreadable offset");
-    if (at == t.length) return true;
-    if (t.text[at++] != ',' || !number(t, &at, &p->pattern.shift) || at != t.length)
-        return fail(p, "unreadable offset");
-    return true;
+    if (begins(t, "EP+") || begins(t, "EP-")) {
+        pattern->place = KAV_AT_ENTRY;
+        if (!whole_number(p, t, 3, &pattern->offset)) return false;
+        if (t.text[2] == '-') pattern->offset = 0u - pattern->offset;
+        return true;
+    }
+    if (begins(t, "SE")) {
+        pattern->place = KAV_AT_WHOLE;
+        return whole_number(p, t, 2, &pattern->section);
+    }
+    if (begins(t, "SL+")) {
+        pattern->place = KAV_AT_LAST;
+        return whole_number(p, t, 3, &pattern->offset);
+    }
+    if (begins(t, "S")) return parse_section(p, t);
+    if (begins(t, "EOF-")) {
+        pattern->place = KAV_AT_END;
+        return whole_number(p, t, 4, &pattern->offset);
+    }
+    if (begins(t, "VI")) {
+        pattern->place = KAV_AT_VERSION;
+        return true;
+    }
+    if (begins(t, "$")) return parse_group(p, t);
+    pattern->place = KAV_AT_START;
+    return whole_number(p, t, 0, &pattern->offset);
 }
 
 /* {n} {n-m} {-m} {n-} [n-m] at t.text[*at]; *at moves behind the closing bracket. An upper end of 0 means none, as in

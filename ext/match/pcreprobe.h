@@ -2,9 +2,9 @@
  *
  *     [Offset:]Trigger/expression/flags        EOF-200:0&(1|2>3)/<script[^>]+evil/is
  *
- * The trigger is a logical expression over subsignatures before it; where it does not hold, nothing is run. Flags: i s m
- * x A E U are PCRE2's options (regexp.h); g finds every match; r lets it begin anywhere behind the offset; e hides from
- * it what lies behind offset and shift. With an offset but neither shift nor r it must match exactly there.
+ * The trigger is a logical expression over subsignatures before it; where it does not hold, nothing is run. Flags: i s
+ * m x A E U are PCRE2's options (regexp.h); g finds every match; r lets it begin anywhere behind the offset; e hides
+ * from it what lies behind offset and shift. With an offset but neither shift nor r it must match exactly there.
  */
 #ifndef KAV_PCREPROBE_H
 #define KAV_PCREPROBE_H

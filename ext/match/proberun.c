@@ -55,8 +55,8 @@ static void run_macro(run *r, uint32_t index)
     uint32_t before = subsig(r, index - 1), count, member_count;
     if (before & KAV_SUB_PROBE) return; /* ClamAV settles nothing there */
     const kav_noted *noted = kav_probing_places(probing, r->body, before, &count);
-    const kav_noted *members = kav_probing_places(
-        probing, KAV_NOTED_GROUPS, kav_noted_group(r->signature->target, m.macro->group), &member_count);
+    const kav_noted *members = kav_probing_places(probing, KAV_NOTED_GROUPS,
+                                                  kav_noted_group(r->signature->target, m.macro->group), &member_count);
     if (probing->full) r->s->found->reasons |= KAV_R_MATCH;
     for (uint32_t i = 0; i < count; i++) {
         m.member = last_member(members, member_count, noted[i].place);
@@ -125,8 +125,13 @@ static void find_all(run *r, uint32_t index, const kav_pcre *p, const kav_pcre_s
 {
     kav_session *s = r->s;
     kav_regexp *expression = regexp(r, index, p);
-    kav_regexp_subject subject = {bytes + span->begin,    (size_t)(span->end - span->begin), 0, span->here,
-                                  s->options->tick, s->options->tick_context, s->found->size};
+    kav_regexp_subject subject = {bytes + span->begin,
+                                  (size_t)(span->end - span->begin),
+                                  0,
+                                  span->here,
+                                  s->options->tick,
+                                  s->options->tick_context,
+                                  s->found->size};
     size_t begin, end, last = 0;
     uint32_t reasons = 0;
     if (!expression) {

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSED_PER_UNIT 16          /* bytes passed over that cost as much as a callout */
-#define UNITS_PER_TICK  (1u << 20)  /* tens of milliseconds */
+#define PASSED_PER_UNIT 16         /* bytes passed over that cost as much as a callout */
+#define UNITS_PER_TICK  (1u << 20) /* tens of milliseconds */
 
 struct kav_regexp {
     pcre2_code *code;
@@ -28,7 +28,8 @@ static uint32_t pcre2_options(uint32_t options)
 /* Some expressions have room for callouts no more: these get one only, where a match may begin. */
 static pcre2_code *compile_crowded(const char *text, size_t length, uint32_t options, int *error)
 {
-    static const char before[] = "(?C)(?:", behind[] = "\n)"; /* a comment ends with its line; without x, none is open */
+    static const char before[] = "(?C)(?:",
+                      behind[] = "\n)"; /* a comment ends with its line; without x, none is open */
     size_t head = sizeof before - 1, tail = options & PCRE2_EXTENDED ? 2 : 1, where;
     char *longer = malloc(head + length + tail);
     *error = PCRE2_ERROR_NOMEMORY;
@@ -44,8 +45,7 @@ static pcre2_code *compile_crowded(const char *text, size_t length, uint32_t opt
 static pcre2_code *compile(const char *text, size_t length, uint32_t options, int *error)
 {
     PCRE2_SIZE where;
-    pcre2_code *code =
-        pcre2_compile((PCRE2_SPTR)text, length, options | PCRE2_AUTO_CALLOUT, error, &where, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)text, length, options | PCRE2_AUTO_CALLOUT, error, &where, NULL);
     if (code || *error != PCRE2_ERROR_PATTERN_TOO_LARGE) return code;
     if (length > 1 && text[0] == '(' && text[1] == '*') /* what is said of the whole must stand first */
         return pcre2_compile((PCRE2_SPTR)text, length, options, error, &where, NULL);

@@ -2,9 +2,9 @@
  *
  * The limits on backtracking are ClamAV's, so that an expression gives up where it gives up there. They do not bound
  * time: a step may pass over the whole subject. So every expression is compiled with callouts between its elements, in
- * which the work done is counted and the caller is asked whether to go on (this costs up to half of the speed, and PCRE2
- * counts the same steps with them as without). No JIT: it has other limits, and makes memory executable that it wrote,
- * which a worker is to be kept from.
+ * which the work done is counted and the caller is asked whether to go on (this costs up to half of the speed, and
+ * PCRE2 counts the same steps with them as without). No JIT: it has other limits, and makes memory executable that it
+ * wrote, which a worker is to be kept from.
  */
 #ifndef KAV_REGEXP_H
 #define KAV_REGEXP_H
@@ -34,8 +34,8 @@ void kav_regexp_free(kav_regexp *r);
 typedef struct {
     const uint8_t *bytes; /* not NULL, even where there are none */
     size_t length;
-    size_t from; /* no match begins before */
-    bool here;   /* and none after */
+    size_t from;   /* no match begins before */
+    bool here;     /* and none after */
     kav_tick tick; /* may be NULL */
     void *tick_context;
     uint64_t tick_bytes; /* what it is told */

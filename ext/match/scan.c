@@ -1,5 +1,5 @@
-#include "session.h"
 #include "bytecompare.h"
+#include "offset.h"
 #include "verify.h"
 
 #include <stdlib.h>
@@ -68,15 +68,9 @@ static void count(kav_session *s, uint32_t body, uint32_t index, uint64_t origin
 }
 
 /* May a match begin here? */
-static bool placed(const kav_session *s, const kav_pattern *p, uint64_t start)
+static bool placed(kav_session *s, const kav_pattern *p, uint64_t start)
 {
-    uint64_t low = p->offset;
-    if (p->place == KAV_AT_ANY || p->place == KAV_AT_MACRO) return true;
-    if (p->place == KAV_AT_END) {
-        if (low > s->layer_size) return false;
-        low = s->layer_size - low;
-    }
-    return start >= low && start - low <= p->shift;
+    return p->place == KAV_AT_ANY || kav_offset_holds(s, p, start);
 }
 
 static int compare_finds(const void *a, const void *b)
@@ -137,9 +131,10 @@ static void add_finds(kav_window_scan *w, uint32_t body, uint32_t piece, uint64_
     const kav_chain *chain = &b->body.chains[p->chain];
     const kav_pattern *pattern = &b->body.patterns[chain->pattern];
     bool last = p->index + 1u == chain->piece_count;
-    if (literal_end <= w->flushed) w->reasons |= KAV_R_MATCH; /* too late to be put in order */
+    bool bound = p->index == 0 || pattern->place == KAV_AT_VERSION; /* of that ClamAV asks every piece */
+    if (literal_end <= w->flushed) w->reasons |= KAV_R_MATCH;       /* too late to be put in order */
     for (uint32_t i = 0; i < starts->count; i++) {
-        if (p->index == 0 && !placed(s, pattern, starts->at[i])) continue;
+        if (bound && !placed(s, pattern, starts->at[i])) continue;
         for (uint32_t k = 0; k < (last ? 1 : ends->count); k++) {
             if (s->find_count == KAV_FINDS) {
                 w->flushed = literal_end - 1;

@@ -113,7 +113,8 @@ uint32_t kav_segment_probe(kav_segment *s, kav_text text, uint32_t own, const ch
         kav_probe probe = {(uint32_t)t->data.length, (uint32_t)made.length, (uint8_t)kind, {0}};
         kav_buffer_add(&t->data, made.data, made.length);
         kav_buffer_add(&t->probes, &probe, sizeof probe);
-        if (!kav_buffer_ok(&t->data) || !kav_buffer_ok(&t->probes) || t->data.length > UINT32_MAX) *why = "out of memory";
+        if (!kav_buffer_ok(&t->data) || !kav_buffer_ok(&t->probes) || t->data.length > UINT32_MAX)
+            *why = "out of memory";
     }
     kav_buffer_free(&made);
     return *why ? KAV_NONE : KAV_SUB_PROBE | index;
@@ -126,11 +127,15 @@ static const char *check_signature(const kav_segment *s, const kav_segment_signa
     if (in->target >= KAV_TARGET_COUNT || in->target == 8) return "unknown target type";
     if (in->subsig_count == 0) return "no subsignature";
     if (in->subsig_count > KAV_SUBSIGS_MAX) return "more than 64 subsignatures";
+    bool executable = in->target == KAV_T_PE || in->target == KAV_T_ELF || in->target == KAV_T_MACHO;
     for (uint32_t i = 0; i < in->subsig_count; i++) {
         uint32_t sub = in->subsigs[i];
         uint32_t known =
             sub & KAV_SUB_PROBE ? KAV_COUNT(s->tables.probes, kav_probe) : KAV_COUNT(s->tables.patterns, kav_pattern);
         if ((sub & ~KAV_SUB_PROBE) >= known) return "unknown pattern";
+        if (sub & KAV_SUB_PROBE || executable) continue;
+        uint8_t place = KAV_ITEM(s->tables.patterns, kav_pattern, sub)->place;
+        if (place >= KAV_AT_ENTRY && place <= KAV_AT_VERSION) return "offset needs an executable";
     }
     return NULL;
 }

@@ -36,7 +36,8 @@ kav_session *kav_session_new_window(const kav_image *image, uint32_t window)
     s->finds = malloc(KAV_FINDS * sizeof *s->finds);
     s->digest = kav_digest_new();
     if (!s->reader.buffer || !s->patterns || !s->touched_patterns || !s->signatures || !s->touched_signatures ||
-        !s->finds || !s->digest || !kav_tracks_new(&s->tracks, image->track_count) || !kav_probing_new(&s->probing, image) || !make_scratch(s)) {
+        !s->finds || !s->digest || !kav_tracks_new(&s->tracks, image->track_count) ||
+        !kav_probing_new(&s->probing, image) || !make_scratch(s)) {
         kav_session_free(s);
         return NULL;
     }

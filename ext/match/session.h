@@ -72,7 +72,9 @@ struct kav_session {
     kav_layer_found *found;
     const kav_layer_options *options;
     uint8_t target;
-    uint64_t layer_size;          /* where "EOF-n" counts from */
+    uint64_t layer_size;    /* where "EOF-n" counts from */
+    const kav_type *around; /* as in the options */
+    uint32_t around_count;
     uint32_t kinds;               /* KAV_D_* that are being fed */
     kav_fingerprint *fingerprint; /* that is being fed, or NULL */
     kav_exe exe;                  /* once exe_read */

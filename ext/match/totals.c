@@ -45,7 +45,7 @@ static uint64_t chain_reach(const kav_tables *t, const kav_chain *chain)
 {
     const kav_pattern *pattern = KAV_ITEM(t->patterns, const kav_pattern, chain->pattern);
     uint64_t sum = pattern->cap, longest = 0;
-    bool nul = false;
+    bool nul = false, first = false;
     for (uint32_t i = 0; i < chain->piece_count; i++) {
         const kav_piece *piece = KAV_ITEM(t->pieces, const kav_piece, chain->piece + i);
         uint64_t span = (uint64_t)piece->back + piece->ahead;
@@ -53,11 +53,14 @@ static uint64_t chain_reach(const kav_tables *t, const kav_chain *chain)
         for (uint32_t k = 0; k < piece->element_count && all; k++)
             all = takes_nul(t, KAV_ITEM(t->elements, const kav_element, piece->element + k));
         nul |= all;
+        first |= all && i == 0;
         if (span > longest) longest = span;
         sum += span + (piece->gap_max == KAV_UNBOUNDED ? piece->gap_min : piece->gap_max);
     }
     if (!nul) return longest;
-    return sum + (pattern->place == KAV_AT_ANY ? 0 : (uint64_t)pattern->offset + pattern->shift);
+    if (pattern->place == KAV_AT_ANY || pattern->place == KAV_AT_MACRO) return sum;
+    if (pattern->place <= KAV_AT_END) return sum + (uint64_t)pattern->offset + pattern->shift;
+    return first ? UINT32_MAX : sum; /* an entry point or a section can lie anywhere */
 }
 
 void kav_totals_count(const kav_tables *t, kav_body_totals *out)

@@ -3,18 +3,38 @@
  * Only what was clean, complete and silent is learned: nothing noted inside, nothing lifted by an exception, nothing
  * left closed. So an answer adds no note, and where it could (members that must be named), none is taken.
  */
+#include "place.h"
 #include "scanner.h"
 
 #include <string.h>
 
 #define SMALL (4u << 10) /* a layer of fewer bytes that nothing opens is matched as fast as it is looked up */
 
+/* What answers depend on besides the layer itself. Where a signature asks what is around, that goes in; where none
+ * does, the same content has one answer wherever it lies. */
+static void context_of(const kav_known_layer *k, uint8_t context[16])
+{
+    const kav_object_scanner *s = k->scanner;
+    uint8_t formats[2 * KAV_DEPTH_CAP];
+    size_t length = 0;
+    if (!kav_image_asks_around(s->image)) {
+        memcpy(context, s->options.objects_context, 16);
+        return;
+    }
+    for (uint32_t i = 0; i < k->depth; i++) {
+        formats[length++] = (uint8_t)(s->around[i].format & 0xff);
+        formats[length++] = (uint8_t)(s->around[i].format >> 8);
+    }
+    kav_siphash_wide(s->options.objects_context, formats, length, context);
+}
+
 /* Beginnings and whole contents are keys of different kinds. */
-static void key_of(const kav_object_scanner *s, enum kav_known_by by, const kav_layer_found *found, uint64_t size,
+static void key_of(const kav_known_layer *k, enum kav_known_by by, const kav_layer_found *found, uint64_t size,
                    uint8_t key[16])
 {
+    const kav_object_scanner *s = k->scanner;
     uint8_t context[16];
-    memcpy(context, s->options.objects_context, sizeof context);
+    context_of(k, context);
     if (by == KAV_BY_BEGINNING) context[0] ^= 0xff;
     kav_objects_key(s->options.objects, context, by == KAV_BY_BEGINNING ? found->beginning : found->fingerprint, size,
                     found->type.format, found->type.target, key);
@@ -44,7 +64,7 @@ static bool ask(void *context, enum kav_known_by by, const kav_layer_found *foun
     uint64_t size = k->source->size;
     bool opened = kav_layers_opens(found->type);
     if (by == KAV_BY_TYPE) return opened || size >= SMALL;
-    key_of(k->scanner, by, found, size, key);
+    key_of(k, by, found, size, key);
     if (!kav_objects_find(k->scanner->options.objects, key, opened || size >= KAV_OBJECT_COSTLY, &hit)) return false;
     if (hit.format != found->type.format || hit.target != found->type.target || !affordable(k, &hit)) return false;
     if (by == KAV_BY_CONTENT) k->hit = hit;
@@ -130,10 +150,10 @@ static void learn(const kav_known_layer *k, const kav_layer_found *found, bool c
                            .traits = (uint8_t)((s->gist.depth > k->depth && !container ? KAV_L_DOCUMENT : 0) |
                                                (s->gist.flags & KAV_F_ELSEWHERE ? KAV_L_ELSEWHERE : 0)),
                            .parts = s->budget.parts - k->parts};
-    key_of(s, KAV_BY_CONTENT, found, k->source->size, learned.key);
+    key_of(k, KAV_BY_CONTENT, found, k->source->size, learned.key);
     kav_listing_learn(&s->listing, &learned, k->depth == 0);
     if (!found->begun) return;
-    key_of(s, KAV_BY_BEGINNING, found, k->source->size, learned.key);
+    key_of(k, KAV_BY_BEGINNING, found, k->source->size, learned.key);
     kav_listing_learn(&s->listing, &learned, k->depth == 0);
 }
 

@@ -175,7 +175,7 @@ static void list_layer(kav_object_scanner *s, const kav_source *source, const ka
     kav_ancestor *self = &s->ancestors[depth];
     self->size = source->size;
     self->digests = found->digests;
-    self->type = found->type;
+    s->around[depth] = found->type;
     if (found->size != source->size) self->digests.have = 0; /* digests of a part are nobody's exception */
     s->gist.views |= (uint16_t)(1u << found->type.target);
     if (found->size != source->size) kav_listing_gap(&s->listing);
@@ -217,6 +217,8 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
                                  .limit = depth == 0 ? s->limits.max_file_size : 0,
                                  .type = manner.type,
                                  .view = manner.view,
+                                 .around = s->around,
+                                 .around_count = manner.view && depth ? depth - 1 : depth,
                                  .tick = layer_tick,
                                  .tick_context = s};
     kav_known_layer layer;

@@ -25,7 +25,6 @@
 typedef struct {
     uint64_t size;
     kav_digests digests;
-    kav_type type;
 } kav_ancestor;
 
 /* What has become of a layer and all that is inside it, for the object cache. One lies on the stack for each depth. */
@@ -56,6 +55,7 @@ struct kav_object_scanner {
     uint32_t known;   /* layers answered from the object cache */
     uint64_t earlier; /* bytes that a scan against a delta has handled in vain */
     kav_ancestor ancestors[KAV_DEPTH_CAP + 1];
+    kav_type around[KAV_DEPTH_CAP + 1]; /* their types */
 };
 
 /* The verdict on a layer and everything inside it. */

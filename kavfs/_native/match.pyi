@@ -27,6 +27,19 @@ class ImageDamaged(Exception):
 class ImageForeign(Exception):
     """A part was made by another version or for another CPU."""
 
+FORMATS: tuple[str, ...]
+"""The words for formats of layers; a format's number is its place."""
+
+class Conditions(NamedTuple):
+    """What must hold of a layer as a whole, and of those around it."""
+
+    entry: tuple[int, int] | None = None  # offset of the entry point in the file, inclusive
+    sections: tuple[int, int] | None = None  # how many sections
+    outmost: bool = False  # no layer is around
+    chain: tuple[frozenset[int], ...] | None = None  # formats of the layers around, the inmost first
+    depth_min: int = 0  # with chain: so many layers are around
+    icons: tuple[bytes, bytes] | None = None  # names of icon groups, b"" for any
+
 class SegmentBuilder:
     """Builds the part of one database file of body or logical signatures.
 
@@ -51,6 +64,7 @@ class SegmentBuilder:
         expression: bytes | None,
         min_size: int = 0,
         max_size: int = 0,
+        conditions: Conditions | None = None,
     ) -> None:
         """*expression* is ClamAV's, over *patterns* by index; None for the one pattern. *max_size* 0: no limit. Raises
         SignatureError."""
@@ -156,5 +170,7 @@ class Image:
         digests: int = 0,
         limit: int = 0,
         size: int | None = None,
+        around: Sequence[str] = (),
     ) -> Found:
-        """Scan one layer: bytes, or a descriptor's first *size* bytes. Raises MemoryError."""
+        """Scan one layer: bytes, or a descriptor's first *size* bytes. *around*: formats of the layers around it, the
+        outmost first. Raises MemoryError."""

@@ -10,22 +10,28 @@ import functools
 import re
 from dataclasses import dataclass
 
+from kavfs._native.match import Conditions
+from kavfs.signatures.filetypes import ANY, formats_of
 from kavfs.signatures.lines import (
     LATER,
     Builder,
     Rejected,
     Tally,
     check_level,
-    check_offset,
     number,
     read_lines,
     split_outside_regex,
     target_type,
 )
 
-ATTRIBUTES_LATER = frozenset(
-    {b"Container", b"EntryPoint", b"HandlerType", b"IconGroup1", b"IconGroup2", b"Intermediates", b"NumberOfSections"}
-)
+NEW_LEVEL = 51
+"""A line with any attribute but Engine and Target must ask for this level at least."""
+
+EXECUTABLES = frozenset({1, 6, 9})
+"""Targets that have an entry point and sections."""
+
+SIZE_OF_NONE = 2**64 - 1
+"""No layer has this size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +41,89 @@ class Attributes:
     target: int
     min_size: int = 0  # bytes of the layer
     max_size: int = 0  # 0 = any
+    conditions: Conditions | None = None
 
 
 @functools.lru_cache(maxsize=4096)  # few different ones occur, each thousands of times
 def read_attributes(text: bytes) -> Attributes:
-    words: dict[bytes, bytes] = {}
-    for item in text.split(b","):
-        key, colon, value = item.partition(b":")
-        if not colon or not value:
-            raise Rejected("malformed attributes")
-        words[key] = value
-    if b"Engine" in words:
-        check_level(*_range(words.pop(b"Engine")))
-    target = words.pop(b"Target", None)
-    least, most = _range(words.pop(b"FileSize", b"0-0"))
-    sizes = number(least, "file size"), number(most, "file size")
-    for key in sorted(words):
-        raise Rejected(f"{LATER}{key.decode()}" if key in ATTRIBUTES_LATER else "unknown attribute")
-    if target is None:
+    words = _split_attributes(text)
+    if "HandlerType" in words:  # names another type to scan the layer as; what is flagged already is not scanned again
+        formats_of(words["HandlerType"])
+    conditions = Conditions(
+        _range(words["EntryPoint"]) if "EntryPoint" in words else None,
+        _range(words["NumberOfSections"]) if "NumberOfSections" in words else None,
+        *_around(words),
+        _icons(words),
+    )
+    sizes = _range(words["FileSize"]) if "FileSize" in words else (0, 0)
+    if "FileSize" in words and sizes[1] == 0:
+        sizes = SIZE_OF_NONE, SIZE_OF_NONE
+    engine = _range(words["Engine"]) if "Engine" in words else None
+    if engine is not None:
+        check_level(engine[0], engine[1])
+    if "Target" not in words:
         raise Rejected("no target type")
-    return Attributes(target_type(target), *sizes)
+    if words.keys() - {"Engine", "Target"} and (engine is None or engine[0] < NEW_LEVEL):
+        raise Rejected("attributes that need a higher engine level")
+    target = target_type(words["Target"].encode())
+    if conditions.icons is not None and target != 1:
+        raise Rejected("icons of what is no PE file")
+    if (conditions.entry or conditions.sections) and target not in EXECUTABLES:
+        raise Rejected("entry point or sections of what is no executable")
+    if conditions.icons is not None:
+        raise Rejected(f"{LATER}icon groups")
+    return Attributes(target, *sizes, None if conditions == Conditions() else conditions)
 
 
-def _range(text: bytes) -> tuple[bytes, bytes]:
-    least, dash, most = text.partition(b"-")
-    if not dash or not least or not most:
+KNOWN = frozenset({
+    "Target", "Engine", "FileSize", "EntryPoint", "NumberOfSections", "IconGroup1", "IconGroup2", "Container",
+    "HandlerType", "Intermediates",
+})  # fmt: skip
+
+
+def _split_attributes(text: bytes) -> dict[str, str]:
+    words: dict[str, str] = {}
+    for item in text.split(b","):
+        key, colon, value = item.decode("latin-1").partition(":")
+        if not colon:
+            raise Rejected("malformed attributes")
+        if key not in KNOWN:
+            raise Rejected("unknown attribute")
+        if key == "Engine" and words:
+            raise Rejected("Engine is not the first attribute")
+        words[key] = value
+    return words
+
+
+def _range(text: str) -> tuple[int, int]:
+    least, dash, most = text.encode("latin-1").partition(b"-")
+    if not dash:
         raise Rejected("malformed range in attributes")
-    return least, most
+    return number(least, "range in attributes"), number(most, "range in attributes")
+
+
+def _around(words: dict[str, str]) -> tuple[bool, tuple[frozenset[int], ...] | None, int]:
+    """(outmost, chain, depth_min) of Conditions.
+
+    ``Container:CL_TYPE_ANY`` holds where there is no container at all. ``CL_TYPE_ANY`` in a chain of intermediates,
+    whose last one is the nearest, stands for nothing, but a layer more must be around. Both as ClamAV has it.
+    """
+    container, intermediates = words.get("Container"), words.get("Intermediates")
+    types = intermediates.split(">") if intermediates is not None else []
+    chain = [formats_of(name) for name in reversed(types) if name != ANY]
+    outmost = container == ANY
+    if container is not None and not outmost:
+        near = formats_of(container)
+        chain[:1] = [chain[0] & near if chain else near]
+    if container is None and intermediates is None:
+        return False, None, 0
+    return outmost, tuple(chain), len(types)
+
+
+def _icons(words: dict[str, str]) -> tuple[bytes, bytes] | None:
+    if "IconGroup1" not in words and "IconGroup2" not in words:
+        return None
+    return words.get("IconGroup1", "").encode("latin-1"), words.get("IconGroup2", "").encode("latin-1")
 
 
 def read_ldb(text: bytes, builder: Builder, tally: Tally) -> None:
@@ -80,7 +142,8 @@ def read_ldb(text: bytes, builder: Builder, tally: Tally) -> None:
             builder.probe(part, own) if isinstance(part, bytes) else builder.pattern(*part)
             for own, part in enumerate(parts)
         ]
-        builder.signature(name, row, attributes.target, patterns, fields[1], attributes.min_size, attributes.max_size)
+        sizes = attributes.min_size, attributes.max_size
+        builder.signature(name, row, attributes.target, patterns, fields[1], *sizes, attributes.conditions)
 
     read_lines(text, take, tally)
 
@@ -106,9 +169,14 @@ def _split(part: bytes) -> tuple[bytes, bytes, bytes]:
         return part, b"*", b""
     if part.startswith(b"fuzzy_img#"):
         _check_image_hash(part)
-    body, _, modifiers = part.partition(b"::")
-    offset, colon, pattern = body.rpartition(b":")
-    if not colon:
-        return body, b"*", modifiers
-    check_offset(offset)
-    return pattern, offset, modifiers
+    # Of more than four fields ClamAV takes the first and forgets the rest.
+    fields = part.split(b":")[:5]
+    match len(fields):
+        case 2:
+            return fields[1], fields[0], b""
+        case 3:
+            return fields[0], b"*", fields[2]
+        case 4:
+            return fields[1], fields[0], fields[3]
+        case _:
+            return fields[0], b"*", b""

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kavfs._native.match import PatternError, SignatureError
+from kavfs._native.match import Conditions, PatternError, SignatureError
 
-READERS = 1
+READERS = 2
 """Goes up whenever a reader takes lines that it did not take before, or reads them otherwise."""
 
 LEVEL = 216
@@ -45,6 +45,7 @@ class Builder(Protocol):
         expression: bytes | None,
         min_size: int,
         max_size: int,
+        conditions: Conditions | None = None,
     ) -> None: ...
 
 
@@ -86,30 +87,16 @@ def read_lines(text: bytes, take: Callable[[bytes, int], None], tally: Tally) ->
 
 
 def number(word: bytes, what: str) -> int:
-    """A plain decimal number; int() alone would take signs, blanks and underscores."""
-    if not word.isdigit() or len(word) > 19:
+    """A plain decimal number, or nothing, which is 0 to ClamAV; int() alone would take signs, blanks, underscores."""
+    if word and (not word.isdigit() or len(word) > 19):
         raise Rejected(f"malformed {what}")
-    return int(word)
+    return int(word or b"0")
 
 
-def check_level(least: bytes, most: bytes) -> None:
-    """Reject a line whose range of functionality levels leaves ours out; an empty word is an open end."""
-    if least and number(least, "engine level") > LEVEL:
+def check_level(least: int = 0, most: int = LEVEL) -> None:
+    """Reject a line whose range of functionality levels leaves ours out."""
+    if not least <= LEVEL <= most:
         raise Rejected(OTHER_LEVEL)
-    if most and number(most, "engine level") < LEVEL:
-        raise Rejected(OTHER_LEVEL)
-
-
-OFFSETS_LATER = {b"EP": "entry point", b"SL": "last section", b"SE": "section", b"VI": "version information"}
-
-
-def check_offset(offset: bytes) -> None:
-    """Reject offsets that ask for the structure of an executable; all others are the matcher's to read."""
-    what = OFFSETS_LATER.get(offset[:2])
-    if what is None and offset[:1] == b"S":
-        what = "section"
-    if what is not None:
-        raise Rejected(f"{LATER}offset by {what}")
 
 
 def split_outside_regex(text: bytes, mark: bytes, plain: int) -> list[bytes]:

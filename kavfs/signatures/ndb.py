@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kavfs.signatures.lines import Builder, Rejected, Tally, check_level, check_offset, read_lines, target_type
+from kavfs.signatures.lines import Builder, Rejected, Tally, check_level, number, read_lines, target_type
 
 
 def read_ndb(text: bytes, builder: Builder, tally: Tally) -> None:
@@ -15,9 +15,8 @@ def read_ndb(text: bytes, builder: Builder, tally: Tally) -> None:
         name, target, offset, pattern, *levels = fields
         if not name:
             raise Rejected("no name")
-        check_level(*levels, *[b""] * (2 - len(levels)))
-        kind = 0 if target in (b"", b"*") else target_type(target)
-        check_offset(offset)
+        check_level(*[number(level, "engine level") for level in levels])
+        kind = 0 if target == b"*" else target_type(target)
         builder.signature(name, row, kind, [builder.pattern(pattern, offset, b"")], None, 0, 0)
 
     read_lines(text, take, tally)
