@@ -46,6 +46,13 @@ def far(content: bytes) -> bytes:
     return FILLING[: 4096 + 512 - 30] + content + FILLING
 
 
+def packed_zip(content: bytes = EICAR) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bad.com", content * 3)
+    return out.getvalue()
+
+
 @pytest.mark.parametrize("sector", [512, 4096])
 def test_a_stream_is_read_along_its_chain(sector: int) -> None:
     content = FILLING[: 2 * 4096 - 30] + EICAR + FILLING
@@ -56,8 +63,6 @@ def test_a_stream_is_read_along_its_chain(sector: int) -> None:
 
 
 def test_a_short_stream_is_read_out_of_the_mini_stream() -> None:
-    made = Compound({"A": b"a" * 100, "S": b"s" * 30 + EICAR, "B": b"b" * 100})
-    made.build()
     assert b"S" in scan(compound({"A": b"a" * 100, "S": b"s" * 30 + EICAR, "B": b"b"})).infected
     assert scan(compound({"A": b"a" * 100, "S": b"s" * 30 + NEAR_MISS, "B": b"b"})).clean
 
@@ -65,13 +70,6 @@ def test_a_short_stream_is_read_out_of_the_mini_stream() -> None:
 def test_more_fat_than_the_header_has_room_for() -> None:
     tree: Tree = {"large": bytes(8 << 20), "S": far(packed_zip())}
     assert scan(compound(tree)).infected == [b"S/bad.com"]
-
-
-def packed_zip(content: bytes = EICAR) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("bad.com", content * 3)
-    return out.getvalue()
 
 
 def test_storages_and_odd_names_are_shown() -> None:
@@ -124,14 +122,8 @@ def test_a_docm() -> None:
 
 
 def test_packages_and_packed_objects_hold_files() -> None:
-    assert (
-        scan(compound({"P": {"\x01Ole10Native": package(b"a.zip", packed_zip())}})).infected
-        == [
-            b"P/\x01Ole10Native/bad.com",
-            b"a.zip/bad.com",
-        ]
-        or b"a.zip/bad.com" in scan(compound({"P": {"\x01Ole10Native": package(b"a.zip", packed_zip())}})).infected
-    )
+    nested = compound({"P": {"\x01Ole10Native": package(b"a.zip", packed_zip())}})
+    assert b"a.zip/bad.com" in scan(nested).infected
     inner = compound({"VBA": project({"M": MACRO})})
     for content, bad in ((inner, True), (inner[:-1], True), (compound({"S": NEAR_MISS}), False)):
         atom = struct.pack("<HHII", 0x10, 0x1011, 4 + len(zlib.compress(content)), len(content)) + zlib.compress(
