@@ -55,8 +55,45 @@ static void plain(kav_markup *m)
     }
 }
 
+/* A byte of prose that stands for itself. */
+static bool is_prose(uint8_t c)
+{
+    return c > ' ' && c < 0x80 && c != '<' && c != '&';
+}
+
+/* Most of a page: words with one blank between them, without a state for each byte. */
+static void prose(kav_markup *m)
+{
+    kav_text_out *page = m->job->page, *words = m->job->words;
+    uint8_t *p = m->p;
+    if (!page || !words || !kav_text_out_reserve(page, KAV_PAGE_STEP) || !kav_text_out_reserve(words, KAV_PAGE_STEP))
+        return;
+    uint8_t *a = page->data + page->len, *b = words->data + words->len;
+    bool blank = m->blank;
+    for (;; p++) {
+        if (is_prose(*p)) {
+            *b++ = *a++ = kav_lower(*p);
+            blank = false;
+        } else if ((*p == ' ' || *p == '\n') && is_prose(p[1])) {
+            *a++ = ' ';
+            if (!blank) *b++ = ' ';
+            blank = true;
+        } else {
+            break;
+        }
+    }
+    page->len = (size_t)(a - page->data);
+    words->len = (size_t)(b - words->data);
+    m->blank = blank;
+    m->p = p;
+}
+
 static void text(kav_markup *m)
 {
+    if (m->inside == KAV_MI_PAGE && is_prose(*m->p)) {
+        prose(m);
+        if (!*m->p || *m->p == '\r' || *m->p == '\n') return;
+    }
     uint8_t c = *m->p;
     if (c == '<') {
         kav_markup_page(m, '<');

@@ -26,6 +26,18 @@ bool kav_text_out_grow(kav_text_out *out)
     return true;
 }
 
+bool kav_text_out_reserve(kav_text_out *out, size_t bytes)
+{
+    while (out->room - out->len < bytes && out->room < out->limit) {
+        size_t len = out->len;
+        out->len = out->room; /* what asks for more */
+        bool grown = kav_text_out_grow(out);
+        out->len = len;
+        if (!grown) return false;
+    }
+    return out->room - out->len >= bytes;
+}
+
 void kav_text_write(kav_text_out *out, const void *bytes, size_t len)
 {
     const uint8_t *from = bytes;

@@ -22,6 +22,9 @@ struct kav_text_out {
 /* Room for at least one byte more; false: there is none. */
 bool kav_text_out_grow(kav_text_out *out);
 
+/* At least so many bytes that fit behind len without asking again; false: not here, not now. */
+bool kav_text_out_reserve(kav_text_out *out, size_t bytes);
+
 static inline void kav_text_put(kav_text_out *out, uint8_t c)
 {
     if (out->len < out->room || kav_text_out_grow(out)) out->data[out->len++] = c;
