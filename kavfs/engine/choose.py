@@ -59,6 +59,8 @@ def _use(name: str, when: When, places: EnginePlaces) -> EngineUse:
     if name == NATIVE.name:
         return NATIVE
     offer = module_of(name).offer(places)
+    if not offer.knowledge:  # facts would be used again whatever it learns
+        raise EngineMissing("it does not say which version and databases it has")
     return EngineUse(
         name=name,
         when=when,

@@ -87,7 +87,8 @@ class Engine(Protocol):
 
     def scan(self, fd: int, size: int, budget: Budget) -> Finding:
         """The object behind *fd*: a regular file of *size* bytes when it was opened, at offset 0; the descriptor stays
-        the caller's. EngineFailed: no answer. OSError: the object cannot be read."""
+        the caller's. EngineFailed: no answer. OSError: the object cannot be read. MemoryError: it needs more than there
+        is."""
         ...
 
     def close(self) -> None: ...

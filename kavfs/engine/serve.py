@@ -118,6 +118,8 @@ class Server:
             return self._engine.scan(fd, before.st_size, budget)
         except EngineFailed:
             return Finding(reasons=Reason.ENGINE, scanned=0)
+        except MemoryError:
+            return Finding(reasons=Reason.MEMORY, scanned=0)
         except OSError:
             return Finding(reasons=Reason.UNREADABLE, scanned=0)
 

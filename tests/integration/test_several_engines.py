@@ -131,6 +131,15 @@ def test_an_engine_that_cannot_be_started_is_given_up_and_nothing_is_clean_witho
     assert any("the scan goes on without clamav" in note for note in book.notes)
 
 
+def test_an_engine_has_no_more_memory_than_its_own_bound(tmp_path: Path) -> None:
+    (tmp_path / "eats").write_text("E-EAT")
+    (tmp_path / "plain").write_text("nothing")
+    book = scan(tmp_path, NATIVE, fake_use("yara"))
+    assert book.of(tmp_path / "eats").reasons == Reason.MEMORY
+    assert book.of(tmp_path / "plain").status is Status.CLEAN
+    assert book.notes == []
+
+
 def test_more_notes_than_fit_into_one_message_all_arrive(tmp_path: Path) -> None:
     (tmp_path / "many").write_text("E-MANY")
     assert len(scan(tmp_path, NATIVE, fake_use("yara")).of(tmp_path / "many").threats) == 4000

@@ -289,6 +289,8 @@ class FakeEngine:
             signal.pause()
         if b"E-FAIL" in content:
             raise EngineFailed
+        if b"E-EAT" in content:
+            bytearray(3 << 30)
         if b"E-PART" in content:
             return Finding(reasons=Reason.SIZE, scanned=7)
         if b"E-MANY" in content:

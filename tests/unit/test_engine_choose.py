@@ -46,6 +46,12 @@ def test_a_missing_engine_that_was_named_is_an_error(there: dict[str, str]) -> N
     assert caught.value.exit_code == 66
 
 
+def test_an_engine_that_does_not_say_what_it_knows_takes_no_part(there: dict[str, str]) -> None:
+    there["yara"] = ""
+    with pytest.raises(EngineMissing, match="which version and databases"):
+        choose(("yara",), PLACES)
+
+
 def test_auto_says_once_what_it_runs_without(there: dict[str, str]) -> None:
     chosen = choose(("auto",), PLACES)
     assert [(use.name, use.when) for use in chosen.uses] == [
