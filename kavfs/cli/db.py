@@ -206,4 +206,4 @@ def _mapped(part: ImagePart) -> mmap.mmap:
 
 
 def _path(entry: Entry) -> str:
-    return shown_path(entry.path).decode("utf-8", "replace")
+    return shown_path(entry.place).decode("utf-8", "replace")

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     _check(path)
     image, _ = open_signatures([absolute(os.fsencode(db)) for db in args.db], os.fsencode(args.state))
     with image:
-        databases = [(entry.path, entry.kind) for entry in image.entries if entry.signatures]
+        databases = [(entry.place, entry.kind) for entry in image.entries if entry.signatures]
         switches = EVERYTHING | Switch.ALL_MATCH | Switch.ALL_MEMBERS
         report = _Collected()
         job = Job(image, ScanOptions(WalkOptions((path,)), switches=switches, jobs=1), report)

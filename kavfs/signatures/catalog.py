@@ -14,13 +14,13 @@ from dataclasses import asdict, dataclass
 
 from kavfs._native import match
 from kavfs.signatures.kinds import READ
-from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, READERS
-from kavfs.signatures.sources import STARTER, Identity
+from kavfs.signatures.lines import LEVEL, READERS, is_malformed
+from kavfs.signatures.sources import STARTER, Identity, Source
 
 ENGINE = 1
 """Goes up whenever the engine may answer differently with the same rules: then no remembered answer holds."""
 
-LAYOUT = 3
+LAYOUT = 4
 """Of the catalog itself."""
 
 
@@ -44,10 +44,20 @@ class Entry:
     comments: int = 0
     segments: tuple[tuple[str, int], ...] = ()  # (name, literals that go into a group); three or two when patched
     reasons: tuple[tuple[str, int], ...] = ()  # why lines were not taken, most frequent first
+    member: bytes = b""  # its name in the pack at that path; b"" for the pack itself too
 
     @property
     def name(self) -> bytes:
-        return os.path.basename(self.path)
+        return self.member or os.path.basename(self.path)
+
+    @property
+    def source(self) -> Source:
+        return Source(self.path, self.kind, self.identity, self.member)
+
+    @property
+    def place(self) -> bytes:
+        """Where it is, to be shown."""
+        return b"%s:%s" % (self.path, self.member) if self.member else self.path
 
     @property
     def starter(self) -> bool:
@@ -66,7 +76,7 @@ class Entry:
     @property
     def malformed(self) -> int:
         """Lines that no engine could read, as opposed to those for another one or for later."""
-        return sum(n for why, n in self.reasons if why != OTHER_LEVEL and not why.startswith(LATER))
+        return sum(n for why, n in self.reasons if is_malformed(why))
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,7 @@ def _catalog(tree: dict) -> Catalog:  # type: ignore[type-arg]
             **{
                 **entry,
                 "path": os.fsencode(entry["path"]),
+                "member": os.fsencode(entry["member"]),
                 "identity": Identity(**entry["identity"]),
                 "segments": tuple((key, literals) for key, literals in entry["segments"]),
                 "reasons": tuple((why, n) for why, n in entry["reasons"]),

@@ -21,10 +21,14 @@ class Change(enum.Enum):
 CHANGES: dict[str, Change] = {
     # A body, logical or hash signature stands for itself: it matches a layer or not, whatever stands beside it.
     "ndb": Change.LINES,
+    "ndu": Change.LINES,
+    "sdb": Change.LINES,
+    "db": Change.LINES,
     "ldb": Change.LINES,
+    "ldu": Change.LINES,
     "hdb": Change.LINES,
-    "hsb": Change.LINES,
     "hdu": Change.LINES,
+    "hsb": Change.LINES,
     "hsu": Change.LINES,
     # Likewise those of sections and import tables, for executables: what is remembered of these are their views.
     "mdb": Change.LINES,
@@ -36,29 +40,26 @@ CHANGES: dict[str, Change] = {
     # goes, the object is scanned in full as ever. One without a match has nothing to be lifted.
     "fp": Change.NOTHING,
     "sfp": Change.NOTHING,
+    "ign": Change.NOTHING,
     "ign2": Change.NOTHING,
+    # A pack is nothing but what is in it, each by its own kind.
+    "cvd": Change.NOTHING,
+    "cld": Change.NOTHING,
+    "cud": Change.NOTHING,
     # Not read yet. Behind each kind stands what its change will mean: LINES, FULL, or the rules that depend on it.
-    "cvd": Change.UNREAD,  # what is in it, each by its own kind
-    "cld": Change.UNREAD,  # likewise
-    "cud": Change.UNREAD,  # likewise
     "cbc": Change.UNREAD,  # FULL: a program sees everything
     "cat": Change.UNREAD,  # NOTHING: trusted, it lifts
     "cdb": Change.UNREAD,  # LINES, for containers: their members' names and sizes are not remembered
     "cfg": Change.UNREAD,  # FULL: switches of the engine
     "crb": Change.UNREAD,  # FULL: a revoked certificate detects, a trusted one lifts
-    "db": Change.UNREAD,  # LINES
     "ftm": Change.UNREAD,  # FULL: another type means other signatures and other members
     "gdb": Change.UNREAD,  # LINES, for what holds web addresses
     "idb": Change.UNREAD,  # the logical signatures that name its icon groups: new with it
-    "ign": Change.UNREAD,  # NOTHING, as ign2
     "info": Change.UNREAD,  # NOTHING: it describes a collection
     "ioc": Change.UNREAD,  # LINES
-    "ldu": Change.UNREAD,  # LINES
-    "ndu": Change.UNREAD,  # LINES
     "pdb": Change.UNREAD,  # FULL for mails: protected addresses are compared with all others
     "pwdb": Change.UNREAD,  # FULL: what is encrypted may open; such objects are Protected and scanned again anyway
     "rmd": Change.UNREAD,  # LINES, for RAR archives
-    "sdb": Change.UNREAD,  # LINES
     "wdb": Change.UNREAD,  # NOTHING: trusted, it lifts
     "yar": Change.UNREAD,  # the rules that are new, with the private and global rules that they name
     "yara": Change.UNREAD,  # likewise

@@ -21,8 +21,9 @@ from kavfs.signatures.changes import Change
 from kavfs.signatures.groups import build_groups, plan_groups
 from kavfs.signatures.history import Past, past_of, read_history, remember
 from kavfs.signatures.kinds import READ, Form
+from kavfs.signatures.pack import read_text
 from kavfs.signatures.segment import segment_key
-from kavfs.signatures.sources import Identity, Source, read_source
+from kavfs.signatures.sources import Identity, Source
 from kavfs.signatures.store import Store
 from kavfs.signatures.stored import ensure_segment, lines_of, mapped
 
@@ -41,7 +42,14 @@ FLAG_FULL = 1
 ALL_TARGETS = (1 << 13) - 1
 SET_ALIGNMENT = 64
 
-SAMPLE = {Form.BODY: "ndb", Form.LOGICAL: "ldb", Form.HASH: "hsb", Form.SECTIONS: "msb", Form.IMPORTS: "imp"}
+SAMPLE = {
+    Form.BODY: "ndb",
+    Form.OLDEST: "db",
+    Form.LOGICAL: "ldb",
+    Form.HASH: "hsb",
+    Form.SECTIONS: "msb",
+    Form.IMPORTS: "imp",
+}
 """A kind that is read in each form: new lines are compiled as a file of it, wherever they came from."""
 
 Load = Callable[[str], basics.Lines | None]
@@ -139,7 +147,7 @@ def _collect_texts(deltas: Sequence[_Delta], catalog: Catalog, store: Store) -> 
             continue
         form = READ[entry.kind]
         try:
-            text = read_source(entry.path)[0]
+            text = read_text(entry.source)[0]
             for delta in some:  # each line is compared with its digest
                 lines = basics.pick_lines(text, form.value.encode(), delta.fresh[entry.key])
                 delta.texts.setdefault(form, []).append(lines)

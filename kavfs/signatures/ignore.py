@@ -1,4 +1,4 @@
-"""Reader of lists of signatures that are to be silent (.ign2): a name on each line.
+"""Reader of lists of signatures that are to be silent (.ign, .ign2): a name on each line.
 
 Also taken, as ClamAV takes them: ``file:line:Name``, where file and line are not compared; and the name as it stands
 in a report, with ``.UNOFFICIAL`` behind it.

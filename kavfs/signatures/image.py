@@ -101,7 +101,7 @@ class Image:
     def notes(self) -> tuple[str, ...]:
         """What the administrator should know: files of which nothing could be read, though they hold lines."""
         return tuple(
-            f"{os.fsdecode(entry.path)}: {_unread(entry.malformed)}"
+            f"{os.fsdecode(entry.place)}: {_unread(entry.malformed)}"
             for entry in self.entries
             if entry.malformed and not entry.taken
         )
@@ -196,11 +196,12 @@ def _open_current(store: Store, name: str, sources: Sequence[Source] | None) -> 
 
 
 def _is_current(catalog: Catalog, sources: Sequence[Source]) -> bool:
-    if len(catalog.entries) != len(sources):
+    files = [entry for entry in catalog.entries if not entry.member]
+    if len(files) != len(sources):
         return False
     return all(
         entry.settled and entry.path == source.path and entry.identity == source.identity
-        for entry, source in zip(catalog.entries, sources, strict=True)
+        for entry, source in zip(files, sources, strict=True)
     )
 
 

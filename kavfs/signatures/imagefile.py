@@ -149,7 +149,7 @@ def _makes_sense(catalog: Catalog, sides: dict[str, tuple[int, int]], end: int) 
         not catalog.deltas
         and catalog.table is None
         and all(type(word) is str and not _LONE.search(word) for word in words)
-        and not any(b"\0" in entry.path for entry in catalog.entries)
+        and not any(b"\0" in entry.place for entry in catalog.entries)
         and all(type(number) is int and abs(number) < 1 << 63 for number in numbers)
         and all(part.offset >= PAGE and part.offset % PAGE == 0 and part.length > 0 for part in catalog.parts)
         and all(part.offset + part.length <= end for part in catalog.parts)

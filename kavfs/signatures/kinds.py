@@ -1,6 +1,7 @@
 """Kinds of database files, told by the end of their names: what is read, and what is known but not read yet.
 
-The whole list of ClamAV's endings stands here, so that a file which is not read is counted as what it is.
+The whole list of ClamAV's endings stands here, so that a file which is not read is counted as what it is. Kinds that end
+in u are for unwanted software: ClamAV reads them when asked to (--detect-pua); here what they find has the status Warning.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ class Form(enum.Enum):
     """How a kind is read, and what it does in an image."""
 
     BODY = "body"
+    OLDEST = "oldest"  # as BODY, in the first form that ClamAV had
     LOGICAL = "logical"
     HASH = "hash"
     SECTIONS = "sections"  # hashes of PE sections
@@ -21,15 +23,19 @@ class Form(enum.Enum):
 
     @property
     def detects(self) -> bool:
-        return self in (Form.BODY, Form.LOGICAL, Form.HASH, Form.SECTIONS, Form.IMPORTS)
+        return self in (Form.BODY, Form.OLDEST, Form.LOGICAL, Form.HASH, Form.SECTIONS, Form.IMPORTS)
 
 
 READ: dict[str, Form] = {
     "ndb": Form.BODY,
+    "ndu": Form.BODY,
+    "sdb": Form.BODY,
+    "db": Form.OLDEST,
     "ldb": Form.LOGICAL,
+    "ldu": Form.LOGICAL,
     "hdb": Form.HASH,
-    "hsb": Form.HASH,
     "hdu": Form.HASH,
+    "hsb": Form.HASH,
     "hsu": Form.HASH,
     "mdb": Form.SECTIONS,
     "msb": Form.SECTIONS,
@@ -38,31 +44,29 @@ READ: dict[str, Form] = {
     "imp": Form.IMPORTS,
     "fp": Form.EXCEPTION,
     "sfp": Form.EXCEPTION,
+    "ign": Form.IGNORE,
     "ign2": Form.IGNORE,
 }
 
+PACKS = frozenset({"cvd", "cld", "cud"})
+"""Files that hold database files: signed as a whole, updated, unsigned."""
+
+SIGNED_PACKS = PACKS - {"cud"}
+
 LATER: dict[str, str] = {
-    "cvd": "signed collection",
-    "cld": "updated collection",
-    "cud": "unsigned collection",
     "cbc": "bytecode",
     "cat": "Authenticode catalogue",
     "cdb": "container metadata",
     "cfg": "engine settings",
     "crb": "trusted and revoked certificates",
-    "db": "body, oldest form",
     "ftm": "file types",
     "gdb": "Google safe browsing",
     "idb": "icon",
-    "ign": "ignored signatures, old form",
     "info": "contents of a collection",
     "ioc": "OpenIOC",
-    "ldu": "logical, unwanted software",
-    "ndu": "body, unwanted software",
     "pdb": "protected web addresses",
     "pwdb": "passwords",
     "rmd": "archive metadata, RAR",
-    "sdb": "body",
     "wdb": "trusted web addresses",
     "yar": "YARA",
     "yara": "YARA",
@@ -77,4 +81,4 @@ def kind_of(name: bytes) -> str | None:
     """The kind of a database file, in small letters; None when the name is not one of a database."""
     _, dot, ending = name.rpartition(b".")
     kind = ending.decode("ascii", "replace").lower()
-    return kind if dot and (kind in READ or kind in LATER) else None
+    return kind if dot and (kind in READ or kind in LATER or kind in PACKS) else None

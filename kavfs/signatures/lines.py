@@ -21,6 +21,17 @@ OTHER_LEVEL = "for another engine level"
 LATER = "not supported yet: "
 """How the reason of a line begins that is right, but of a kind which is not read yet."""
 
+OUTDATED = "an older version of what lies beside it"
+"""The reason of a pack that is not read."""
+
+SWITCHED_OFF = "switched off in its own line"
+
+
+def is_malformed(reason: str) -> bool:
+    """Whether no engine could read a line, as opposed to those for another one or for later."""
+    return reason not in (OTHER_LEVEL, OUTDATED, SWITCHED_OFF) and not reason.startswith(LATER)
+
+
 LISTED_MAX = 100_000
 """Rejected lines that are kept one by one; all are counted."""
 
@@ -66,7 +77,7 @@ class Tally:
     @property
     def malformed(self) -> int:
         """Rejected lines that no engine could read, as opposed to those for another one or for later."""
-        return sum(n for why, n in self.reasons.items() if why != OTHER_LEVEL and not why.startswith(LATER))
+        return sum(n for why, n in self.reasons.items() if is_malformed(why))
 
 
 def read_lines(text: bytes, take: Callable[[bytes, int], None], tally: Tally) -> None:

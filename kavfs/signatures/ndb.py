@@ -1,8 +1,9 @@
-"""Reader of body signatures: ``Name:Target:Offset:Hex[:MinLevel[:MaxLevel]]``, one on each line."""
+"""Readers of body signatures, one on each line: ``Name:Target:Offset:Hex[:MinLevel[:MaxLevel]]``, and ``Name=Hex`` of
+the oldest form (.db)."""
 
 from __future__ import annotations
 
-from kavfs.signatures.lines import Builder, Rejected, Tally, check_level, number, read_lines, target_type
+from kavfs.signatures.lines import SWITCHED_OFF, Builder, Rejected, Tally, check_level, number, read_lines, target_type
 
 
 def read_ndb(text: bytes, builder: Builder, tally: Tally) -> None:
@@ -18,5 +19,21 @@ def read_ndb(text: bytes, builder: Builder, tally: Tally) -> None:
         check_level(*[number(level, "engine level") for level in levels])
         kind = 0 if target == b"*" else target_type(target)
         builder.signature(name, row, kind, [builder.pattern(pattern, offset, b"")], None, 0, 0)
+
+    read_lines(text, take, tally)
+
+
+def read_db(text: bytes, builder: Builder, tally: Tally) -> None:
+    """read_ndb for the oldest form: anywhere in any object. With two equal signs a line is switched off."""
+
+    def take(line: bytes, row: int) -> None:
+        name, sign, pattern = line.partition(b"=")
+        if pattern.startswith(b"="):
+            raise Rejected(SWITCHED_OFF)
+        if not sign:
+            raise Rejected("wrong number of fields")
+        if not name:
+            raise Rejected("no name")
+        builder.signature(name, row, 0, [builder.pattern(pattern, b"*", b"")], None, 0, 0)
 
     read_lines(text, take, tally)

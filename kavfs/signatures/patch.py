@@ -72,7 +72,7 @@ def _is_large(known: Entry) -> bool:
     form, literals = READ.get(known.kind), known.segments[0][1]
     return (
         literals >= OWN_GROUP
-        if form in (Form.BODY, Form.LOGICAL)
+        if form in (Form.BODY, Form.OLDEST, Form.LOGICAL)
         else form in (Form.HASH, Form.SECTIONS) and known.taken >= HASHES_LEAST
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from kavfs._native import match
@@ -11,17 +12,24 @@ from kavfs.signatures.ignore import read_ign2
 from kavfs.signatures.kinds import LATER as KINDS_LATER
 from kavfs.signatures.kinds import READ, WHOLE_FILES, Form
 from kavfs.signatures.ldb import read_ldb
-from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, READERS, Tally
-from kavfs.signatures.ndb import read_ndb
+from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, READERS, Builder, Tally
+from kavfs.signatures.ndb import read_db, read_ndb
 from kavfs.signatures.sources import Source
 
 
 def segment_key(source: Source, text: bytes) -> str:
     """The name of the segment that *text* gives. The file's name is in it, because segments carry it."""
     digest = hashlib.sha256(f"kavfs segment {READERS} {match.BUILD} {LEVEL} {source.kind} ".encode())
-    digest.update(b"%d %d\0%s" % (source.starter, len(source.name), source.name))
+    digest.update(b"%d %d\0%s" % (source.official, len(source.name), source.name))
     digest.update(text)
     return digest.hexdigest()
+
+
+TEXT_READERS: dict[Form, Callable[[bytes, Builder, Tally], None]] = {
+    Form.BODY: read_ndb,
+    Form.OLDEST: read_db,
+    Form.LOGICAL: read_ldb,
+}
 
 
 @dataclass(frozen=True)
@@ -45,9 +53,8 @@ def compile_segment(source: Source, text: bytes, key: str) -> Segment:
         return Segment(match.build_ignore(names) if names else b"", tally)
     if form in HASHES:
         return _compile_hashes(source, text, key, tally, form)
-    builder = match.SegmentBuilder(source.name, bytes.fromhex(key), source.starter)
-    read = read_ndb if form is Form.BODY else read_ldb
-    read(text, builder, tally)
+    builder = match.SegmentBuilder(source.name, bytes.fromhex(key), source.official)
+    TEXT_READERS[form](text, builder, tally)
     if not tally.taken:
         return Segment(b"", tally)
     data = builder.finish()
@@ -71,7 +78,7 @@ UNLISTED = "malformed, or for another engine level: more than are kept one by on
 def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, form: Form) -> Segment:
     """Hash databases are read in C: real ones have millions of lines."""
     built = match.build_hash_segment(
-        text, LEVEL, form=form.value, database=source.name, digest=bytes.fromhex(key), official=source.starter
+        text, LEVEL, form=form.value, database=source.name, digest=bytes.fromhex(key), official=source.official
     )
     tally.taken, tally.comments = built.accepted, built.comments
     for line, why in built.rejects:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, UsageError
-from kavfs.signatures.kinds import kind_of
+from kavfs.signatures.kinds import SIGNED_PACKS, kind_of
 
 STARTER = os.fsencode(os.path.join(os.path.dirname(os.path.abspath(__file__)), "starter"))
 """The folder of signatures that come with the program: a demonstration, not protection."""
@@ -51,14 +51,20 @@ class Source(NamedTuple):
     path: bytes  # absolute
     kind: str
     identity: Identity
+    member: bytes = b""  # its name in the pack at that path
 
     @property
     def name(self) -> bytes:
-        return os.path.basename(self.path)
+        return self.member or os.path.basename(self.path)
 
     @property
     def starter(self) -> bool:
         return os.path.dirname(self.path) == STARTER
+
+    @property
+    def official(self) -> bool:
+        """Names are printed as they are, without .UNOFFICIAL."""
+        return self.starter or (bool(self.member) and kind_of(os.path.basename(self.path)) in SIGNED_PACKS)
 
 
 def absolute(paths: Sequence[str | bytes]) -> tuple[bytes, ...]:
@@ -108,15 +114,19 @@ def read_source(path: bytes) -> tuple[bytes, Identity, bool]:
     try:
         with open(path, "rb", buffering=0) as file:
             before = Identity.of(os.fstat(file.fileno()))
-            now = time.time_ns()
+            settled = is_settled(before)
             text = file.readall()
             after = Identity.of(os.fstat(file.fileno()))
     except FileNotFoundError:
         raise DatabaseMissing(f"no signatures: {_show(path)} does not exist") from None
     except OSError as why:
         raise DatabaseDamaged(f"signatures cannot be read: {_show(path)}: {why.strerror}") from None
-    settled = before == after and len(text) == before.size and now - before.ctime_ns > SETTLE_NS
-    return text, before, settled
+    return text, before, settled and before == after and len(text) == before.size
+
+
+def is_settled(identity: Identity) -> bool:
+    """Whether a file that has this identity now was not changed so lately that its time stamps may not tell."""
+    return time.time_ns() - identity.ctime_ns > SETTLE_NS
 
 
 SETTLE_NS = 2_000_000_000  # the coarsest time stamp of a file system that signatures may lie on (FAT) is 2 s
