@@ -1,7 +1,7 @@
 """Kinds of database files, told by the end of their names: what is read, and what is known but not read yet.
 
-The whole list of ClamAV's endings stands here, so that a file which is not read is counted as what it is. Kinds that end
-in u are for unwanted software: ClamAV reads them when asked to (--detect-pua); here what they find has the status Warning.
+The whole list of ClamAV's endings stands here, so that a file which is not read is counted as what it is. Kinds that
+end in u are for unwanted software: ClamAV reads them when asked to (--detect-pua); here what they find is a Warning.
 """
 
 from __future__ import annotations

@@ -3,7 +3,16 @@ the oldest form (.db)."""
 
 from __future__ import annotations
 
-from kavfs.signatures.lines import SWITCHED_OFF, Builder, Rejected, Tally, check_level, number, read_lines, target_type
+from kavfs.signatures.lines import (
+    SWITCHED_OFF,
+    Builder,
+    Rejected,
+    Tally,
+    check_level,
+    number,
+    read_lines,
+    target_type,
+)
 
 
 def read_ndb(text: bytes, builder: Builder, tally: Tally) -> None:

@@ -25,9 +25,10 @@ def folder(tmp_path):
         a_ndb=body("Linux.First-1", "first marker of the test")
         + "broken\n"
         + body("PUA.Second-2", "second marker of the test"),
-        b_ldb=logical("Linux.Third-3", "one half of it", "other half of it") + "N;Target:0;0;fuzzy_img#af2ad01ed42993c7\n",
+        b_ldb=logical("Linux.Third-3", "one half of it", "other half of it")
+        + "N;Target:0;0;fuzzy_img#af2ad01ed42993c7\n",
         c_hdb="0123456789abcdef0123456789abcdef:77:Doc.Fourth-4\n",
-        d_cvd="packed",
+        d_cbc="packed",
     )
 
 
@@ -84,11 +85,11 @@ def test_info_names_each_file_with_what_was_taken_and_what_not(folder, kavfs):
     lines = kavfs("info", "--db", folder)
     text = "\n".join(lines)
     assert lines[0].startswith("4 signatures from 3 files, 3 lines not taken; the newest file is of ")
-    for name in ("a.ndb", "b.ldb", "c.hdb", "d.cvd"):
+    for name in ("a.ndb", "b.ldb", "c.hdb", "d.cbc"):
         assert str(folder / name) in lines
     assert "1 not taken: wrong number of fields" in text
     assert "1 not taken: not supported yet: fuzzy image hash" in text
-    assert "1 not taken: not supported yet: .cvd (signed collection)" in text
+    assert "1 not taken: not supported yet: .cbc (bytecode)" in text
     assert ":2:" not in text
     assert "demonstration" not in text
 
@@ -97,7 +98,7 @@ def test_info_lists_rejected_lines_on_demand(folder, tmp_path, kavfs):
     expected = {
         f"{folder}/a.ndb:2: wrong number of fields",
         f"{folder}/b.ldb:2: not supported yet: fuzzy image hash",
-        f"{folder}/d.cvd: not supported yet: .cvd (signed collection)",
+        f"{folder}/d.cbc: not supported yet: .cbc (bytecode)",
     }
     assert expected <= set(kavfs("info", "--rejected", "--db", folder))
     kavfs("compile", folder, "-o", tmp_path / "all.image", state=False)

@@ -82,11 +82,11 @@ def test_only_the_starter_set_is_a_demonstration(folder, state):
 
 
 def test_kinds_that_are_not_read_yet_are_counted_line_by_line(folder, state):
-    write(folder, x_cdb="45056:0123456789abcdef0123456789abcdef:N\n# words\n4:ab:M\n", daily_cvd="ClamAV-VDB:x\n\0\1\n")
+    write(folder, x_wdb="45056:0123456789abcdef0123456789abcdef:N\n# words\n4:ab:M\n", daily_cbc="ClamBC\n\0\1\n")
     with open_image([folder], state) as image:
         reasons = {entry.name: entry.reasons for entry in image.entries}
-    assert reasons[b"x.cdb"] == (("not supported yet: .cdb (container metadata)", 2),)
-    assert reasons[b"daily.cvd"] == (("not supported yet: .cvd (signed collection)", 1),)
+    assert reasons[b"x.wdb"] == (("not supported yet: .wdb (trusted web addresses)", 2),)
+    assert reasons[b"daily.cbc"] == (("not supported yet: .cbc (bytecode)", 1),)
 
 
 def test_the_same_file_in_two_folders_counts_once(folder, tmp_path, state):
@@ -311,7 +311,7 @@ def test_a_place_without_signatures_is_missing(tmp_path, state):
             open_image(paths, state)
         assert str(paths[0]) in str(refusal.value)
         assert refusal.value.exit_code == 50
-    write(tmp_path / "db", README_txt="words", z_fp="0123456789abcdef0123456789abcdef:77:Known.Good\n", m_cvd="x")
+    write(tmp_path / "db", README_txt="words", z_fp="0123456789abcdef0123456789abcdef:77:Known.Good\n", m_cbc="x")
     with pytest.raises(DatabaseMissing, match="supported kind"):
         open_image([tmp_path / "db"], state)
 
@@ -341,7 +341,7 @@ def test_usual_places(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "PLACES", (os.fsencode(tmp_path / "a"), os.fsencode(tmp_path / "b")))
     write(tmp_path / "b", x_txt="")
     assert default_databases() == (STARTER,)
-    write(tmp_path / "b", x_cvd="")
+    write(tmp_path / "b", x_cbc="")
     assert default_databases() == (STARTER, os.fsencode(tmp_path / "b"))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     assert default_state() == b"/var/lib/kavfs"

@@ -9,7 +9,7 @@ import pytest
 
 from kavfs.signatures import changes, kinds
 from kavfs.signatures.changes import CHANGES, Change, change_of
-from kavfs.signatures.kinds import LATER, READ
+from kavfs.signatures.kinds import LATER, PACKS, READ
 from tests.support.databases import body, logical
 from tests.support.deltas import delta_to, generation, names, opened, row_to
 
@@ -20,22 +20,24 @@ def line(kind: str, number: int) -> str:
     """A line that a kind takes, and another one for another number."""
     text = f"subject {number} of a line"
     match kind:
-        case "ndb":
+        case "ndb" | "ndu" | "sdb":
             return body(f"Line.Name-{number}", text)
-        case "ldb":
+        case "db":
+            return f"Line.Name-{number}={text.encode().hex()}\n"
+        case "ldb" | "ldu":
             return logical(f"Line.Name-{number}", text, "and more")
-        case "ign2":
+        case "ign" | "ign2":
             return f"Line.Name-{number}\n"
         case "mdb" | "msb" | "mdu" | "msu":
             return f"{len(text)}:{hashlib.md5(text.encode()).hexdigest()}:Line.Name-{number}\n"
-        case "hsb" | "sfp":
+        case "hsb" | "hsu" | "sfp":
             return f"{hashlib.sha256(text.encode()).hexdigest()}:{len(text)}:Line.Name-{number}\n"
         case _:
             return f"{hashlib.md5(text.encode()).hexdigest()}:{len(text)}:Line.Name-{number}\n"
 
 
 def test_every_kind_has_a_row_and_no_other() -> None:
-    assert set(CHANGES) == set(READ) | set(LATER)
+    assert set(CHANGES) == set(READ) | set(LATER) | PACKS
     assert {kind for kind in CHANGES if change_of(kind) is Change.UNREAD} == set(LATER)
 
 

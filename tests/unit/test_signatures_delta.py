@@ -12,6 +12,7 @@ import pytest
 from kavfs.signatures import delta as deltas
 from kavfs.signatures import history
 from kavfs.signatures.image import Image, compile_image, open_image
+from kavfs.signatures.sources import Source
 from kavfs.signatures.store import Store
 from tests.support.databases import bodies, body, logical
 from tests.support.deltas import delta_to, generation, names, opened, row_to, scan, table
@@ -346,16 +347,16 @@ def test_a_table_that_is_spoilt_while_open_is_no_table(rules: Path, state: Path)
 
 def test_a_file_that_changes_while_its_new_lines_are_taken_gives_no_rows(rules: Path, state: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     older, files = two_steps(rules, state)
-    original = deltas.read_source
+    original = deltas.read_text
 
-    def changed(path: bytes):  # type: ignore[no-untyped-def]
-        with open(path, "rb+") as file:
+    def changed(source: Source):  # type: ignore[no-untyped-def]
+        with open(source.path, "rb+") as file:
             text = file.read()
             file.seek(0)
             file.write(b"# pushes every line down\n" + text)
-        return original(path)
+        return original(source)
 
-    monkeypatch.setattr(deltas, "read_source", changed)
+    monkeypatch.setattr(deltas, "read_text", changed)
     with opened(rules, state, **files) as image:
         assert image.deltas == ()
         assert image.signature_count == 3

@@ -10,12 +10,11 @@ from kavfs._native.match import PatternError, SegmentBuilder, part_is_whole
 from kavfs.signatures.ignore import read_ign2
 from kavfs.signatures.kinds import LATER, READ, kind_of
 from kavfs.signatures.ldb import read_ldb
-from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, Tally
-from kavfs.signatures.ndb import read_ndb
+from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, SWITCHED_OFF, Tally
+from kavfs.signatures.ndb import read_db, read_ndb
 
 NOT_READ_YET = [
-    "ndu", "ldu", "cvd", "cld", "cud", "cbc", "cdb", "yar",
-    "yara", "info", "cfg", "ftm", "pwdb", "crb", "idb", "wdb", "pdb",
+    "cbc", "cdb", "yar", "yara", "info", "cfg", "ftm", "pwdb", "crb", "idb", "wdb", "pdb",
 ]  # fmt: skip
 HEX = b"68656c6c6f20776f726c64"
 
@@ -291,3 +290,26 @@ def test_whatever_stands_in_a_file_every_line_is_accounted_for(text, reader):
     assert tally.taken + tally.comments + sum(tally.reasons.values()) == len(lines) - (lines[-1] == b"")
     assert builder.signature_count == tally.taken
     assert part_is_whole(builder.finish())
+
+
+# -- bodies of the oldest form ---------------------------------------------------------------------------------------
+
+
+def test_the_oldest_form_is_for_any_object_anywhere():
+    recorder, tally = read(read_db, b"Old.Name (a)=" + HEX + b"\n")
+    assert recorder.patterns == [(HEX, b"*", b"")]
+    assert recorder.signatures == [(b"Old.Name (a)", 1, 0, [0], None, 0, 0)]
+    assert tally.taken == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"Name==" + HEX, SWITCHED_OFF),
+        (b"=" + HEX, "no name"),
+        (b"Name:0:*:" + HEX, "wrong number of fields"),
+        (b"Name=zz", "malformed hex"),
+    ],
+)
+def test_a_line_of_the_oldest_form_that_is_none(line, reason):
+    assert why(read_db, line) == reason
