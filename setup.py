@@ -16,7 +16,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "text", "match", "cache", "objects"]
-INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "walk", "worker", "dispatch", "process", "basics")]
+INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "walk", "worker", "dispatch", "process", "basics", "clamav")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
 LINK: list[str] = []
@@ -74,6 +74,7 @@ MODULES = {
     "dispatch": (["dispatch"], True, [NOTHING]),
     "process": (["process"], False, [NOTHING]),
     "cache": (["cache"], True, [NOTHING]),
+    "clamav": (["clamav"], False, [NOTHING]),
 }
 
 

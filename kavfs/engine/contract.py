@@ -81,6 +81,11 @@ class Budget:
 class Engine(Protocol):
     """An engine inside one worker. One thread, one object at a time, nothing kept from one to the next."""
 
+    @property
+    def folder(self) -> bytes:
+        """Where it makes temporary files by name, and nowhere else; b"" = it makes none."""
+        ...
+
     def begin(self) -> None:
         """Called once, after the worker has given up its rights. Raises KavfsError, OSError or MemoryError."""
         ...
@@ -101,4 +106,7 @@ class EngineModule(Protocol):
         """Quickly, without foreign bytes and without loading what only workers need. Raises EngineMissing."""
         ...
 
-    def make(self, setup: Setup) -> Engine: ...
+    def make(self, setup: Setup) -> Engine:
+        """*setup*: the offer's own, and of the scan "limits", "switches", "user" ([uid, gid] or None: whom the worker
+        becomes) and "spill_dir" (Latin-1)."""
+        ...

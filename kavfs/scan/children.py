@@ -23,7 +23,7 @@ from kavfs.errors import SystemFailure
 from kavfs.model import ENGINE_NUMBERS, Switch
 from kavfs.options import EngineUse, ScanOptions
 from kavfs.scan import roles
-from kavfs.scan.control import Message
+from kavfs.scan.control import Message, text_of
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.lookups import Lookups
 from kavfs.scan.stopwatch import Stopwatch
@@ -295,7 +295,8 @@ def engine_setup(options: ScanOptions, use: EngineUse) -> Message:
         "user": worker_user(options.user),
         "polite": options.polite,
         "memory": use.memory,
-        "spill": use.spill,
+        "spill": min(use.spill, options.limits.spill),
+        "spill_dir": text_of(options.spill_dir),
     }
 
 

@@ -89,7 +89,7 @@ def serve_engine(module: EngineModule, setup: Message, fds: list[int]) -> None:
     def work() -> None:
         from kavfs.engine.serve import Server
 
-        engine = module.make(setup["own"])
+        engine = module.make({**setup, **setup["own"]})
         enter_engine(setup)
         engine.begin()
         with socket.socket(fileno=socket_fd) as sock, mmap.mmap(slot_fd, SLOT_BYTES) as slot:

@@ -277,6 +277,8 @@ class FakeEngine:
             raise SystemFailure("there is no such server")
         return cls(setup)
 
+    folder = b""
+
     def begin(self) -> None: ...
 
     def scan(self, fd: int, size: int, budget: Budget) -> Finding:

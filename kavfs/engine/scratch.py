@@ -1,0 +1,125 @@
+"""Scratch: a folder for one worker whose engine insists on paths for its temporary files, and a keeper who watches it.
+
+    scratch = Scratch(b"/var/tmp", quota, user)    before the worker gives up its rights
+    scratch.path
+    scratch.close()
+
+The keeper is a process that parses nothing. It has given up the same rights as the worker, kills it when the folder
+holds more than the quota, and removes the folder when the worker is gone, however it went. What a killed keeper left
+is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+import select
+import shutil
+import signal
+import tempfile
+import time
+from contextlib import suppress
+
+from kavfs._native import process
+
+PREFIX = b"kavfs-scratch-"
+PAUSE = 0.2  # seconds between two looks at least; a look never takes more than a twentieth of the time
+FRESH = 60.0  # seconds for which a folder may have no keeper yet
+READY = b"r"
+
+
+class Scratch:
+    """The folder, and the pipe whose closing tells the keeper that its worker is gone."""
+
+    def __init__(self, parent: bytes, quota: int, user: tuple[int, int] | None) -> None:
+        """*quota* in bytes of disk; *user*: whom worker and keeper become, None = nobody else. OSError."""
+        self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
+        if user is not None:
+            os.chown(self.path, *user)
+        worker = os.getpid()
+        alive, self._alive = os.pipe()
+        self._told, tell = os.pipe()
+        if os.fork() == 0:
+            with suppress(BaseException):  # nobody is there to be told, and nothing of the worker may go on here
+                _leave_all_but(alive, tell)
+                _keep(self.path, quota, user, worker, alive, tell)
+            os._exit(0)
+        os.close(alive)
+        os.close(tell)
+        if os.read(self._told, 1) != READY:
+            raise OSError(0, f"the folder {os.fsdecode(self.path)} cannot be watched")
+
+    def close(self) -> None:
+        """Returns when the folder is gone."""
+        os.close(self._alive)
+        os.read(self._told, 1)
+        os.close(self._told)
+
+
+def used(folder: bytes) -> int:
+    """Bytes of disk below *folder*. What vanishes meanwhile does not count."""
+    total = 0
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                total += entry.stat(follow_symlinks=False).st_blocks * 512
+                if entry.is_dir(follow_symlinks=False):
+                    total += used(entry.path)
+    return total
+
+
+def _leave_all_but(*fds: int) -> None:
+    """Close what was inherited: who waits for the worker's end must not wait for the keeper's."""
+    last = 0
+    for fd in sorted(fds):
+        os.closerange(last, fd)
+        last = fd + 1
+    os.closerange(last, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def _keep(path: bytes, quota: int, user: tuple[int, int] | None, worker: int, alive: int, tell: int) -> None:
+    process.name(b"kavfs-keeper")
+    process.bound_capabilities(0)
+    if user is not None and os.geteuid() == 0:
+        process.become(*user)
+    process.keep_capabilities(0)
+    process.no_new_privs()
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    os.write(tell, READY)
+    _remove_what_others_left(os.path.dirname(path))
+    _watch(path, quota, worker, alive)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def _watch(path: bytes, quota: int, worker: int, alive: int) -> None:
+    """Until the worker is gone."""
+    poll = select.poll()
+    poll.register(alive, select.POLLIN)
+    while not poll.poll(PAUSE * 1000):
+        if used(path) > quota and os.getppid() == worker:
+            os.kill(worker, signal.SIGXFSZ)  # what the kernel would send for a single file that grows too large
+            os.kill(worker, signal.SIGKILL)
+
+
+def _remove_what_others_left(parent: bytes) -> None:
+    """Folders whose keeper has been killed: nobody holds their lock."""
+    with os.scandir(parent) as entries:
+        ours = [entry for entry in entries if entry.name.startswith(PREFIX) and _is_left(entry)]
+    for entry in ours:
+        with suppress(OSError):
+            folder = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(entry.path, ignore_errors=True)
+            finally:
+                os.close(folder)
+
+
+def _is_left(entry: os.DirEntry[bytes]) -> bool:
+    """Whether the folder is ours and old enough to be locked."""
+    with suppress(OSError):
+        status = entry.stat(follow_symlinks=False)
+        return status.st_uid == os.geteuid() and status.st_ctime < time.time() - FRESH
+    return False
