@@ -17,6 +17,7 @@ from contextlib import suppress
 
 from kavfs._native import clamav
 from kavfs.engine.contract import GIB, Budget, EngineFailed, EngineMissing, Finding, Offer, Setup
+from kavfs.engine.limitnames import reason_of_name
 from kavfs.engine.scratch import Scratch
 from kavfs.errors import DatabaseDamaged, SystemFailure
 from kavfs.limits import Limits
@@ -47,17 +48,6 @@ CODES = {
     25: Reason.MEMBERS,
 }
 """What its errors mean for coverage (enum in ext/clamav/library.h); any other is no answer."""
-
-ENCRYPTED = "Heuristics.Encrypted."
-EXCEEDED = "Heuristics.Limits.Exceeded"
-LIMITS = {
-    "MaxScanSize": Reason.BYTES,
-    "MaxFileSize": Reason.SIZE,
-    "MaxFiles": Reason.MEMBERS,
-    "MaxRecursion": Reason.DEPTH,
-    "MaxScanTime": Reason.TIME,
-}
-"""The library's names for limits that it met; those of mails are all for parts."""
 
 
 def offer(places: EnginePlaces) -> Offer:
@@ -153,7 +143,7 @@ class ClamavEngine:
         reasons = reasons_of(code, text, names)
         if not complete:
             reasons |= Reason.MATCH
-        threats = [Threat(name, status_of_name(name), NAME) for name in names if not _is_reason(name)]
+        threats = [Threat(name, status_of_name(name), NAME) for name in names if not reason_of_name(name)]
         return Finding(tuple(threats if self._all else _gravest_of(threats)), reasons, max(size, scanned))
 
     def _limit(self, size: int) -> None:
@@ -178,15 +168,8 @@ def reasons_of(code: int, text: str, names: Iterable[str]) -> Reason:
             raise EngineFailed(text)
         reasons |= CODES[code]
     for name in names:
-        if name.startswith(ENCRYPTED):
-            reasons |= Reason.ENCRYPTED
-        elif name.startswith(EXCEEDED):
-            reasons |= LIMITS.get(name.removeprefix(EXCEEDED).lstrip("."), Reason.MEMBERS)
+        reasons |= reason_of_name(name)
     return reasons
-
-
-def _is_reason(name: str) -> bool:
-    return name.startswith((ENCRYPTED, EXCEEDED))
 
 
 def _gravest_of(threats: list[Threat]) -> list[Threat]:
