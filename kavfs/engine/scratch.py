@@ -24,7 +24,7 @@ from contextlib import suppress
 from kavfs._native import process
 
 PREFIX = b"kavfs-scratch-"
-PAUSE = 0.2  # seconds between two looks at least; a look never takes more than a twentieth of the time
+PAUSE = 0.2  # seconds between two looks
 FRESH = 60.0  # seconds for which a folder may have no keeper yet
 READY = b"r"
 
@@ -37,16 +37,19 @@ class Scratch:
         self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
         if user is not None:
             os.chown(self.path, *user)
-        worker = os.getpid()
+        worker = os.pidfd_open(os.getpid())
         alive, self._alive = os.pipe()
         self._told, tell = os.pipe()
-        if os.fork() == 0:
+        between = os.fork()
+        if between == 0:
             with suppress(BaseException):  # nobody is there to be told, and nothing of the worker may go on here
-                _leave_all_but(alive, tell)
-                _keep(self.path, quota, user, worker, alive, tell)
+                if os.fork() == 0:
+                    _leave_all_but(alive, tell, worker)
+                    _keep(self.path, quota, user, worker, alive, tell)
             os._exit(0)
-        os.close(alive)
-        os.close(tell)
+        os.waitpid(between, 0)  # the keeper is nobody's child: the worker, which gives up its rights, need not wait
+        for fd in (alive, tell, worker):
+            os.close(fd)
         if os.read(self._told, 1) != READY:
             raise OSError(0, f"the folder {os.fsdecode(self.path)} cannot be watched")
 
@@ -94,13 +97,14 @@ def _keep(path: bytes, quota: int, user: tuple[int, int] | None, worker: int, al
 
 
 def _watch(path: bytes, quota: int, worker: int, alive: int) -> None:
-    """Until the worker is gone."""
+    """Until the worker is gone. *worker*: its pidfd."""
     poll = select.poll()
     poll.register(alive, select.POLLIN)
     while not poll.poll(PAUSE * 1000):
-        if used(path) > quota and os.getppid() == worker:
-            os.kill(worker, signal.SIGXFSZ)  # what the kernel would send for a single file that grows too large
-            os.kill(worker, signal.SIGKILL)
+        if used(path) > quota:
+            signal.pidfd_send_signal(worker, signal.SIGKILL)
+            select.select([worker], [], [])  # it has ended
+            return
 
 
 def _remove_what_others_left(parent: bytes) -> None:
