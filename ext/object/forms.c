@@ -29,8 +29,13 @@ static int on_view(void *context, kav_type type, const uint8_t *bytes, size_t le
     kav_object_scanner *s = f->scanner;
     kav_source source = {.memory = bytes, .fd = -1, .base = 0, .size = len};
     kav_layer_found found;
-    kav_layer_options options = {
-        .switches = s->limits.switches, .type = &type, .view = true, .tick = layer_tick, .tick_context = s};
+    kav_layer_options options = {.switches = s->limits.switches,
+                                 .type = &type,
+                                 .view = true,
+                                 .around = f->scanner->around,
+                                 .around_count = f->depth,
+                                 .tick = layer_tick,
+                                 .tick_context = s};
     bool listed = type.target != KAV_T_TEXT;
     if (listed && s->limits.switches & KAV_S_ALL_DIGESTS) options.digests = KAV_D_MD5 | KAV_D_SHA1 | KAV_D_SHA256;
     s->gist.views |= (uint16_t)(1u << type.target);

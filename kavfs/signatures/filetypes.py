@@ -64,6 +64,18 @@ OTHERS = frozenset({
 """The others that ClamAV 1.4 knows. One that is the name of a format, too (in small letters, - for _), is that one."""
 
 
+TARGETS = {
+    "MSEXE": 1, "MSOLE2": 2, "HTML": 3, "MAIL": 4, "GRAPHICS": 5, "GIF": 5, "PNG": 5, "JPEG": 5, "TIFF": 5, "ELF": 6,
+    "TEXT_ASCII": 7, "MACHO": 9, "MACHO_UNIBIN": 9, "PDF": 10, "SWF": 11, "JAVA": 12,
+}  # fmt: skip
+"""The target type of those that have one."""
+
+
+def target_of(name: str) -> int:
+    """The target type that layers of a file type have; 0 for none of their own."""
+    return TARGETS.get(name.removeprefix("CL_TYPE_"), 0)
+
+
 def formats_of(name: str) -> frozenset[int]:
     """The numbers of the formats that a type stands for, which may be none; raises Rejected for a type nobody knows."""
     word = name.removeprefix("CL_TYPE_")

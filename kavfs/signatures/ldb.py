@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from kavfs._native.match import Conditions
-from kavfs.signatures.filetypes import ANY, formats_of
+from kavfs.signatures.filetypes import ANY, formats_of, target_of
 from kavfs.signatures.lines import (
     LATER,
     Builder,
@@ -47,8 +47,6 @@ class Attributes:
 @functools.lru_cache(maxsize=4096)  # few different ones occur, each thousands of times
 def read_attributes(text: bytes) -> Attributes:
     words = _split_attributes(text)
-    if "HandlerType" in words:  # names another type to scan the layer as; what is flagged already is not scanned again
-        formats_of(words["HandlerType"])
     conditions = Conditions(
         _range(words["EntryPoint"]) if "EntryPoint" in words else None,
         _range(words["NumberOfSections"]) if "NumberOfSections" in words else None,
@@ -66,6 +64,8 @@ def read_attributes(text: bytes) -> Attributes:
     if words.keys() - {"Engine", "Target"} and (engine is None or engine[0] < NEW_LEVEL):
         raise Rejected("attributes that need a higher engine level")
     target = target_type(words["Target"].encode())
+    if "HandlerType" in words:
+        _check_handler(words["HandlerType"], target)
     if conditions.icons is not None and target != 1:
         raise Rejected("icons of what is no PE file")
     if (conditions.entry or conditions.sections) and target not in EXECUTABLES:
@@ -118,6 +118,14 @@ def _around(words: dict[str, str]) -> tuple[bool, tuple[frozenset[int], ...] | N
     if container is None and intermediates is None:
         return False, None, 0
     return outmost, tuple(chain), len(types)
+
+
+def _check_handler(name: str, target: int) -> None:
+    """ClamAV scans a layer that matches once more as a layer of this type, and reports the signature if it matches
+    again. For one of any target, and one of that type's own, that is certain; so it is reported at once."""
+    formats_of(name)
+    if target not in (0, target_of(name)):
+        raise Rejected(f"{LATER}handler of another target")
 
 
 def _icons(words: dict[str, str]) -> tuple[bytes, bytes] | None:

@@ -96,19 +96,19 @@ def elf(bodies: Sequence[bytes], entry: int = 0x10) -> bytes:
 
 
 def macho(bodies: Sequence[bytes], entry: int = 0x10) -> bytes:
-    """A 32-bit little-endian Mach-O for x86: one segment with a section for each body, and a thread that begins at the
-    entry point."""
+    """A Mach-O for PowerPC (of x86 ClamAV takes no entry point): one segment with a section for each body, and a thread
+    that begins at the entry point."""
     count, start = len(bodies), 0x400
     places, at = [], start
     for body in bodies:
         places.append(at)
         at += len(body)
-    segment = struct.pack("<II16sIIIIiiII", 1, 56 + 68 * count, b"__TEXT", PAGE, PAGE, 0, at, 7, 5, count, 0)
+    segment = struct.pack(">II16sIIIIiiII", 1, 56 + 68 * count, b"__TEXT", PAGE, PAGE, 0, at, 7, 5, count, 0)
     for place, body in zip(places, bodies, strict=True):
         segment += struct.pack(
-            "<16s16sIIIIIIIII", b"__text", b"__TEXT", PAGE + place, len(body), place, 4, 0, 0, 0, 0, 0
+            ">16s16sIIIIIIIII", b"__text", b"__TEXT", PAGE + place, len(body), place, 4, 0, 0, 0, 0, 0
         )
-    thread = struct.pack("<IIII", 5, 80, 1, 16) + struct.pack("<16I", *[0] * 10, PAGE + start + entry, *[0] * 5)
+    thread = struct.pack(">IIII", 5, 176, 1, 40) + struct.pack(">40I", PAGE + start + entry, *[0] * 39)
     commands = segment + thread
-    head = struct.pack("<IiiIIII", 0xFEEDFACE, 7, 3, 2, 2, len(commands), 0)
+    head = struct.pack(">IiiIIII", 0xFEEDFACE, 18, 0, 2, 2, len(commands), 0)
     return (head + commands).ljust(start, b"\0") + b"".join(bodies)

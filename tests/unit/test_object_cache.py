@@ -128,6 +128,15 @@ def test_members_are_known_wherever_they_stand(cache: Cache) -> None:
     assert found_in(TEXT, cache.scanner()).flags & F_CACHED
 
 
+def test_where_a_signature_asks_for_the_container_each_is_an_answer_of_its_own(cache: Cache, tmp_path: Path) -> None:
+    line = f"Hit;Engine:81-255,Container:CL_TYPE_ZIP,Target:0;0;{b'that nobody'.hex()}\n"
+    using = cache.scanner(of=image_of(tmp_path, {"a.ldb": line}))
+    for data in (TEXT, make_tar({"a": TEXT})):
+        assert cache.learn(data, using).status == Status.CLEAN
+        assert found_in(data, using).flags & F_CACHED
+    assert found_in(make_zip({"a": TEXT}), using).status == Status.INFECTED
+
+
 @pytest.mark.parametrize("size", [SMALL, 200 << 10, 300 << 10, 700_001, 3 << 20])
 def test_of_every_size(cache: Cache, size: int) -> None:
     data = random.Random(size).randbytes(size)
