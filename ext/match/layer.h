@@ -14,6 +14,7 @@
 #include "digest.h"
 #include "fingerprint.h"
 #include "kav.h"
+#include "seek.h"
 #include "source.h"
 #include "type.h"
 
@@ -83,6 +84,7 @@ typedef struct {
     const kav_type *around; /* types of the layers around, the outmost first; a view is not around what is in it */
     uint32_t around_count;
     uint64_t limit; /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
+    kav_seek *seek; /* not NULL: places are added where something else seems to begin in it */
     kav_tick tick;  /* may be NULL */
     void *tick_context;
     kav_fingerprint *fingerprint; /* not NULL: fingerprints are wanted, and ask is called */

@@ -273,6 +273,8 @@ uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *optio
         if (end > r->size) end = r->size > pos ? r->size : pos; /* it may have shrunk */
         if (pos < end) reasons |= scan_window(s, weak, pos, end);
         if (!weak && pos < end) feed(s, r->data + (pos - r->base), (size_t)(end - pos));
+        if (!weak && pos < end && options->seek && !kav_type_is_archive(s->found->type.format))
+            kav_seek_window(options->seek, r->data, r->base, pos, end);
         pos = end;
         if (resume && pos == look_until) {
             s->fingerprint =

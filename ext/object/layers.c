@@ -154,8 +154,8 @@ static bool open_as(kav_object_scanner *s, const kav_source *source, kav_type ty
 }
 
 /* Open a layer in every way that its format knows. */
-static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, bool inline_data, uint32_t depth,
-                       kav_outcome *outcome)
+static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type type, bool inline_data, bool span,
+                       uint32_t depth, kav_outcome *outcome)
 {
     bool archive = false;
     for (size_t i = 0; i < sizeof OPENINGS / sizeof OPENINGS[0]; i++) {
@@ -166,7 +166,7 @@ static void open_layer(kav_object_scanner *s, const kav_source *source, kav_type
     for (size_t i = 0; i < sizeof DOCUMENTS / sizeof DOCUMENTS[0]; i++)
         if (DOCUMENTS[i].format == type.format) open_as(s, source, type, &DOCUMENTS[i], true, depth, outcome);
     if (inline_data) open_as(s, source, type, &IN_PAGES, true, depth, outcome);
-    if (!archive && kav_sfx_present(source)) open_as(s, source, type, &RIDING, false, depth, outcome);
+    if (!archive && !span && kav_sfx_present(source)) open_as(s, source, type, &RIDING, false, depth, outcome);
 }
 
 /* What was matched is seen, and remembered as such. */
@@ -182,9 +182,10 @@ static void list_layer(kav_object_scanner *s, const kav_source *source, const ka
     else kav_listing_layer(&s->listing, source->size, found->type.target, &found->digests);
 }
 
-static void open_and_judge(kav_object_scanner *s, const kav_source *source, bool view, uint32_t depth,
-                           kav_layer_found *found, kav_outcome *outcome)
+static void open_and_judge(kav_object_scanner *s, const kav_source *source, kav_manner manner, const kav_seek *seek,
+                           uint32_t depth, kav_layer_found *found, kav_outcome *outcome)
 {
+    bool view = manner.view;
     s->budget.scanned += found->size;
     outcome->reasons |= found->reasons;
     list_layer(s, source, found, depth);
@@ -197,8 +198,10 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, bool
         !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE)))
         inline_data = kav_forms_scan(s, source, found, depth, &noted, outcome);
     /* Of a file over its limit only the beginning is looked at, and that is no container any more. */
-    if (!view && !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE)))
-        open_layer(s, source, found->type, inline_data, depth, outcome);
+    if (!view && !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE))) {
+        open_layer(s, source, found->type, inline_data, manner.span, depth, outcome);
+        kav_embedded_scan(s, source, found->type, seek, depth, outcome);
+    }
     outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
 }
 
@@ -222,8 +225,11 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
                                  .tick = layer_tick,
                                  .tick_context = s};
     kav_known_layer layer;
+    kav_seek seek;
+    memset(seek.count, 0, sizeof seek.count);
+    if (!manner.view && !manner.span) options.seek = &seek;
     *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
-    kav_known_begin(s, source, manner.view, depth, known, &layer, &options);
+    kav_known_begin(s, source, manner.view || manner.span, depth, known, &layer, &options);
     if (kav_layer_scan(s->session, source, &options, found) != 0) {
         memset(found, 0, sizeof *found);
         kav_listing_gap(&s->listing);
@@ -232,7 +238,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
     } else if (found->known) {
         kav_known_use(&layer, found, outcome);
     } else {
-        open_and_judge(s, source, manner.view, depth, found, outcome);
+        open_and_judge(s, source, manner, &seek, depth, found, outcome);
     }
     kav_known_end(&layer, found, outcome);
 }

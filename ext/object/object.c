@@ -107,7 +107,7 @@ static void scan_source(kav_object_scanner *s, const kav_source *source, kav_res
 {
     kav_layer_found found;
     kav_outcome outcome;
-    kav_layers_scan(s, source, (kav_manner){NULL, false}, 0, 0, &found, &outcome);
+    kav_layers_scan(s, source, (kav_manner){.type = NULL}, 0, 0, &found, &outcome);
     result->status = outcome.status;
     result->reasons = outcome.reasons | s->budget.spent; /* whoever met the end of it: it is never silent */
     result->format = found.type.format;

@@ -78,6 +78,7 @@ typedef struct {
 typedef struct {
     const kav_type *type; /* what it is, or NULL: found out from its bytes */
     bool view;            /* another form of the layer around it */
+    bool span;            /* the end of the layer around it: nothing more is looked for in it */
 } kav_manner;
 
 /* Scan a layer; depth 0 is the object itself. known: reasons that the caller already has. found: as the matcher left
@@ -147,5 +148,12 @@ struct kav_unpack {
 };
 
 void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth);
+
+/* embedded.c: scan what begins at the places found in a layer, if it is what it looks like. */
+void kav_embedded_scan(kav_object_scanner *s, const kav_source *source, kav_type type, const kav_seek *seek,
+                       uint32_t depth, kav_outcome *outcome);
+
+/* unpack.c: a part that is the end of the layer itself, from offset on: looked at where it lies. Non-zero: stop. */
+int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, uint64_t offset, kav_type type);
 
 #endif

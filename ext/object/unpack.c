@@ -95,6 +95,19 @@ static void note_member(kav_unpack *u, const kav_outcome *outcome, uint64_t size
     kav_layers_note(s, &note, NULL, 0);
 }
 
+/* What became of the member in hand. */
+static int finish(kav_unpack *u, const kav_outcome *outcome, uint64_t size)
+{
+    kav_object_scanner *s = u->scanner;
+    note_member(u, outcome, size);
+    kav_store_release(&s->store, &u->stored);
+    kav_member_path_pop(&s->path, u->mark);
+    u->begun = false;
+    u->container.reasons |= outcome->reasons;
+    u->container.status = kav_graver(u->container.status, outcome->status);
+    return s->budget.spent != 0;
+}
+
 int kav_unpack_end(kav_unpack *u, uint32_t reasons)
 {
     kav_object_scanner *s = u->scanner;
@@ -104,18 +117,28 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     if (!(u->flags & KAV_M_FOLDER) || u->stored.size > 0) {
         kav_layer_found found;
         kav_source source = kav_store_source(&s->store, &u->stored);
-        kav_manner manner = {u->typed ? &u->type : NULL, u->flags & KAV_M_VIEW};
+        kav_manner manner = {.type = u->typed ? &u->type : NULL, .view = u->flags & KAV_M_VIEW};
         kav_layers_scan(s, &source, manner, u->depth, outcome.reasons, &found, &outcome);
     } else {
         outcome.status = kav_status_of_reasons(outcome.reasons);
     }
-    note_member(u, &outcome, u->stored.size);
-    kav_store_release(&s->store, &u->stored);
-    kav_member_path_pop(&s->path, u->mark);
-    u->begun = false;
-    u->container.reasons |= outcome.reasons;
-    u->container.status = kav_graver(u->container.status, outcome.status);
-    return s->budget.spent != 0;
+    return finish(u, &outcome, u->stored.size);
+}
+
+int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, uint64_t offset, kav_type type)
+{
+    kav_object_scanner *s = u->scanner;
+    uint64_t size = source->size - offset;
+    if (kav_unpack_begin(u, name, strlen(name), size, KAV_M_PART) != 0) return 1;
+    kav_source span = {source->memory ? source->memory + offset : NULL, source->fd, source->base + offset, size};
+    kav_outcome outcome = {.status = KAV_CLEAN};
+    if (kav_budget_take(&s->budget, size) < size) {
+        outcome.reasons = KAV_R_BYTES;
+    } else {
+        kav_layer_found found;
+        kav_layers_scan(s, &span, (kav_manner){.type = &type, .span = true}, u->depth, 0, &found, &outcome);
+    }
+    return finish(u, &outcome, size);
 }
 
 void kav_unpack_flag(kav_unpack *u, uint32_t reasons)

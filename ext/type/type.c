@@ -18,6 +18,11 @@ kav_type kav_type_detect(const uint8_t *head, size_t len, uint64_t size)
     return kind == KAV_TEXT_NONE ? kav_type_data(&h) : kav_type_text(&h, kind);
 }
 
+bool kav_type_is_archive(uint16_t format)
+{
+    return (format >= KAV_FMT_ZIP && format <= KAV_FMT_LZOP) || format == KAV_FMT_MAIL || format == KAV_FMT_MBOX;
+}
+
 const char *kav_format_name(uint16_t format)
 {
     static const char *const name[] = {

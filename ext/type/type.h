@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+#include <stdbool.h>
+
 #define KAV_TYPE_HEAD 65536
 
 /* Numbers go over the wire and into reports: append only. kav_format_name gives the word for reports. */
@@ -82,6 +84,9 @@ enum kav_page kav_type_page(const uint8_t *head, size_t len);
 
 /* One of the tags by which ClamAV knows pages. */
 bool kav_type_has_tag(const uint8_t *bytes, size_t len);
+
+/* Archives, packed single files and mail: what lies in them is found by opening them, not by looking for it. */
+bool kav_type_is_archive(uint16_t format);
 
 /* "zip", "pe", "mail" ...; "unknown" for numbers out of range. Static strings. */
 const char *kav_format_name(uint16_t format);

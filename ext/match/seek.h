@@ -1,0 +1,33 @@
+/* Seek: where in a layer something else seems to begin: an archive behind a program, a program inside a document.
+ *
+ * Looked for while the layer's window is in the cache. What is found here is only a few bytes that look like it;
+ * whoever opens it checks more (ext/object/embedded.c).
+ */
+#ifndef KAV_SEEK_H
+#define KAV_SEEK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum kav_seek_kind {
+    KAV_SEEK_RAR = 0,
+    KAV_SEEK_7Z = 1,
+    KAV_SEEK_CAB = 2,
+    KAV_SEEK_ZIP = 3, /* only the first: an archive has many such places */
+    KAV_SEEK_PDF = 4,
+    KAV_SEEK_PE = 5, /* the place of "PE\0\0", not of the program's beginning */
+    KAV_SEEK_COUNT = 6
+};
+
+#define KAV_SEEK_MAX 16 /* places of one kind */
+
+typedef struct {
+    uint64_t offset[KAV_SEEK_COUNT][KAV_SEEK_MAX]; /* ascending */
+    uint32_t count[KAV_SEEK_COUNT];
+} kav_seek;
+
+/* Look at the places from .. to of a layer, of which data holds what stands from base on, to `to` at least. Places that
+ * begin a little before from are found too, when they could not be seen before. Offset 0 is no place. */
+void kav_seek_window(kav_seek *seek, const uint8_t *data, uint64_t base, uint64_t from, uint64_t to);
+
+#endif
