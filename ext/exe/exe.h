@@ -60,6 +60,9 @@ int kav_exe_read(kav_exe *exe, const kav_source *source, kav_type type);
 
 void kav_exe_free(kav_exe *exe);
 
+/* PE: does it unpack itself when it runs? */
+bool kav_exe_is_packed(const kav_exe *exe, const kav_source *source);
+
 /* PE: fill in versions. False: out of memory. Once it was called, calling it again costs nothing. */
 bool kav_exe_versions(kav_exe *exe, const kav_source *source);
 

@@ -111,7 +111,7 @@ static void scan_span(search *s, const char *word, uint64_t at, kav_type type)
     char name[40];
     if (s->stop || s->count++ == MOST) return;
     snprintf(name, sizeof name, "%s@%llu", word, (unsigned long long)at);
-    s->stop = kav_unpack_span(&s->unpack, name, s->source, at, type) != 0;
+    s->stop = kav_unpack_span(&s->unpack, name, s->source, (kav_span){at, s->source->size - at, &type}) != 0;
 }
 
 static const struct {

@@ -36,6 +36,7 @@ static const opening IN_PAGES = {KAV_FMT_UNKNOWN, 0, kav_open_inline_data};
 static const opening DOCUMENTS[] = {
     {KAV_FMT_OLE2, 0, kav_open_ole},
     {KAV_FMT_RTF, 0, kav_open_rtf},
+    {KAV_FMT_MACHO_FAT, 0, kav_open_fat},
 };
 
 bool kav_layers_opens(kav_type type)
@@ -186,6 +187,7 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, kav_
                            uint32_t depth, kav_layer_found *found, kav_outcome *outcome)
 {
     bool view = manner.view;
+    if (kav_layer_is_foreign(source, found->type)) s->gist.flags |= KAV_F_ELSEWHERE;
     s->budget.scanned += found->size;
     outcome->reasons |= found->reasons;
     list_layer(s, source, found, depth);

@@ -63,6 +63,7 @@ typedef int (*kav_opener)(const kav_source *source, kav_type type, kav_unpack *u
 int kav_open_archive(const kav_source *source, kav_type type, kav_unpack *u); /* archive.c, libarchive */
 int kav_open_zip(const kav_source *source, kav_type type, kav_unpack *u);     /* zip.c, libarchive for each member */
 int kav_open_gzip(const kav_source *source, kav_type type, kav_unpack *u);    /* gzip.c, zlib */
+int kav_open_fat(const kav_source *source, kav_type type, kav_unpack *u);     /* fat.c: Mach-O for several processors */
 int kav_open_warc(const kav_source *source, kav_type type, kav_unpack *u);    /* warc.c: each record a member */
 int kav_open_uu(const kav_source *source, kav_type type, kav_unpack *u);      /* archive.c */
 int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u);    /* mail.c, GMime: one message */

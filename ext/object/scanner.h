@@ -153,7 +153,16 @@ void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth)
 void kav_embedded_scan(kav_object_scanner *s, const kav_source *source, kav_type type, const kav_seek *seek,
                        uint32_t depth, kav_outcome *outcome);
 
-/* unpack.c: a part that is the end of the layer itself, from offset on: looked at where it lies. Non-zero: stop. */
-int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, uint64_t offset, kav_type type);
+/* A stretch of a layer. */
+typedef struct {
+    uint64_t offset, size;
+    const kav_type *type; /* what it is; nothing more is looked for in it then. NULL: found out */
+} kav_span;
+
+/* unpack.c: a part that is a stretch of the layer itself: looked at where it lies. Non-zero: stop. */
+int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, kav_span span);
+
+/* foreign.c: another engine may see more of this layer. */
+bool kav_layer_is_foreign(const kav_source *source, kav_type type);
 
 #endif

@@ -125,20 +125,22 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     return finish(u, &outcome, u->stored.size);
 }
 
-int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, uint64_t offset, kav_type type)
+int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, kav_span span)
 {
     kav_object_scanner *s = u->scanner;
-    uint64_t size = source->size - offset;
-    if (kav_unpack_begin(u, name, strlen(name), size, KAV_M_PART) != 0) return 1;
-    kav_source span = {source->memory ? source->memory + offset : NULL, source->fd, source->base + offset, size};
+    if (kav_unpack_begin(u, name, strlen(name), span.size, KAV_M_PART) != 0) return 1;
+    const uint8_t *memory = source->memory ? source->memory + span.offset : NULL;
+    kav_source part = {memory, source->fd, source->base + span.offset, span.size};
     kav_outcome outcome = {.status = KAV_CLEAN};
-    if (kav_budget_take(&s->budget, size) < size) {
+    if (kav_budget_take(&s->budget, span.size) < span.size) {
         outcome.reasons = KAV_R_BYTES;
+        outcome.status = kav_status_of_reasons(outcome.reasons);
     } else {
         kav_layer_found found;
-        kav_layers_scan(s, &span, (kav_manner){.type = &type, .span = true}, u->depth, 0, &found, &outcome);
+        kav_manner manner = {.type = span.type, .span = span.type != NULL};
+        kav_layers_scan(s, &part, manner, u->depth, 0, &found, &outcome);
     }
-    return finish(u, &outcome, size);
+    return finish(u, &outcome, span.size);
 }
 
 void kav_unpack_flag(kav_unpack *u, uint32_t reasons)

@@ -258,6 +258,33 @@ static enum kav_format container_by_magic(const kav_head *h)
     return KAV_FMT_UNKNOWN;
 }
 
+/* What is known and not opened. Each has at least four bytes of its own, or more signs than its magic. */
+static enum kav_format foreign_by_magic(const kav_head *h)
+{
+    const uint8_t *p = h->head;
+    if (h->len < 16) return KAV_FMT_UNKNOWN;
+    switch (p[0]) {
+    case 0x60:
+        return p[1] == 0xea && le16(p + 2) >= 30 && le16(p + 2) <= 2600 && p[4] >= 30 && p[4] < 64 ? KAV_FMT_ARJ
+                                                                                                   : KAV_FMT_UNKNOWN;
+    case 'I': return KAV_HEAD_AT(h, 0, "ITSF\3\0\0\0") ? KAV_FMT_CHM : KAV_FMT_UNKNOWN;
+    case 0x78: return KAV_HEAD_AT(h, 0, "\x78\x9f\x3e\x22") ? KAV_FMT_TNEF : KAV_FMT_UNKNOWN;
+    case 'S': return KAV_HEAD_AT(h, 0, "SZDD\x88\xf0'3") ? KAV_FMT_SZDD : KAV_FMT_UNKNOWN;
+    case '(':
+        return KAV_HEAD_AT(h, 0, "(This file must be converted with BinHex 4.0") ? KAV_FMT_BINHEX : KAV_FMT_UNKNOWN;
+    case 'E': return KAV_HEAD_AT(h, 0, "EGGA\0\1") ? KAV_FMT_EGG : KAV_FMT_UNKNOWN;
+    case 'A': return KAV_HEAD_AT(h, 0, "ALZ\1") ? KAV_FMT_ALZ : KAV_FMT_UNKNOWN;
+    case 'H': return KAV_HEAD_AT(h, 0, "HWP Document File V3.00") ? KAV_FMT_HWP3 : KAV_FMT_UNKNOWN;
+    case 'G': return KAV_HEAD_AT(h, 0, "GGUF") && le32(p + 4) < 16 ? KAV_FMT_GGUF : KAV_FMT_UNKNOWN;
+    case 0x7a: return KAV_HEAD_AT(h, 0, "\x7a\x1a\x20\x10") ? KAV_FMT_SIS : 0;
+    default: break;
+    }
+    if (KAV_HEAD_AT(h, 8, "\x19\x04\0\x10")) return KAV_FMT_SIS;
+    if (KAV_HEAD_AT(h, 32769, "BEA01")) return KAV_FMT_UDF;
+    bool python = p[2] == '\r' && p[3] == '\n' && le16(p) >= 3000 && le16(p) < 4000 && le32(p + 4) < 4;
+    return python ? KAV_FMT_PYC : KAV_FMT_UNKNOWN;
+}
+
 /* The number in a tar header's checksum field: octal digits between blanks or NULs; -1 = none. */
 static long tar_number(const uint8_t *p)
 {
@@ -312,5 +339,7 @@ kav_type kav_type_binary(const kav_head *h)
     if (is_lha(h)) return plain(KAV_FMT_LHA);
     if (is_lzma(h)) return plain(KAV_FMT_LZMA);
     if (is_pdf(h)) return with(KAV_FMT_PDF, KAV_T_PDF);
+    enum kav_format foreign = foreign_by_magic(h);
+    if (foreign != KAV_FMT_UNKNOWN) return plain(foreign);
     return plain(KAV_FMT_UNKNOWN);
 }

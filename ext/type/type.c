@@ -23,6 +23,11 @@ bool kav_type_is_archive(uint16_t format)
     return (format >= KAV_FMT_ZIP && format <= KAV_FMT_LZOP) || format == KAV_FMT_MAIL || format == KAV_FMT_MBOX;
 }
 
+bool kav_type_is_foreign(uint16_t format)
+{
+    return format >= KAV_FMT_ARJ && format <= KAV_FMT_UDF;
+}
+
 const char *kav_format_name(uint16_t format)
 {
     static const char *const name[] = {
@@ -70,6 +75,18 @@ const char *kav_format_name(uint16_t format)
         [KAV_FMT_LZIP] = "lzip",
         [KAV_FMT_LZOP] = "lzop",
         [KAV_FMT_VBA] = "vba",
+        [KAV_FMT_ARJ] = "arj",
+        [KAV_FMT_CHM] = "chm",
+        [KAV_FMT_TNEF] = "tnef",
+        [KAV_FMT_SZDD] = "szdd",
+        [KAV_FMT_BINHEX] = "binhex",
+        [KAV_FMT_EGG] = "egg",
+        [KAV_FMT_ALZ] = "alz",
+        [KAV_FMT_SIS] = "sis",
+        [KAV_FMT_HWP3] = "hwp3",
+        [KAV_FMT_UDF] = "udf",
+        [KAV_FMT_PYC] = "pyc",
+        [KAV_FMT_GGUF] = "gguf",
     };
     _Static_assert(sizeof name / sizeof *name == KAV_FMT_COUNT, "a format has no name");
     return format < KAV_FMT_COUNT ? name[format] : name[KAV_FMT_UNKNOWN];

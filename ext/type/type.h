@@ -60,6 +60,18 @@ enum kav_format {
     KAV_FMT_LZIP,
     KAV_FMT_LZOP,
     KAV_FMT_VBA, /* source of macros; never found by its bytes, given by the opener of the document */
+    KAV_FMT_ARJ,
+    KAV_FMT_CHM,
+    KAV_FMT_TNEF,
+    KAV_FMT_SZDD,
+    KAV_FMT_BINHEX,
+    KAV_FMT_EGG,
+    KAV_FMT_ALZ,
+    KAV_FMT_SIS,
+    KAV_FMT_HWP3,
+    KAV_FMT_UDF,
+    KAV_FMT_PYC,
+    KAV_FMT_GGUF, /* weights of a model */
     KAV_FMT_COUNT
 };
 
@@ -87,6 +99,9 @@ bool kav_type_has_tag(const uint8_t *bytes, size_t len);
 
 /* Archives, packed single files and mail: what lies in them is found by opening them, not by looking for it. */
 bool kav_type_is_archive(uint16_t format);
+
+/* Known, and nobody here can open it. */
+bool kav_type_is_foreign(uint16_t format);
 
 /* "zip", "pe", "mail" ...; "unknown" for numbers out of range. Static strings. */
 const char *kav_format_name(uint16_t format);
