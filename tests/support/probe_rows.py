@@ -41,8 +41,8 @@ def compare_file(rng: random.Random) -> bytes:
 
 
 EXPRESSIONS = [
-    "b+c", "^.{2}b", "ab$", "a.c", "(a|b)+x", "(?P<n>a+)b(?P=n)", "\\/x;y", "[a-c]{3,5}", "B+C", "a b c", "x*?c", "^b", "c\\Z",
-    "\\x00b", "(?i)AB", "b(?=c)", "(?<=a)b", "a\\nb", "a+", "\\Gab", "(*COMMIT)b+c",
+    "b+c", "^.{2}b", "ab$", "a.c", "(a|b)+x", "(?P<n>a+)b(?P=n)", "\\/x;y", "[a-c]{3,5}", "B+C", "a b c", "x*?c", "^b",
+    "c\\Z", "\\x00b", "(?i)AB", "b(?=c)", "(?<=a)b", "a\\nb", "a+", "\\Gab", "(*COMMIT)b+c",
 ]  # fmt: skip
 OFFSETS = ["", "", "", "*:", "30:", "31,3:", "0:", "EOF-5:", "EOF-8,4:", "32,20:", "400:"]
 TRIGGERS = ["0", "0>1", "0=1", "(0|1)", "0&1", "0<3", "(0|1)>2", "1"]

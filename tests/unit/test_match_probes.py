@@ -34,7 +34,7 @@ def refused(part: bytes) -> str | None:
 
 
 def found(part: bytes, data: bytes, expression: bytes = b"0&1", bodies: bytes = b"") -> bool:
-    """Whether the signature with the key and this part is true, the same from memory and from a file in tiny windows."""
+    """Whether the signature with the key and this part is true, from memory as from a file in tiny windows."""
     line = b"It;%b;%b;%b;%b" % (COMMON, expression, KEY.hex().encode(), part)
     whole = open_lines(line, bodies).scan(data)
     with layer(data) as fd:
