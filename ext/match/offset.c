@@ -24,28 +24,37 @@ static bool within(uint64_t low, uint64_t shift, uint64_t start)
     return start >= low && start - low <= shift;
 }
 
-static bool in_executable(kav_session *s, const kav_pattern *p, uint64_t start)
+static bool in_executable(kav_session *s, const kav_pattern *p, uint64_t *low, uint64_t *shift)
 {
     const kav_exe *exe = kav_offset_exe(s);
     if (!exe) return false;
     uint32_t section = p->place == KAV_AT_LAST ? exe->section_count - 1 : p->section;
-    if (p->place == KAV_AT_ENTRY) return within((uint32_t)(exe->entry + p->offset), p->shift, start);
+    *low = (uint32_t)(exe->entry + p->offset);
+    if (p->place == KAV_AT_ENTRY) return true;
     if (exe->section_count == 0 || section >= exe->section_count) return false;
     const kav_section *found = &exe->sections[section];
-    if (p->place == KAV_AT_WHOLE) return within(found->raw, found->raw_size + p->shift, start);
-    return within(found->raw + p->offset, p->shift, start);
+    *low = found->raw + (p->place == KAV_AT_WHOLE ? 0 : p->offset);
+    if (p->place == KAV_AT_WHOLE) *shift += found->raw_size;
+    return true;
+}
+
+bool kav_offset_range(kav_session *s, const kav_pattern *p, uint64_t *low, uint64_t *shift)
+{
+    *low = p->offset;
+    *shift = p->shift;
+    if (p->place == KAV_AT_START) return true;
+    if (p->place != KAV_AT_END) return in_executable(s, p, low, shift);
+    if (p->offset > s->layer_size) return false;
+    *low = s->layer_size - p->offset;
+    return true;
 }
 
 bool kav_offset_holds(kav_session *s, const kav_pattern *p, uint64_t start)
 {
-    switch (p->place) {
-    case KAV_AT_ANY:
-    case KAV_AT_MACRO: return true;
-    case KAV_AT_START: return within(p->offset, p->shift, start);
-    case KAV_AT_END: /* where headers cannot be read, ClamAV takes no offset that is not absolute */
-        if (p->offset > s->layer_size || !within(s->layer_size - p->offset, p->shift, start)) return false;
-        return !has_headers(s) || kav_offset_exe(s);
-    case KAV_AT_VERSION: return is_version(s, start);
-    default: return in_executable(s, p, start);
-    }
+    uint64_t low, shift;
+    if (p->place == KAV_AT_ANY || p->place == KAV_AT_MACRO) return true;
+    if (p->place == KAV_AT_VERSION) return is_version(s, start);
+    if (!kav_offset_range(s, p, &low, &shift) || !within(low, shift, start)) return false;
+    /* Where headers cannot be read, ClamAV takes no offset that is not absolute. */
+    return p->place != KAV_AT_END || !has_headers(s) || kav_offset_exe(s);
 }

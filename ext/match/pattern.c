@@ -115,6 +115,14 @@ static bool parse_place(kav_parse *p, kav_text t)
     return whole_number(p, t, 0, &pattern->offset);
 }
 
+const char *kav_place_parse(kav_text offset, kav_pattern *out)
+{
+    kav_parse p = {0};
+    bool read = parse_place(&p, offset);
+    *out = p.pattern;
+    return read ? NULL : p.why;
+}
+
 /* {n} {n-m} {-m} {n-} [n-m] at t.text[*at]; *at moves behind the closing bracket. An upper end of 0 means none, as in
  * ClamAV: even {0} is then any distance. */
 static bool parse_range(kav_parse *p, kav_text t, size_t *at, uint32_t *min, uint32_t *max)

@@ -57,6 +57,9 @@ typedef struct {
 /* Append the pattern to the tables. Returns its index, or KAV_NONE with parse->why set and the tables as before. */
 uint32_t kav_pattern_parse(kav_parse *parse, kav_text hex, kav_text offset, kav_text modifiers);
 
+/* An offset alone: place, offset, shift and section of out. NULL, or why it cannot be taken. */
+const char *kav_place_parse(kav_text offset, kav_pattern *out);
+
 /* piece.c: append the elements of a piece and fill it in; chain, index and gap are the caller's. False: parse->why. */
 bool kav_piece_parse(kav_parse *parse, kav_text text, kav_piece *piece);
 

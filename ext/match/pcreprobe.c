@@ -31,31 +31,17 @@ static const char *parse_flags(kav_text t, kav_pcre *out)
     return NULL;
 }
 
-static bool number(kav_text t, size_t from, uint32_t *out)
-{
-    uint64_t value = 0;
-    for (; from < t.length; from++) {
-        if (t.text[from] < '0' || t.text[from] > '9') return false;
-        value = 10 * value + (uint64_t)(t.text[from] - '0');
-        if (value > INT32_MAX) return false;
-    }
-    *out = (uint32_t)value;
-    return true;
-}
-
 static const char *parse_place(kav_text t, kav_pcre *out)
 {
-    static const char why[] = "regular expression: unreadable offset";
-    if (t.length == 1 && t.text[0] == '*') return NULL;
-    const char *comma = memchr(t.text, ',', t.length);
-    if (comma) {
-        kav_text shift = {comma + 1, (size_t)(t.text + t.length - comma - 1)};
-        if (!number(shift, 0, &out->shift)) return why;
-        t.length = (size_t)(comma - t.text);
-    }
-    bool end = t.length >= 4 && !memcmp(t.text, "EOF-", 4);
-    out->place = end ? KAV_AT_END : KAV_AT_START;
-    return number(t, end ? 4 : 0, &out->offset) ? NULL : why;
+    kav_pattern p;
+    const char *why = kav_place_parse(t, &p);
+    if (why) return why;
+    if (p.place == KAV_AT_MACRO) return malformed;
+    out->place = p.place;
+    out->offset = p.offset;
+    out->shift = p.shift;
+    out->section = p.section;
+    return NULL;
 }
 
 static const char *append(kav_buffer *out, kav_pcre head, kav_text trigger, kav_text expression, uint32_t own)
@@ -97,7 +83,7 @@ const char *kav_pcre_parse(kav_text text, uint32_t own, kav_buffer *out)
 bool kav_pcre_check(const kav_pcre *p, uint64_t length, uint32_t own)
 {
     if (length < sizeof *p || p->code_count > (length - sizeof *p) / sizeof(kav_code) ||
-        p->text_length > length - sizeof *p - p->code_count * sizeof(kav_code) || p->place > KAV_AT_END ||
+        p->text_length > length - sizeof *p - p->code_count * sizeof(kav_code) || p->place > KAV_AT_VERSION ||
         p->options & ~(uint32_t)KAV_RX_KNOWN)
         return false;
     /* Patterns and numbers of subsignatures are the same here. */
@@ -106,7 +92,7 @@ bool kav_pcre_check(const kav_pcre *p, uint64_t length, uint32_t own)
 
 bool kav_pcre_where(const kav_pcre *p, uint64_t low, uint64_t shift, uint64_t size, kav_pcre_span *out)
 {
-    bool anywhere = p->place == KAV_AT_ANY;
+    bool anywhere = p->place == KAV_AT_ANY || p->place == KAV_AT_VERSION; /* ClamAV has it so */
     if (anywhere) low = shift = 0;
     if (low >= size) return false;
     *out = (kav_pcre_span){low, size, UINT64_MAX, !anywhere && !shift && !(p->flags & KAV_PX_ROLLING)};

@@ -18,8 +18,8 @@ enum kav_pcre_flag { KAV_PX_GLOBAL = 1u << 0, KAV_PX_ROLLING = 1u << 1, KAV_PX_E
 /* As it lies in DATA, before the trigger's code and the expression's text. Leaves of the code hold the numbers of
  * subsignatures. */
 typedef struct {
-    uint32_t offset, shift;
-    uint32_t options; /* enum kav_regexp_option */
+    uint32_t offset, shift, section; /* as in kav_pattern */
+    uint32_t options;                /* enum kav_regexp_option */
     uint32_t code_count, text_length;
     uint8_t place; /* enum kav_place */
     uint8_t flags;

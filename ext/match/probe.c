@@ -66,7 +66,7 @@ bool kav_probe_check(const kav_probe_row *row)
 
 kav_probe_wants kav_probe_wanted(const kav_probe_row *row)
 {
-    kav_probe_wants wants = {1, 0, 0};
+    kav_probe_wants wants = {1, 0, 0, false};
     for (uint32_t i = 0; i < row->count; i++) {
         const kav_probe *p = probe_of(row, i);
         if (!p) continue;
@@ -74,6 +74,7 @@ kav_probe_wants kav_probe_wanted(const kav_probe_row *row)
             const kav_pcre *pcre = data_of(row, p);
             uint32_t cap = kav_expression_cap(kav_pcre_code(pcre), pcre->code_count);
             if (cap > wants.cap) wants.cap = cap;
+            wants.headers |= pcre->place >= KAV_AT_ENTRY;
         } else if (p->kind == KAV_PROBE_COMPARE) {
             wants.early |= UINT64_C(1) << ((const kav_bytecompare *)data_of(row, p))->reference;
         } else if (i > 0) {

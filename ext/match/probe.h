@@ -30,6 +30,7 @@ bool kav_probe_check(const kav_probe_row *row);
 typedef struct {
     uint32_t cap;
     uint64_t early, all;
+    bool headers; /* an offset that only executables have */
 } kav_probe_wants;
 
 kav_probe_wants kav_probe_wanted(const kav_probe_row *row);

@@ -2,6 +2,7 @@
  * then regular expressions, each by number; so that what one asks about another is answered as there. */
 #include "bytecompare.h"
 #include "macro.h"
+#include "offset.h"
 #include "pcreprobe.h"
 #include "probe.h"
 #include "session.h"
@@ -113,12 +114,11 @@ static kav_regexp *regexp(run *r, uint32_t index, const kav_pcre *p)
 /* What the offset says in this layer. */
 static bool offset_of(const run *r, const kav_pcre *p, uint64_t *low, uint64_t *shift)
 {
-    *low = p->offset;
-    *shift = p->shift;
-    if (p->place != KAV_AT_END) return true;
-    if (p->offset > r->s->layer_size) return false;
-    *low = r->s->layer_size - p->offset;
-    return true;
+    kav_pattern placed = {.offset = p->offset, .shift = p->shift, .section = p->section, .place = p->place};
+    *low = *shift = 0;
+    if (p->place == KAV_AT_ANY) return true;
+    if (p->place == KAV_AT_VERSION) return kav_offset_exe(r->s) != NULL;
+    return kav_offset_range(r->s, &placed, low, shift);
 }
 
 static void find_all(run *r, uint32_t index, const kav_pcre *p, const kav_pcre_span *span, const uint8_t *bytes)

@@ -120,6 +120,11 @@ uint32_t kav_segment_probe(kav_segment *s, kav_text text, uint32_t own, const ch
     return *why ? KAV_NONE : KAV_SUB_PROBE | index;
 }
 
+static kav_probe_row row_of(const kav_segment *s, const uint32_t *subsigs, uint32_t count)
+{
+    return (kav_probe_row){subsigs, count, KAV_ITEM(s->tables.probes, const kav_probe, 0), s->tables.data.data};
+}
+
 static const char *check_signature(const kav_segment *s, const kav_segment_signature_in *in)
 {
     if (in->name.length == 0 || in->name.length > NAME_MAX_LENGTH) return "name missing or too long";
@@ -137,6 +142,8 @@ static const char *check_signature(const kav_segment *s, const kav_segment_signa
         uint8_t place = KAV_ITEM(s->tables.patterns, kav_pattern, sub)->place;
         if (place >= KAV_AT_ENTRY && place <= KAV_AT_VERSION) return "offset needs an executable";
     }
+    kav_probe_row row = row_of(s, in->subsigs, in->subsig_count);
+    if (!executable && kav_probe_wanted(&row).headers) return "offset needs an executable";
     return NULL;
 }
 
@@ -150,11 +157,6 @@ static void bind_leaves(kav_segment *s, kav_signature *signature, const kav_segm
         if (sub & KAV_SUB_PROBE) code[i].op = KAV_OP_PROBE;
         code[i].value = sub & ~KAV_SUB_PROBE;
     }
-}
-
-static kav_probe_row row_of(const kav_segment *s, const uint32_t *subsigs, uint32_t count)
-{
-    return (kav_probe_row){subsigs, count, KAV_ITEM(s->tables.probes, const kav_probe, 0), s->tables.data.data};
 }
 
 /* The patterns learn how far they must be counted and for whom; those that only a probe may ask for, too. */
