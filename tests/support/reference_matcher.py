@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 LEFT = frozenset(b" -./<@_")
@@ -197,13 +198,22 @@ class Form:
         return starts
 
 
+class Headers(NamedTuple):
+    """What offsets of executables count from."""
+
+    entry: int = 0
+    sections: tuple[tuple[int, int], ...] = ()  # (beginning, length) in the file
+
+
 class Pattern:
     """A subsignature: hexadecimal text, offset, modifiers, as in a database."""
 
-    def __init__(self, text: bytes, offset: bytes = b"*", modifiers: bytes = b"") -> None:
+    def __init__(
+        self, text: bytes, offset: bytes = b"*", modifiers: bytes = b"", headers: Headers | None = None
+    ) -> None:
         wide, nocase, fullword = b"w" in modifiers, b"i" in modifiers, b"f" in modifiers
         both = wide and b"a" in modifiers
-        self.offset = offset
+        self.offset, self.headers = offset, headers
         self.forms = [Form(text, nocase, w, fullword) for w in ([True, False] if both else [wide])]
 
     def starts(self, data: bytes) -> set[int]:
@@ -213,8 +223,25 @@ class Pattern:
         if self.offset == b"*":
             return True
         text, _, shift = self.offset.partition(b",")
-        low = size - int(text[4:]) if text.startswith(b"EOF-") else int(text)
-        return 0 <= low <= at <= low + int(shift or 0)
+        place = self.place(text, size)
+        return place is not None and 0 <= place[0] <= at <= sum(place) + int(shift or 0)
+
+    def place(self, text: bytes, size: int) -> tuple[int, int] | None:
+        """(first place, how many further ones) without the shift; None: nowhere."""
+        if text.isdigit():
+            return int(text), 0
+        if text.startswith(b"EOF-"):
+            return size - int(text[4:]), 0
+        if self.headers is None:
+            return None
+        if text.startswith(b"EP"):
+            return self.headers.entry + int(text[2:]), 0
+        number, _, behind = text[1:].lstrip(b"E").partition(b"+")
+        index = len(self.headers.sections) - 1 if number == b"L" else int(number)
+        if not 0 <= index < len(self.headers.sections):
+            return None
+        begin, length = self.headers.sections[index]
+        return (begin, length) if text.startswith(b"SE") else (begin + int(behind), 0)
 
 
 def holds(expression: bytes, counts: list[int]) -> bool:

@@ -7,8 +7,9 @@ import random
 import pytest
 
 from kavfs._native import match
+from tests.support import headers as executables
 from tests.support.matching import image, layer, names, segment
-from tests.support.reference_matcher import TOKEN, Pattern, holds, span
+from tests.support.reference_matcher import TOKEN, Headers, Pattern, holds, span
 
 ALPHABET = [b"61", b"62", b"41", b"42", b"00", b"20", b"0a", b"0d", b"7a"]
 BYTES = bytes.fromhex("".join(a.decode() for a in ALPHABET))
@@ -186,3 +187,26 @@ def _leaves(expression: str) -> list[str]:
         elif not skip and (i == 0 or not expression[i - 1].isdigit()):
             kept.append(sign)
     return kept
+
+
+OFFSETS = """
+    EP+0,300 EP-40,200 EP+16,40 S0+0,400 S1+0,90 S2+20,300 S7+0,500 SL+0,400 SL+100,60 SE0 SE1 SE2,30 SE3
+""".split()  # noqa: SIM905 - a table
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_offsets_in_a_random_executable_are_where_the_slow_one_has_them(seed: int) -> None:
+    rnd = random.Random(f"executable {seed}")
+    bodies = [bytes(rnd.choices(BYTES, k=512)) for _ in range(rnd.randrange(1, 4))]
+    entry = rnd.randrange(0x100)
+    data = executables.pe(bodies, entry)
+    places = Headers(0x400 + entry, tuple((0x400 + 512 * i, 512) for i in range(len(bodies))))
+    rows, expected = [], []
+    for i in range(60):
+        text, _, modifiers = random_pattern(rnd)
+        offset = rnd.choice(OFFSETS).encode()
+        rows.append((b"%03d" % i, None, (text, offset, modifiers), {"target": 1}))
+        if Pattern(text, offset, modifiers, places).starts(data):
+            expected.append(f"{i:03d}")
+    found = image(segment(*rows), window=rnd.choice([0, 64, 300])).scan(data, all_match=True)
+    assert names(found) == expected
