@@ -22,7 +22,9 @@ static const opening OPENINGS[] = {
     {KAV_FMT_ZSTD, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZ4, KAV_S_ARCHIVES, kav_open_archive},
     {KAV_FMT_COMPRESS, KAV_S_ARCHIVES, kav_open_archive}, {KAV_FMT_UU, KAV_S_ARCHIVES, kav_open_uu},
     {KAV_FMT_LZIP, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZOP, KAV_S_ARCHIVES, kav_open_archive},
-    {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail},       {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},
+    {KAV_FMT_OOXML_WORD, KAV_S_ARCHIVES, kav_open_zip},   {KAV_FMT_OOXML_PPT, KAV_S_ARCHIVES, kav_open_zip},
+    {KAV_FMT_OOXML_XL, KAV_S_ARCHIVES, kav_open_zip},     {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail},
+    {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},
 };
 
 /* Every format that is not in the list may have an archive riding behind it: programs, scripts, pictures. */

@@ -82,6 +82,7 @@ static bool pass_modules(kav_vba *v)
 static bool keep_directory(void *context, const uint8_t *bytes, size_t len)
 {
     kav_vba *v = context;
+    if (len == 0) return true;
     if (len > KAV_OLE_LOAD_MAX - v->directory_len) return false;
     if (v->directory_room - v->directory_len < len) {
         size_t room = 2 * (v->directory_len + len);

@@ -148,7 +148,7 @@ static kav_type by_magic(const kav_head *h)
     case 'P':
         if (KAV_HEAD_AT(h, 0, "PK\3\4") || KAV_HEAD_AT(h, 0, "PK\5\6") || KAV_HEAD_AT(h, 0, "PK\7\x08PK\3\4") ||
             KAV_HEAD_AT(h, 0, "PK00PK\3\4"))
-            return plain(KAV_FMT_ZIP);
+            return plain(kav_type_zip(h));
         break;
     case 0xd0:
         if (KAV_HEAD_AT(h, 0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) return with(KAV_FMT_OLE2, KAV_T_OLE2);

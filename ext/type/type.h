@@ -72,6 +72,9 @@ enum kav_format {
     KAV_FMT_UDF,
     KAV_FMT_PYC,
     KAV_FMT_GGUF, /* weights of a model */
+    KAV_FMT_OOXML_WORD, /* a zip as well */
+    KAV_FMT_OOXML_PPT,
+    KAV_FMT_OOXML_XL,
     KAV_FMT_COUNT
 };
 

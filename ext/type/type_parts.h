@@ -28,6 +28,9 @@ static inline bool kav_head_has(const kav_head *h, size_t at, const void *bytes,
 /* binary.c: formats with a signature of their own bytes. KAV_FMT_UNKNOWN = none of them. */
 kav_type kav_type_binary(const kav_head *h);
 
+/* ooxml.c: a document of Office, or KAV_FMT_ZIP. */
+enum kav_format kav_type_zip(const kav_head *h);
+
 /* text.c */
 enum kav_text_kind { KAV_TEXT_NONE = 0, KAV_TEXT_BYTES = 1, KAV_TEXT_UTF16LE = 2, KAV_TEXT_UTF16BE = 3 };
 

@@ -58,8 +58,21 @@ CPIO_BE = b"\x71\xc7" + bytes(4) + (0o100644).to_bytes(2, "big") + bytes(12) + (
 LHA = b"\x20\x00-lh5-" + bytes(13) + b"\x01" + bytes(20)
 NUL = bytes(64)
 
+
+def zip_of(*names: bytes) -> bytes:
+    """The beginning of a zip with these members."""
+    return b"".join(b"PK\3\4" + bytes(26) + name + b"content" for name in names) + NUL
+
+
 CONTAINERS = {
-    "zip": [a_zip("a"), a_zip(), b"PK\7\x08" + a_zip("a"), b"PK00" + a_zip("a")],
+    "zip": [
+        a_zip("a"),
+        a_zip(),
+        b"PK\7\x08" + a_zip("a"),
+        b"PK00" + a_zip("a"),
+        zip_of(b"a", b"b", b"c", b"word/document.xml"),
+        zip_of(b"words", b"my/xl/a"),
+    ],
     "tar": [a_tar(tarfile.USTAR_FORMAT), a_tar(tarfile.GNU_FORMAT), a_tar(tarfile.PAX_FORMAT), old_tar()],
     "cpio": [NEWC, NEWC.replace(b"070701", b"070702"), ODC, CPIO_LE, CPIO_BE],
     "ar": [b"!<arch>\n" + b"a/".ljust(58) + b"`\n", b"!<arch>\n"],
@@ -80,6 +93,12 @@ CONTAINERS = {
     "compress": [b"\x1f\x9d\x90" + NUL],
     "lzip": [b"LZIP\1\x0c" + NUL],
     "lzop": [b"\x89LZO\0\r\n\x1a\n" + NUL],
+    "ooxml-word": [
+        zip_of(b"[Content_Types].xml", b"_rels/.rels", b"word/document.xml"),
+        zip_of(b"[Content_Types].xml", b"_rels/.rels", b"docProps/app.xml", b"docProps/core.xml", b"word/document.xml"),
+    ],
+    "ooxml-xl": [zip_of(b"xl/workbook.xml")],
+    "ooxml-ppt": [zip_of(b"docProps/app.xml", b"ppt/presentation.xml")],
 }
 
 
