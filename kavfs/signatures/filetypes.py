@@ -27,7 +27,7 @@ SAME: dict[str, tuple[str, ...]] = {
     "CPIO_NEWC": ("cpio",),
     "CPIO_CRC": ("cpio",),
     "GZ": ("gzip",),
-    "ZIP": ("zip",),
+    "ZIP": ("zip", "ooxml-word", "ooxml-ppt", "ooxml-xl"),  # whose later members ClamAV finds as those of a zip, too
     "BZ": ("bzip2",),
     "RAR": ("rar",),
     "MSOLE2": ("ole2",),

@@ -130,3 +130,25 @@ def test_documents_give_the_names_that_clamscan_gives(tmp_path: Path) -> None:
 
 # Sources are never matched in these forms.
 NEVER = {"Normal.Ole2", "Normal.Text"}
+
+
+def office(folder: str) -> bytes:
+    names = ("[Content_Types].xml", "_rels/.rels", "docProps/app.xml", f"{folder}/document.xml")
+    return zipped(**{name.replace("/", "__"): MARK + b" in text" for name in names})
+
+
+def test_what_is_in_a_document_knows_what_it_is_in(tmp_path: Path) -> None:
+    databases, files = tmp_path / "databases", tmp_path / "files"
+    databases.mkdir()
+    files.mkdir()
+    around = ("ZIP", "OOXML_WORD", "OOXML_XL", "OOXML_PPT", "MSOLE2", "RTF")
+    lines = [f"In.{c};Engine:81-255,Container:CL_TYPE_{c},Target:0;0;{MARK.hex()}\n" for c in around]
+    (databases / "test.ldb").write_text("".join(lines))
+    (files / "zip").write_bytes(zipped(a=MARK))
+    (files / "ole").write_bytes(compound({"Text": MARK * 9}))
+    (files / "rtf").write_bytes(samples(SOURCE, MARK)["rtf package"])
+    for folder in ("word", "xl", "ppt"):
+        (files / folder).write_bytes(office(folder))
+    theirs = differential.clamscan(databases, files, tmp_path)
+    assert differential.ours(databases, files, tmp_path) == theirs
+    assert theirs["word"] == {"In.OOXML_WORD.UNOFFICIAL", "In.ZIP.UNOFFICIAL"}
