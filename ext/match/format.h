@@ -36,7 +36,10 @@ enum kav_part_kind {
     KAV_P_GROUP = 5,
     KAV_P_PATCH = 6,
     KAV_P_SECTIONS = 7, /* hashes of PE sections */
-    KAV_P_IMPORTS = 8   /* hashes of PE import tables */
+    KAV_P_IMPORTS = 8,  /* hashes of PE import tables */
+    KAV_P_METADATA = 9, /* signatures of what containers say of their members */
+    KAV_P_PASSWORDS = 10,
+    KAV_P_TYPES = 11 /* formats by their first bytes */
 };
 
 enum kav_part_flag { KAV_PF_OFFICIAL = 1u << 0 }; /* without it .UNOFFICIAL is appended to printed names */
@@ -81,6 +84,8 @@ enum kav_body_table {
 enum kav_hash_table { KAV_TAB_SET = 1 }; /* what kav_hashset_open takes */
 
 enum kav_ignore_table { KAV_TAB_IGNORED = 1, KAV_TAB_IGNORED_TEXT }; /* kav_ignored sorted by bytes; their text */
+
+enum kav_listed_table { KAV_TAB_LISTED = 1, KAV_TAB_LISTED_TEXT }; /* METADATA, PASSWORDS, TYPES: rows; their text */
 
 enum kav_patch_table {
     KAV_TAB_PATCHED = 1, /* kav_member: the base, and the segment of the fresh lines where there are any */
@@ -303,5 +308,38 @@ typedef struct {
 } kav_stored;
 
 enum kav_form { KAV_FORM_MAPPED = 1, KAV_FORM_SERIAL = 2 };
+
+/* ---- METADATA, PASSWORDS, TYPES ---------------------------------------------------------------------------------- */
+
+#define KAV_FORMAT_WORDS 4 /* of 64 formats each */
+
+enum kav_metadata_number { KAV_MD_CONTAINER, KAV_MD_PACKED, KAV_MD_UNPACKED, KAV_MD_POSITION, KAV_MD_COUNT };
+
+typedef struct {
+    uint64_t least[KAV_MD_COUNT], most[KAV_MD_COUNT]; /* inclusive; 0 and UINT64_MAX: any */
+    uint64_t formats[KAV_FORMAT_WORDS];               /* of the container, a bit each */
+    uint32_t line, name, name_len;                    /* in LISTED_TEXT, as all that follows */
+    uint32_t pattern, pattern_len;                    /* POSIX extended, for the member's name; length 0: any */
+    uint32_t crc;                                     /* of the member; 0: any */
+    uint32_t encrypted;                               /* 0, 1; 2: any */
+    uint32_t reserved;
+} kav_metadata;
+
+enum kav_password_for { KAV_PW_ANY, KAV_PW_ZIP, KAV_PW_RAR };
+
+typedef struct {
+    uint32_t line, name, name_len, text, text_len;
+    uint32_t container; /* enum kav_password_for */
+} kav_password;
+
+typedef struct {
+    uint64_t formats[KAV_FORMAT_WORDS]; /* what our own detection may say and be right */
+    uint32_t line, offset, magic, magic_len;
+    uint16_t format; /* else it is this */
+    uint8_t target, reserved[5];
+} kav_magic;
+
+_Static_assert(sizeof(kav_metadata) == 128 && sizeof(kav_password) == 24 && sizeof(kav_magic) == 56,
+               "written by kavfs/signatures");
 
 #endif

@@ -1,4 +1,5 @@
 #include "image.h"
+#include "listed.h"
 #include "part.h"
 
 #include <errno.h>
@@ -118,6 +119,14 @@ static int open_ignore(opener *o, const uint8_t *part, size_t i)
     return KAV_IMAGE_OK;
 }
 
+static int open_listed(opener *o, const uint8_t *part, size_t i)
+{
+    bool memory;
+    if (kav_listed_open(&o->image->listed[o->image->listed_count++], part, &memory)) return KAV_IMAGE_OK;
+    if (memory) return refuse(o, KAV_IMAGE_SYSTEM, i, "out of memory");
+    return refuse(o, KAV_IMAGE_DAMAGED, i, "an index points outside");
+}
+
 static bool is_member(const uint8_t *part, const kav_member *member)
 {
     const kav_part_header *h = kav_part_of(part);
@@ -165,6 +174,9 @@ static int open_part(opener *o, size_t i)
     case KAV_P_EXCEPTION: return open_set(o, part, i, &m->exceptions[m->exception_count++]);
     case KAV_P_IGNORE: return open_ignore(o, part, i);
     case KAV_P_PATCH: return open_patch(o, part, i);
+    case KAV_P_METADATA: m->databases[m->database_count++] = part; return open_listed(o, part, i);
+    case KAV_P_PASSWORDS:
+    case KAV_P_TYPES: return open_listed(o, part, i);
     default: return KAV_IMAGE_OK; /* groups come last: they name the others */
     }
 }
@@ -238,10 +250,11 @@ static bool allocate(kav_image *m, size_t count)
     m->sections = calloc(n, sizeof *m->sections);
     m->imports = calloc(n, sizeof *m->imports);
     m->ignores = calloc(n, sizeof *m->ignores);
+    m->listed = calloc(n, sizeof *m->listed);
     m->groups = calloc(n, sizeof *m->groups);
     m->databases = calloc(n, sizeof *m->databases);
     return m->mappings && m->bodies && m->hashes && m->exceptions && m->sections && m->imports && m->ignores &&
-           m->groups && m->databases;
+           m->listed && m->groups && m->databases;
 }
 
 static int open_all(opener *o, const kav_part *parts, size_t count)
@@ -280,11 +293,12 @@ void kav_image_close(kav_image *m)
         kav_group_close(&m->groups[i].group);
         free(m->groups[i].bodies);
     }
+    for (uint32_t i = 0; m->listed && i < m->listed_count; i++) kav_listed_close(&m->listed[i]);
     for (uint32_t i = 0; m->mappings && i < m->mapping_count; i++)
         munmap(m->mappings[i].address, m->mappings[i].length);
     for (int t = 0; t < KAV_TARGET_COUNT; t++) free(m->rest[t]);
     void *arrays[] = {m->mappings, m->bodies,  m->hashes, m->exceptions,       m->sections,
-                      m->imports,  m->ignores, m->groups, (void *)m->databases};
+                      m->imports,  m->ignores, m->listed, m->groups,           (void *)m->databases};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     free(m);
 }

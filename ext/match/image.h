@@ -7,6 +7,7 @@
 #include "hashset.h"
 #include "layer.h"
 
+#include <regex.h>
 #include <sys/types.h>
 
 typedef struct {
@@ -46,13 +47,24 @@ typedef struct {
     uint32_t count;
 } kav_image_ignore;
 
+/* A part of rules that are gone through one by one (listed.h). */
+typedef struct {
+    const void *rows; /* kav_metadata, kav_password or kav_magic */
+    const uint8_t *text;
+    regex_t *patterns; /* METADATA: of the first `opened` rows */
+    uint32_t text_len, count, opened, kind;
+    bool official;
+} kav_image_listed;
+
 struct kav_image {
     kav_mapping *mappings;
     kav_image_body *bodies;
     kav_image_set *hashes, *exceptions, *sections, *imports;
     kav_image_ignore *ignores;
+    kav_image_listed *listed;
     kav_image_group *groups;
     uint32_t mapping_count, body_count, hash_count, exception_count, ignore_count, group_count, database_count;
+    uint32_t listed_count;
     uint32_t section_count, import_count;                              /* sets of them */
     const uint8_t **databases;                                         /* the part, by database index */
     uint32_t pattern_count, signature_count, track_count, probe_count; /* of all bodies */

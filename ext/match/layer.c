@@ -1,4 +1,5 @@
 #include "layer.h"
+#include "listed.h"
 #include "session.h"
 
 #include <errno.h>
@@ -29,7 +30,8 @@ static void detect(kav_session *s, uint64_t size, const kav_layer_options *optio
     uint64_t head = (uint64_t)s->window + s->image->ahead;
     kav_reader_need(r, 0, head > KAV_TYPE_HEAD ? head : KAV_TYPE_HEAD);
     size_t length = r->end < KAV_TYPE_HEAD ? (size_t)r->end : KAV_TYPE_HEAD;
-    s->found->type = options->type ? *options->type : kav_type_detect(r->data, length, size);
+    s->found->type = options->type ? *options->type
+                                   : kav_listed_type(s->image, r->data, length, kav_type_detect(r->data, length, size));
     s->target = matched_as(s->found->type, options->view, r->data, length);
 }
 

@@ -50,6 +50,27 @@ int kav_image_is_exception(const kav_image *image, uint64_t size, const kav_dige
 /* True when a signature asks what the layers around are: a layer's verdict then depends on them, too. */
 bool kav_image_asks_around(const kav_image *image);
 
+/* What a container says of one of its members; numbers that it does not say are UINT64_MAX. */
+typedef struct {
+    const char *name; /* with its folders; NUL-terminated */
+    uint64_t container_size, packed, unpacked, position;
+    uint32_t crc; /* 0: not said */
+    uint16_t container; /* enum kav_format */
+    bool encrypted;
+} kav_member_said;
+
+/* Gets each name as it is printed; false: no more. */
+typedef bool (*kav_said_sink)(void *context, const char *name, uint32_t length);
+
+/* Tell which signatures (.cdb, .zmd, .rmd) hold for a member, by database and line. True: a match was lifted by an
+ * ignored name. kav_image_asks_members: whether there are any. */
+bool kav_image_asks_members(const kav_image *image);
+bool kav_image_member(const kav_image *image, const kav_member_said *member, kav_said_sink sink, void *context);
+
+/* The next password for a container (enum kav_password_for of format.h) from *at on, which begins at 0. Not
+ * NUL-terminated; lives as long as the image. */
+bool kav_image_password(const kav_image *image, uint32_t *at, uint32_t container, const char **text, uint32_t *length);
+
 kav_session *kav_session_new(const kav_image *image); /* NULL: out of memory */
 void kav_session_free(kav_session *session);
 

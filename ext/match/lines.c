@@ -54,6 +54,7 @@ static bool read_line(reader *r, uint32_t row, const char **line, size_t *length
 typedef struct {
     kav_body body;
     kav_hashset set;
+    const kav_metadata *rows;
     uint64_t count;
 } signatures;
 
@@ -66,6 +67,11 @@ static bool open_signatures(signatures *s, const uint8_t *part)
         s->count = s->body.signature_count;
         return true;
     }
+    if (h->kind == KAV_P_METADATA) {
+        s->rows = kav_part_data(part, KAV_TAB_LISTED);
+        s->count = kav_part_count(part, KAV_TAB_LISTED, sizeof *s->rows);
+        return true;
+    }
     if (!kav_part_is_set(part)) return false;
     if (kav_hashset_open(&s->set, kav_part_data(part, KAV_TAB_SET), h->tables[KAV_TAB_SET].length) != 0) return false;
     s->count = kav_hashset_count(&s->set);
@@ -76,6 +82,7 @@ static bool open_signatures(signatures *s, const uint8_t *part)
 static uint32_t row_of(const signatures *s, uint64_t i)
 {
     kav_hashset_hit hit;
+    if (s->rows) return s->rows[i].line;
     if (!s->set.data) return s->body.signatures[i].line;
     return kav_hashset_at(&s->set, i, &hit) ? hit.line : 0;
 }

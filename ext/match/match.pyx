@@ -13,10 +13,11 @@ from core_c cimport (
     kav_image_open, kav_part, kav_part_check, kav_session, kav_session_free, kav_source, kav_type,
 )
 from match_c cimport (
+    KAV_P_METADATA, KAV_P_PASSWORDS, KAV_P_TYPES, KAV_TAB_LISTED, KAV_TAB_LISTED_TEXT, kav_metadata,
     KAV_CO_CHAIN, KAV_CO_ENTRY, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_SECTIONS, KAV_FMT_COUNT, KAV_FORMAT_VERSION,
     KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY, KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_P_IMPORTS,
     KAV_P_PATCH, KAV_P_SECTIONS, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT,
-    KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, KAV_T_PE, hs_version_text, kav_body, kav_body_open, kav_buffer_add,
+    KAV_TAB_MEMBERS, KAV_TAB_MOVED, KAV_TAB_SET, KAV_TARGET_COUNT, KAV_T_PE, hs_version_text, kav_body, kav_body_open, kav_buffer_add,
     kav_buffer_ok, kav_chain_link, kav_condition, kav_group_build, kav_group_stamp, kav_ignored, kav_layer_found,
     kav_layer_options, kav_layer_scan, kav_member, kav_moved, kav_moved_line, kav_part_begin, kav_part_checksum,
     kav_part_count, kav_part_data, kav_part_finish, kav_part_header, kav_part_is_set, kav_part_of, kav_part_table,
@@ -123,6 +124,25 @@ def build_hash_segment(const uint8_t[::1] text not None, uint32_t level, *, str 
         kav_hashset_built_free(&built)
 
 
+LISTED = {"metadata": KAV_P_METADATA, "passwords": KAV_P_PASSWORDS, "types": KAV_P_TYPES}
+
+
+def build_listed(kind, bytes rows, bytes text, *, bytes database, bytes digest, official=False):
+    cdef kav_buffer out
+    if len(digest) != 32:
+        raise ValueError("a digest has 32 bytes")
+    memset(&out, 0, sizeof(out))
+    kav_part_begin(&out)
+    kav_part_table(&out, KAV_TAB_DATABASE, PyBytes_AS_STRING(database), PyBytes_GET_SIZE(database))
+    kav_part_table(&out, KAV_TAB_LISTED, PyBytes_AS_STRING(rows), PyBytes_GET_SIZE(rows))
+    kav_part_table(&out, KAV_TAB_LISTED_TEXT, PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+    if not kav_part_finish(&out, LISTED[kind], KAV_PF_OFFICIAL if official else 0,
+                           <const uint8_t *>PyBytes_AS_STRING(digest)):
+        kav_buffer_free(&out)
+        raise MemoryError
+    return take(&out)
+
+
 def build_ignore(names):
     cdef kav_buffer out, rows
     cdef kav_ignored row
@@ -225,7 +245,8 @@ def resealed(const uint8_t[::1] part not None):
 
 KINDS = {
     KAV_P_BODY: "body", KAV_P_HASH: "hash", KAV_P_EXCEPTION: "exception", KAV_P_IGNORE: "ignore", KAV_P_GROUP: "group",
-    KAV_P_PATCH: "patch", KAV_P_SECTIONS: "sections", KAV_P_IMPORTS: "imports"}
+    KAV_P_PATCH: "patch", KAV_P_SECTIONS: "sections", KAV_P_IMPORTS: "imports", KAV_P_METADATA: "metadata",
+    KAV_P_PASSWORDS: "passwords", KAV_P_TYPES: "types"}
 
 
 def part_kind(part):
@@ -303,6 +324,15 @@ def part_names(part, patch=None):
                 raise ImageDamaged("name outside")
             yield text[ignored[i].text:ignored[i].text + ignored[i].length].decode("utf-8", "surrogateescape")
             i += 1
+    elif header.kind == KAV_P_METADATA:
+        rows = <const kav_metadata *>kav_part_data(held.data(), KAV_TAB_LISTED)
+        text = <const char *>kav_part_data(held.data(), KAV_TAB_LISTED_TEXT)
+        length = kav_part_count(held.data(), KAV_TAB_LISTED_TEXT, 1)
+        while i < kav_part_count(held.data(), KAV_TAB_LISTED, sizeof(kav_metadata)):
+            if rows[i].name > length or rows[i].name_len > length - rows[i].name:
+                raise ImageDamaged("name outside")
+            yield text[rows[i].name:rows[i].name + rows[i].name_len].decode("utf-8", "surrogateescape") + mark
+            i += 1
 
 
 def part_targets(part):
@@ -311,6 +341,8 @@ def part_targets(part):
     cdef int targets = 0
     if kav_part_of(held.data()).kind in (KAV_P_SECTIONS, KAV_P_IMPORTS):
         return 1 << KAV_T_PE
+    if kav_part_of(held.data()).kind == KAV_P_METADATA:
+        return (1 << KAV_TARGET_COUNT) - 1  # whatever may have members
     body = held.body()
     for i in range(body.signature_count):
         targets |= 1 << body.signatures[i].target

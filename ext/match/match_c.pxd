@@ -16,6 +16,7 @@ cdef extern from "format.h" nogil:
     enum:
         KAV_FORMAT_VERSION, KAV_NONE
         KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP, KAV_P_PATCH, KAV_P_SECTIONS, KAV_P_IMPORTS
+        KAV_P_METADATA, KAV_P_PASSWORDS, KAV_P_TYPES, KAV_TAB_LISTED, KAV_TAB_LISTED_TEXT
         KAV_CO_ENTRY, KAV_CO_SECTIONS, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_CHAIN
         KAV_PF_OFFICIAL
         KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
@@ -26,6 +27,8 @@ cdef extern from "format.h" nogil:
         uint8_t source[32]
     ctypedef struct kav_ignored:
         uint32_t text, length
+    ctypedef struct kav_metadata:
+        uint32_t name, name_len, line
     ctypedef struct kav_member:
         uint64_t checksum
         uint8_t source[32]
@@ -93,7 +96,7 @@ cdef extern from "moved.h" nogil:
 
 cdef extern from "kav.h" nogil:
     enum:
-        KAV_T_PE
+        KAV_T_PE, KAV_TARGET_COUNT
         KAV_S_ALL_MATCH
 
 cdef extern from "type.h" nogil:

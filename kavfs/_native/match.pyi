@@ -91,6 +91,10 @@ def build_hash_segment(
     """A part of the text of a hash database. *form*: "hash" (.hdb .hsb), "exception" (.fp .sfp), "sections" (.mdb .msb)
     or "imports" (.imp). Raises MemoryError."""
 
+def build_listed(kind: str, rows: bytes, text: bytes, *, database: bytes, digest: bytes, official: bool = False) -> bytes:
+    """A part of rules that are gone through one by one: "metadata", "passwords" or "types", with rows as
+    ext/match/format.h has them, which are checked when the image is opened. Raises MemoryError."""
+
 def build_ignore(names: Iterable[bytes]) -> bytes:
     """A part that silences signatures, by name without .UNOFFICIAL. Raises MemoryError."""
 

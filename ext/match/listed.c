@@ -1,0 +1,164 @@
+#include "listed.h"
+#include "part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SUFFIX   ".UNOFFICIAL"
+#define NAME_MAX_LEN 1023
+
+static bool lies_in(const kav_image_listed *l, uint32_t at, uint32_t length)
+{
+    return at <= l->text_len && length <= l->text_len - at;
+}
+
+static bool open_metadata(kav_image_listed *l, bool *memory)
+{
+    const kav_metadata *rows = l->rows;
+    if (!(l->patterns = calloc(l->count + 1u, sizeof *l->patterns))) {
+        *memory = true;
+        return false;
+    }
+    for (; l->opened < l->count; l->opened++) {
+        const kav_metadata *row = &rows[l->opened];
+        if (!lies_in(l, row->name, row->name_len) || !lies_in(l, row->pattern, row->pattern_len)) return false;
+        if (row->name_len == 0 || row->name_len > NAME_MAX_LEN) return false;
+        if (row->pattern_len == 0) continue;
+        char *pattern = strndup((const char *)l->text + row->pattern, row->pattern_len);
+        int code = pattern ? regcomp(&l->patterns[l->opened], pattern, REG_EXTENDED | REG_NOSUB) : REG_ESPACE;
+        free(pattern);
+        if (code == 0) continue;
+        *memory = code == REG_ESPACE;
+        return false;
+    }
+    return true;
+}
+
+static bool open_passwords(const kav_image_listed *l)
+{
+    const kav_password *rows = l->rows;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (!lies_in(l, rows[i].name, rows[i].name_len) || !lies_in(l, rows[i].text, rows[i].text_len)) return false;
+    }
+    return true;
+}
+
+static bool open_types(const kav_image_listed *l)
+{
+    const kav_magic *rows = l->rows;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (!lies_in(l, rows[i].magic, rows[i].magic_len)) return false;
+        if (rows[i].format >= KAV_FMT_COUNT || rows[i].target >= KAV_TARGET_COUNT) return false;
+    }
+    return true;
+}
+
+bool kav_listed_open(kav_image_listed *l, const uint8_t *part, bool *memory)
+{
+    const kav_part_header *h = kav_part_of(part);
+    size_t size = h->kind == KAV_P_METADATA    ? sizeof(kav_metadata)
+                  : h->kind == KAV_P_PASSWORDS ? sizeof(kav_password)
+                                               : sizeof(kav_magic);
+    *memory = false;
+    *l = (kav_image_listed){.rows = kav_part_data(part, KAV_TAB_LISTED),
+                            .text = kav_part_data(part, KAV_TAB_LISTED_TEXT),
+                            .text_len = (uint32_t)h->tables[KAV_TAB_LISTED_TEXT].length,
+                            .count = kav_part_count(part, KAV_TAB_LISTED, size),
+                            .kind = h->kind,
+                            .official = h->flags & KAV_PF_OFFICIAL};
+    if (h->kind == KAV_P_METADATA) return open_metadata(l, memory);
+    return h->kind == KAV_P_PASSWORDS ? open_passwords(l) : open_types(l);
+}
+
+void kav_listed_close(kav_image_listed *l)
+{
+    const kav_metadata *rows = l->rows;
+    for (uint32_t i = 0; l->patterns && i < l->opened; i++)
+        if (rows[i].pattern_len) regfree(&l->patterns[i]);
+    free(l->patterns);
+}
+
+/* ---- metadata -------------------------------------------------------------------------------------------------- */
+
+static bool is_among(const uint64_t formats[KAV_FORMAT_WORDS], uint16_t format)
+{
+    return format < 64 * KAV_FORMAT_WORDS && formats[format / 64] >> (format % 64) & 1;
+}
+
+static bool holds(const kav_image_listed *l, uint32_t i, const kav_member_said *m)
+{
+    const kav_metadata *row = (const kav_metadata *)l->rows + i;
+    const uint64_t numbers[KAV_MD_COUNT] = {m->container_size, m->packed, m->unpacked, m->position};
+    if (!is_among(row->formats, m->container)) return false;
+    if (row->encrypted != 2 && row->encrypted != m->encrypted) return false;
+    if (row->crc != 0 && row->crc != m->crc) return false;
+    for (int k = 0; k < KAV_MD_COUNT; k++) /* what is not known is UINT64_MAX: no range but any has it */
+        if (numbers[k] < row->least[k] || numbers[k] > row->most[k]) return false;
+    return row->pattern_len == 0 || regexec(&l->patterns[i], m->name, 0, NULL, 0) == 0;
+}
+
+static bool tell(const kav_image_listed *l, const kav_metadata *row, kav_said_sink sink, void *context)
+{
+    char name[NAME_MAX_LEN + sizeof SUFFIX];
+    memcpy(name, l->text + row->name, row->name_len);
+    memcpy(name + row->name_len, SUFFIX, sizeof SUFFIX);
+    return sink(context, name, row->name_len + (l->official ? 0 : (uint32_t)sizeof SUFFIX - 1));
+}
+
+bool kav_image_asks_members(const kav_image *image)
+{
+    for (uint32_t i = 0; i < image->listed_count; i++)
+        if (image->listed[i].kind == KAV_P_METADATA) return true;
+    return false;
+}
+
+bool kav_image_member(const kav_image *image, const kav_member_said *member, kav_said_sink sink, void *context)
+{
+    bool lifted = false;
+    for (uint32_t i = 0; i < image->listed_count; i++) {
+        const kav_image_listed *l = &image->listed[i];
+        for (uint32_t k = 0; l->kind == KAV_P_METADATA && k < l->count; k++) {
+            const kav_metadata *row = (const kav_metadata *)l->rows + k;
+            if (!holds(l, k, member)) continue;
+            if (kav_image_ignores(image, (const char *)l->text + row->name, row->name_len)) lifted = true;
+            else if (!tell(l, row, sink, context)) return lifted;
+        }
+    }
+    return lifted;
+}
+
+/* ---- passwords ------------------------------------------------------------------------------------------------- */
+
+bool kav_image_password(const kav_image *image, uint32_t *at, uint32_t container, const char **text, uint32_t *length)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < image->listed_count; i++) {
+        const kav_image_listed *l = &image->listed[i];
+        for (uint32_t k = 0; l->kind == KAV_P_PASSWORDS && k < l->count; k++) {
+            const kav_password *row = (const kav_password *)l->rows + k;
+            if (n++ < *at || (row->container != KAV_PW_ANY && row->container != container)) continue;
+            if (kav_image_ignores(image, (const char *)l->text + row->name, row->name_len)) continue;
+            *text = (const char *)l->text + row->text;
+            *length = row->text_len;
+            *at = n;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- types ----------------------------------------------------------------------------------------------------- */
+
+kav_type kav_listed_type(const kav_image *image, const uint8_t *head, size_t length, kav_type own)
+{
+    for (uint32_t i = image->listed_count; i-- > 0;) { /* ClamAV asks first what it has read last */
+        const kav_image_listed *l = &image->listed[i];
+        for (uint32_t k = l->kind == KAV_P_TYPES ? l->count : 0; k-- > 0;) {
+            const kav_magic *row = (const kav_magic *)l->rows + k;
+            if (row->offset > length || row->magic_len > length - row->offset) continue;
+            if (memcmp(head + row->offset, l->text + row->magic, row->magic_len) != 0) continue;
+            return is_among(row->formats, own.format) ? own : (kav_type){row->format, row->target};
+        }
+    }
+    return own;
+}
