@@ -322,7 +322,7 @@ typedef struct {
     uint32_t pattern, pattern_len;                    /* POSIX extended, for the member's name; length 0: any */
     uint32_t crc;                                     /* of the member; 0: any */
     uint32_t encrypted;                               /* 0, 1; 2: any */
-    uint32_t reserved;
+    uint32_t blind;                                   /* 1: capital and small letters are alike */
 } kav_metadata;
 
 enum kav_password_for { KAV_PW_ANY, KAV_PW_ZIP, KAV_PW_RAR };

@@ -297,8 +297,8 @@ void kav_image_close(kav_image *m)
     for (uint32_t i = 0; m->mappings && i < m->mapping_count; i++)
         munmap(m->mappings[i].address, m->mappings[i].length);
     for (int t = 0; t < KAV_TARGET_COUNT; t++) free(m->rest[t]);
-    void *arrays[] = {m->mappings, m->bodies,  m->hashes, m->exceptions,       m->sections,
-                      m->imports,  m->ignores, m->listed, m->groups,           (void *)m->databases};
+    void *arrays[] = {m->mappings, m->bodies,  m->hashes, m->exceptions, m->sections,
+                      m->imports,  m->ignores, m->listed, m->groups,     (void *)m->databases};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) free(arrays[i]);
     free(m);
 }

@@ -54,7 +54,7 @@ bool kav_image_asks_around(const kav_image *image);
 typedef struct {
     const char *name; /* with its folders; NUL-terminated */
     uint64_t container_size, packed, unpacked, position;
-    uint32_t crc; /* 0: not said */
+    uint32_t crc;       /* 0: not said */
     uint16_t container; /* enum kav_format */
     bool encrypted;
 } kav_member_said;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SUFFIX   ".UNOFFICIAL"
+#define SUFFIX       ".UNOFFICIAL"
 #define NAME_MAX_LEN 1023
 
 static bool lies_in(const kav_image_listed *l, uint32_t at, uint32_t length)
@@ -25,7 +25,9 @@ static bool open_metadata(kav_image_listed *l, bool *memory)
         if (row->name_len == 0 || row->name_len > NAME_MAX_LEN) return false;
         if (row->pattern_len == 0) continue;
         char *pattern = strndup((const char *)l->text + row->pattern, row->pattern_len);
-        int code = pattern ? regcomp(&l->patterns[l->opened], pattern, REG_EXTENDED | REG_NOSUB) : REG_ESPACE;
+        int code =
+            pattern ? regcomp(&l->patterns[l->opened], pattern, REG_EXTENDED | REG_NOSUB | (row->blind ? REG_ICASE : 0))
+                    : REG_ESPACE;
         free(pattern);
         if (code == 0) continue;
         *memory = code == REG_ESPACE;

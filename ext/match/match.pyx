@@ -124,6 +124,25 @@ def build_hash_segment(const uint8_t[::1] text not None, uint32_t level, *, str 
         kav_hashset_built_free(&built)
 
 
+cdef extern from "<regex.h>":
+    ctypedef struct regex_t:
+        pass
+    enum:
+        REG_EXTENDED, REG_NOSUB, REG_ESPACE
+    int regcomp(regex_t *preg, const char *pattern, int flags)
+    void regfree(regex_t *preg)
+
+
+def is_pattern(bytes pattern):
+    cdef regex_t compiled
+    cdef int code = regcomp(&compiled, PyBytes_AS_STRING(pattern), REG_EXTENDED | REG_NOSUB)
+    if code == REG_ESPACE:
+        raise MemoryError
+    if code == 0:
+        regfree(&compiled)
+    return code == 0
+
+
 LISTED = {"metadata": KAV_P_METADATA, "passwords": KAV_P_PASSWORDS, "types": KAV_P_TYPES}
 
 

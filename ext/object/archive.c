@@ -142,6 +142,33 @@ static bool is_known(const pass *p, struct archive_entry *entry, int code)
     return kav_extents_has(p->extents, place_of(p), (uint64_t)archive_entry_size(entry));
 }
 
+/* What ClamAV compares with signatures of containers, where it does: which sizes it takes, and how it counts. */
+static void tell_facts(const pass *p, uint64_t size, bool encrypted)
+{
+    kav_unpack *u = p->feed->unpack;
+    kav_member_facts facts = {.packed = size, .unpacked = size, .encrypted = encrypted};
+    switch (p->reader->format) {
+    case KAV_FMT_TAR: facts.position = kav_unpack_count(u, true); break;
+    case KAV_FMT_7Z:
+        facts.packed = 0;
+        facts.position = kav_unpack_count(u, false) - 1;
+        break;
+    case KAV_FMT_CAB:
+        facts.packed = 0;
+        facts.position = kav_unpack_count(u, false) - 1;
+        facts.encrypted = false;
+        break;
+    case KAV_FMT_RAR:
+        facts.packed = UINT64_MAX; /* libarchive keeps it to itself */
+        facts.position = kav_unpack_count(u, false);
+        break;
+    case KAV_FMT_CPIO:
+    case KAV_FMT_ISO: break;
+    default: return;
+    }
+    kav_unpack_facts(u, &facts);
+}
+
 /* One entry whose header was read with this code. False: stop. */
 static bool pass_entry(const pass *p, struct archive_entry *entry, int code)
 {
@@ -158,6 +185,7 @@ static bool pass_entry(const pass *p, struct archive_entry *entry, int code)
     if (code == ARCHIVE_WARN && !kav_decode_is_naming(a)) reasons |= kav_decode_reasons(a, feed);
     if (kav_unpack_begin(feed->unpack, name, strlen(name), size, is_bare(entry) ? KAV_M_FOLDER : 0) != 0) return false;
     bool encrypted = archive_entry_is_data_encrypted(entry) || archive_entry_is_metadata_encrypted(entry);
+    if (!is_bare(entry) || r->format != KAV_FMT_TAR) tell_facts(p, size, encrypted);
     /* Bytes are asked for whatever kind the entry claims to be: a "folder" that holds some is scanned. */
     uint32_t trouble = kav_decode_entry(a, entry, feed, &ended);
     /* What comes out of an encrypted entry is noise even where libarchive hands it on without a word. */

@@ -72,8 +72,7 @@ void kav_layers_note(kav_object_scanner *s, kav_note *note, const char *name, ui
     if (s->sinks->note(s->sinks->context, note, name, member) != 0) s->budget.spent |= KAV_R_MEMORY;
 }
 
-/* True when the layer or any layer around it is named by an exception. */
-static bool is_excepted(const kav_object_scanner *s, uint32_t depth)
+bool kav_layers_excepted(const kav_object_scanner *s, uint32_t depth)
 {
     for (uint32_t i = 0; i <= depth; i++) {
         const kav_ancestor *a = &s->ancestors[i];
@@ -82,16 +81,16 @@ static bool is_excepted(const kav_object_scanner *s, uint32_t depth)
     return false;
 }
 
-static bool begins_with(const kav_hit *hit, const char *prefix)
+static bool begins_with(const char *name, size_t len, const char *prefix)
 {
-    size_t len = strlen(prefix);
-    return hit->name_len >= len && memcmp(hit->name, prefix, len) == 0;
+    size_t n = strlen(prefix);
+    return len >= n && memcmp(name, prefix, n) == 0;
 }
 
-static uint8_t status_of_hit(const kav_hit *hit)
+uint8_t kav_layers_status(const char *name, size_t len)
 {
-    if (begins_with(hit, "PUA.")) return KAV_WARNING;
-    if (begins_with(hit, "Heuristics.")) return KAV_SUSPICIOUS;
+    if (begins_with(name, len, "PUA.")) return KAV_WARNING;
+    if (begins_with(name, len, "Heuristics.")) return KAV_SUSPICIOUS;
     return KAV_INFECTED;
 }
 
@@ -111,7 +110,7 @@ void kav_layers_note_hits(kav_object_scanner *s, const kav_layer_found *found, b
 {
     if (found->suppressed) s->gist.flags |= KAV_F_SUPPRESSED;
     if (found->hit_count == 0) return;
-    if (is_excepted(s, depth)) {
+    if (kav_layers_excepted(s, depth)) {
         s->gist.flags |= KAV_F_SUPPRESSED;
         return;
     }
@@ -121,7 +120,7 @@ void kav_layers_note_hits(kav_object_scanner *s, const kav_layer_found *found, b
         kav_note note = {.offset = view ? UINT64_MAX : hit->offset, /* a place in a view is none in the layer */
                          .size = noted->size,
                          .reasons = outcome->reasons,
-                         .status = status_of_hit(hit),
+                         .status = kav_layers_status(hit->name, hit->name_len),
                          .engine = KAV_ENGINE_NATIVE};
         outcome->status = kav_graver(outcome->status, note.status);
         kav_layers_note(s, &note, hit->name, hit->name_len);

@@ -14,6 +14,8 @@
 #include "source.h"
 #include "type.h"
 
+#include <stdbool.h>
+
 typedef struct kav_unpack kav_unpack;
 
 /* What an opener can say of a member beyond its name. */
@@ -34,6 +36,23 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
 
 /* The member in hand is of this type, whatever its bytes look like. After begin, before end. */
 void kav_unpack_type(kav_unpack *u, kav_type type);
+
+/* What the container says of the member in hand, for signatures of containers. */
+typedef struct {
+    uint64_t packed, unpacked; /* UINT64_MAX: it does not say */
+    uint64_t position;         /* as ClamAV counts the members of this kind of container */
+    uint32_t crc;
+    bool encrypted;
+} kav_member_facts;
+
+/* After begin, before end. Members without facts are not compared with signatures of containers. */
+void kav_unpack_facts(kav_unpack *u, const kav_member_facts *facts);
+
+/* Members begun in this container; files: without folders. */
+uint32_t kav_unpack_count(const kav_unpack *u, bool files);
+
+/* The next password to be tried, as kav_image_password says. */
+bool kav_unpack_password(const kav_unpack *u, uint32_t *at, uint32_t container, const char **text, uint32_t *length);
 
 /* Bytes of the member. Non-zero: no more bytes of this member are wanted (call end next, then go on). */
 int kav_unpack_data(kav_unpack *u, const void *bytes, size_t len);

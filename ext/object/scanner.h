@@ -125,6 +125,11 @@ void kav_known_end(kav_known_layer *k, const kav_layer_found *found, const kav_o
 /* Tell the sinks how far the object is; 0, or KAV_R_TIME. */
 uint32_t kav_layers_tick(kav_object_scanner *s, uint64_t bytes_in_layer);
 
+/* True when a layer, or any around it, is named by an exception. */
+bool kav_layers_excepted(const kav_object_scanner *s, uint32_t depth);
+
+uint8_t kav_layers_status(const char *name, size_t len);
+
 /* Hand a note to the sink with the path in hand. */
 void kav_layers_note(kav_object_scanner *s, kav_note *note, const char *name, uint32_t name_len);
 
@@ -145,7 +150,13 @@ struct kav_unpack {
     uint32_t flags;   /* enum kav_member_flag */
     kav_type type;
     bool typed, begun, full;
+    bool told; /* facts hold */
+    kav_member_facts facts;
+    uint32_t files; /* as count, without folders */
 };
+
+/* said.c: compare the member in hand with signatures of containers and note what holds. The gravest status. */
+uint8_t kav_said_scan(kav_unpack *u, uint32_t reasons);
 
 void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth);
 

@@ -40,6 +40,8 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
     u->flags = flags;
     u->begun = true;
     u->typed = false;
+    u->told = false;
+    if (!(flags & KAV_M_FOLDER)) u->files++;
     u->full = false;
     return 0;
 }
@@ -48,6 +50,22 @@ void kav_unpack_type(kav_unpack *u, kav_type type)
 {
     u->type = type;
     u->typed = true;
+}
+
+void kav_unpack_facts(kav_unpack *u, const kav_member_facts *facts)
+{
+    u->facts = *facts;
+    u->told = true;
+}
+
+uint32_t kav_unpack_count(const kav_unpack *u, bool files)
+{
+    return files ? u->files : u->count;
+}
+
+bool kav_unpack_password(const kav_unpack *u, uint32_t *at, uint32_t container, const char **text, uint32_t *length)
+{
+    return kav_image_password(u->scanner->image, at, container, text, length);
 }
 
 /* Take len bytes (zeros when bytes is NULL) as far as every limit allows. */
@@ -113,6 +131,9 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     kav_object_scanner *s = u->scanner;
     kav_outcome outcome = {.reasons = reasons | u->reasons, .status = KAV_CLEAN, .container = false};
     if (!u->begun) return s->budget.spent != 0;
+    if (u->flags & KAV_M_MAILPART) /* ClamAV measures what came out, and does not count */
+        kav_unpack_facts(u, &(kav_member_facts){.packed = u->stored.size, .unpacked = u->stored.size});
+    uint8_t said = u->told ? kav_said_scan(u, outcome.reasons) : KAV_CLEAN;
 
     if (!(u->flags & KAV_M_FOLDER) || u->stored.size > 0) {
         kav_layer_found found;
@@ -122,6 +143,7 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     } else {
         outcome.status = kav_status_of_reasons(outcome.reasons);
     }
+    outcome.status = kav_graver(outcome.status, said);
     return finish(u, &outcome, u->stored.size);
 }
 

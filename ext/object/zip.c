@@ -135,13 +135,23 @@ static uint32_t folder_flag(const kav_zip_entry *e)
     return e->packed == 0 && e->name_len > 0 && e->name[e->name_len - 1] == '/' ? KAV_M_FOLDER : 0;
 }
 
+static void tell_facts(const zip *z, const kav_zip_entry *e)
+{
+    kav_unpack_facts(z->unpack, &(kav_member_facts){.packed = e->packed,
+                                                    .unpacked = e->unpacked,
+                                                    .position = kav_unpack_count(z->unpack, false),
+                                                    .crc = e->crc,
+                                                    .encrypted = e->flags & KAV_ZIP_ENCRYPTED});
+}
+
 /* One reading of one member. False: stop. */
 static bool pass_reading(zip *z, const kav_zip_entry *e, uint64_t data, bool maybe_encrypted, uint64_t *used)
 {
     *used = e->packed;
     if (kav_unpack_begin(z->unpack, e->name, e->name_len, e->unpacked, folder_flag(e)) != 0) return false;
     uint32_t reasons = 0;
-    if (e->flags & KAV_ZIP_ENCRYPTED) reasons = KAV_R_ENCRYPTED;
+    tell_facts(z, e);
+    if (e->flags & KAV_ZIP_ENCRYPTED) reasons = kav_zip_decrypt(z->source, z->unpack, e, data, z->buffer);
     else if (e->packed != 0 || e->unpacked != 0) reasons = decode(z, e, data, false, used);
     if (maybe_encrypted && reasons != 0) reasons |= KAV_R_ENCRYPTED;
     return kav_unpack_end(z->unpack, reasons) == 0;
@@ -204,8 +214,10 @@ static bool pass_stretch(zip *z, uint64_t from, uint64_t to, bool hidden)
         bool open_ended = (e.flags & KAV_ZIP_SIZES_LATER) && e.packed == 0;
         if (open_ended) e.packed = data < to ? to - data : 0;
         if (kav_unpack_begin(z->unpack, e.name, e.name_len, e.unpacked, folder_flag(&e)) != 0) return false;
-        uint32_t reasons = e.flags & KAV_ZIP_ENCRYPTED ? KAV_R_ENCRYPTED : 0;
-        if (reasons == 0 && e.packed > 0) reasons = decode(z, &e, data, open_ended, &used);
+        bool encrypted = e.flags & KAV_ZIP_ENCRYPTED;
+        tell_facts(z, &e);
+        uint32_t reasons = encrypted ? kav_zip_decrypt(z->source, z->unpack, &e, data, z->buffer) : 0;
+        if (!encrypted && e.packed > 0) reasons = decode(z, &e, data, open_ended, &used);
         uint64_t step = reasons != 0 ? 0 : open_ended ? used : e.packed;
         if (hidden) reasons &= KAV_R_TIME | KAV_R_MEMORY | KAV_R_UNREADABLE;
         if (kav_unpack_end(z->unpack, reasons) != 0) return false;

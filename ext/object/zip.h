@@ -53,6 +53,12 @@ void kav_zip_close(kav_zip_directory *d);
 #define KAV_ZIP_NAME_MAX 4096
 bool kav_zip_local(const kav_source *source, uint64_t header, kav_zip_entry *local, uint64_t *data, char *name);
 
+/* zipsecret.c: decode an encrypted member into the sink with the first password that opens it (of databases; the old
+ * cipher and AES). buffer: KAV_DECODE_CHUNK bytes, not needed when the source lies in memory. Returns KAV_R_* bits:
+ * KAV_R_ENCRYPTED when none does. */
+uint32_t kav_zip_decrypt(const kav_source *source, kav_unpack *u, const kav_zip_entry *e, uint64_t data,
+                         uint8_t *buffer);
+
 /* The first "PK\3\4" in source[from .. to), or to. */
 uint64_t kav_zip_search(const kav_source *source, uint64_t from, uint64_t to);
 

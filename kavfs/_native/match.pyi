@@ -91,7 +91,12 @@ def build_hash_segment(
     """A part of the text of a hash database. *form*: "hash" (.hdb .hsb), "exception" (.fp .sfp), "sections" (.mdb .msb)
     or "imports" (.imp). Raises MemoryError."""
 
-def build_listed(kind: str, rows: bytes, text: bytes, *, database: bytes, digest: bytes, official: bool = False) -> bytes:
+def is_pattern(pattern: bytes) -> bool:
+    """Whether the system's matcher takes this as a POSIX extended regular expression. Raises MemoryError."""
+
+def build_listed(
+    kind: str, rows: bytes, text: bytes, *, database: bytes, digest: bytes, official: bool = False
+) -> bytes:
     """A part of rules that are gone through one by one: "metadata", "passwords" or "types", with rows as
     ext/match/format.h has them, which are checked when the image is opened. Raises MemoryError."""
 
@@ -109,8 +114,8 @@ def resealed(part: Buffer) -> bytes:
     """The part with its checksum made right, whatever else is wrong with it: for tests of what a checksum hides."""
 
 def part_kind(part: Buffer) -> str:
-    """body, hash, sections, imports, exception, ignore, group or patch. Raises ImageDamaged, ImageForeign, as all
-    functions below."""
+    """body, hash, sections, imports, metadata, passwords, types, exception, ignore, group or patch. Raises
+    ImageDamaged, ImageForeign, as all functions below."""
 
 def part_database(part: Buffer) -> bytes:
     """The name of the database file; empty for groups and ignore lists."""

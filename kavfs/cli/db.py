@@ -8,6 +8,7 @@ import fnmatch
 import mmap
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping
 
 from kavfs._native import match
@@ -112,6 +113,7 @@ def _info(args: argparse.Namespace) -> Lines:
             yield "only the starter signatures: a demonstration, not protection"
         yield f"generation {image.generation.hex()}"
         yield from _history(image)
+        yield from _kinds(image)
         for entry in image.entries:
             yield from _description(entry)
             if args.rejected:
@@ -126,6 +128,21 @@ def _history(image: Image) -> Iterator[str]:
         yield f"new since older generations: {', '.join(since)}"
     else:
         yield "no older generation is known: what was found before is scanned again in full"
+
+
+def _kinds(image: Image) -> Iterator[str]:
+    """What there is of each kind, and what of it is not supported."""
+    yield ""
+    for kind in sorted({entry.kind for entry in image.entries}):
+        entries = [entry for entry in image.entries if entry.kind == kind]
+        taken = sum(entry.taken for entry in entries)
+        reasons = Counter[str]()
+        for entry in entries:
+            reasons.update(dict(entry.reasons))
+        text = f".{kind}: {counted(len(entries), 'file')}, {counted(taken, 'line')} taken"
+        for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])):
+            text += f"; {count} not: {shown_text(reason)}"
+        yield text
 
 
 def _description(entry: Entry) -> Iterator[str]:

@@ -36,6 +36,13 @@ CHANGES: dict[str, Change] = {
     "mdu": Change.LINES,
     "msu": Change.LINES,
     "imp": Change.LINES,
+    # What a container says of a member is compared when it is taken apart, so whatever has members is looked at again.
+    "cdb": Change.LINES,
+    "zmd": Change.LINES,
+    "rmd": Change.LINES,
+    # Another type means other signatures and other members; a password, members where there were none.
+    "ftm": Change.FULL,
+    "pwdb": Change.FULL,
     # Exceptions and ignored names lift matches. An object with a lifted match is never remembered: when the exception
     # goes, the object is scanned in full as ever. One without a match has nothing to be lifted.
     "fp": Change.NOTHING,
@@ -49,21 +56,16 @@ CHANGES: dict[str, Change] = {
     # Not read yet. Behind each kind stands what its change will mean: LINES, FULL, or the rules that depend on it.
     "cbc": Change.UNREAD,  # FULL: a program sees everything
     "cat": Change.UNREAD,  # NOTHING: trusted, it lifts
-    "cdb": Change.UNREAD,  # LINES, for containers: their members' names and sizes are not remembered
     "cfg": Change.UNREAD,  # FULL: switches of the engine
     "crb": Change.UNREAD,  # FULL: a revoked certificate detects, a trusted one lifts
-    "ftm": Change.UNREAD,  # FULL: another type means other signatures and other members
     "gdb": Change.UNREAD,  # LINES, for what holds web addresses
     "idb": Change.UNREAD,  # the logical signatures that name its icon groups: new with it
     "info": Change.UNREAD,  # NOTHING: it describes a collection
     "ioc": Change.UNREAD,  # LINES
     "pdb": Change.UNREAD,  # FULL for mails: protected addresses are compared with all others
-    "pwdb": Change.UNREAD,  # FULL: what is encrypted may open; such objects are Protected and scanned again anyway
-    "rmd": Change.UNREAD,  # LINES, for RAR archives
     "wdb": Change.UNREAD,  # NOTHING: trusted, it lifts
     "yar": Change.UNREAD,  # the rules that are new, with the private and global rules that they name
     "yara": Change.UNREAD,  # likewise
-    "zmd": Change.UNREAD,  # LINES, for ZIP archives
 }
 
 

@@ -49,6 +49,9 @@ SAMPLE = {
     Form.HASH: "hsb",
     Form.SECTIONS: "msb",
     Form.IMPORTS: "imp",
+    Form.MEMBERS: "cdb",
+    Form.ZIP_MEMBERS: "zmd",
+    Form.RAR_MEMBERS: "rmd",
 }
 """A kind that is read in each form: new lines are compiled as a file of it, wherever they came from."""
 

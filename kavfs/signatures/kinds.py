@@ -18,12 +18,17 @@ class Form(enum.Enum):
     HASH = "hash"
     SECTIONS = "sections"  # hashes of PE sections
     IMPORTS = "imports"  # hashes of PE import tables
+    MEMBERS = "members"  # what containers say of their members
+    ZIP_MEMBERS = "zip members"  # the same, in the older form for zip
+    RAR_MEMBERS = "rar members"
+    PASSWORDS = "passwords"  # for encrypted archives
+    TYPES = "types"  # formats by their first bytes
     EXCEPTION = "exception"  # digests of files that are never infected
     IGNORE = "ignore"  # names of signatures that are to be silent
 
     @property
     def detects(self) -> bool:
-        return self in (Form.BODY, Form.OLDEST, Form.LOGICAL, Form.HASH, Form.SECTIONS, Form.IMPORTS)
+        return self not in (Form.PASSWORDS, Form.TYPES, Form.EXCEPTION, Form.IGNORE)
 
 
 READ: dict[str, Form] = {
@@ -42,6 +47,11 @@ READ: dict[str, Form] = {
     "mdu": Form.SECTIONS,
     "msu": Form.SECTIONS,
     "imp": Form.IMPORTS,
+    "cdb": Form.MEMBERS,
+    "zmd": Form.ZIP_MEMBERS,
+    "rmd": Form.RAR_MEMBERS,
+    "pwdb": Form.PASSWORDS,
+    "ftm": Form.TYPES,
     "fp": Form.EXCEPTION,
     "sfp": Form.EXCEPTION,
     "ign": Form.IGNORE,
@@ -56,21 +66,16 @@ SIGNED_PACKS = PACKS - {"cud"}
 LATER: dict[str, str] = {
     "cbc": "bytecode",
     "cat": "Authenticode catalogue",
-    "cdb": "container metadata",
     "cfg": "engine settings",
     "crb": "trusted and revoked certificates",
-    "ftm": "file types",
     "gdb": "Google safe browsing",
     "idb": "icon",
     "info": "contents of a collection",
     "ioc": "OpenIOC",
     "pdb": "protected web addresses",
-    "pwdb": "passwords",
-    "rmd": "archive metadata, RAR",
     "wdb": "trusted web addresses",
     "yar": "YARA",
     "yara": "YARA",
-    "zmd": "archive metadata, ZIP",
 }
 
 WHOLE_FILES = frozenset({"cvd", "cld", "cud", "cbc", "cat", "cfg", "info", "ioc", "yar", "yara"})

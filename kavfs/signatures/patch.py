@@ -24,6 +24,8 @@ from kavfs.signatures.stored import ensure_lines, ensure_segment, lines_of, mapp
 HASHES_LEAST = 500_000
 """Hash signatures from which a file is patched: fewer are compiled in less than a second."""
 
+BODIES = (Form.BODY, Form.OLDEST, Form.LOGICAL)
+
 SHARE = 8
 """One line in so many may be fresh or gone; with more the file is compiled again, and is the base from then on."""
 
@@ -71,16 +73,14 @@ def patched(source: Source, text: bytes, key: str, known: Entry, store: Store) -
 def _is_large(known: Entry) -> bool:
     form, literals = READ.get(known.kind), known.segments[0][1]
     return (
-        literals >= OWN_GROUP
-        if form in (Form.BODY, Form.OLDEST, Form.LOGICAL)
-        else form in (Form.HASH, Form.SECTIONS) and known.taken >= HASHES_LEAST
+        literals >= OWN_GROUP if form in BODIES else form in (Form.HASH, Form.SECTIONS) and known.taken >= HASHES_LEAST
     )
 
 
 def _is_small_change(known: Entry, form: Form, before: int, unkept: int, kept: int) -> bool:
     """Whether few of the base's lines are gone, and few are fresh; those not taken cannot be told from fresh ones."""
     fresh = unkept - known.comments - sum(count for _, count in known.reasons)
-    return (fresh + before - kept) * SHARE <= before and (form not in (Form.BODY, Form.LOGICAL) or fresh <= BODIES_MAX)
+    return (fresh + before - kept) * SHARE <= before and (form not in BODIES or fresh <= BODIES_MAX)
 
 
 def _ensure_patch(members: list[str], moved: bytes, key: str, store: Store) -> str:

@@ -8,12 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kavfs._native import match
+from kavfs.signatures.cdb import Reader, Rows, read_cdb, read_rmd, read_zmd
+from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.ignore import read_ign2
 from kavfs.signatures.kinds import LATER as KINDS_LATER
 from kavfs.signatures.kinds import READ, WHOLE_FILES, Form
 from kavfs.signatures.ldb import read_ldb
 from kavfs.signatures.lines import LATER, LEVEL, OTHER_LEVEL, READERS, Builder, Tally
 from kavfs.signatures.ndb import read_db, read_ndb
+from kavfs.signatures.pwdb import read_pwdb
 from kavfs.signatures.sources import Source
 
 
@@ -53,12 +56,37 @@ def compile_segment(source: Source, text: bytes, key: str) -> Segment:
         return Segment(match.build_ignore(names) if names else b"", tally)
     if form in HASHES:
         return _compile_hashes(source, text, key, tally, form)
+    if form in LISTED:
+        return _compile_listed(source, text, key, tally, form)
     builder = match.SegmentBuilder(source.name, bytes.fromhex(key), source.official)
     TEXT_READERS[form](text, builder, tally)
     if not tally.taken:
         return Segment(b"", tally)
     data = builder.finish()
     return Segment(data, tally, match.literal_count(data))
+
+
+LISTED: dict[Form, tuple[str, Reader]] = {
+    Form.MEMBERS: ("metadata", read_cdb),
+    Form.ZIP_MEMBERS: ("metadata", read_zmd),
+    Form.RAR_MEMBERS: ("metadata", read_rmd),
+    Form.PASSWORDS: ("passwords", read_pwdb),
+    Form.TYPES: ("types", read_ftm),
+}
+
+
+def _compile_listed(source: Source, text: bytes, key: str, tally: Tally, form: Form) -> Segment:
+    """Small kinds, whose rules are gone through one by one."""
+    kind, read = LISTED[form]
+    rows = Rows()
+    read(text, rows, tally)
+    if not tally.taken:
+        return Segment(b"", tally)
+    digest = bytes.fromhex(key)
+    data = match.build_listed(
+        kind, b"".join(rows.rows), bytes(rows.text), database=source.name, digest=digest, official=source.official
+    )
+    return Segment(data, tally)
 
 
 HASHES = (Form.HASH, Form.EXCEPTION, Form.SECTIONS, Form.IMPORTS)

@@ -19,7 +19,7 @@ from tests.support.marked_files import Tree
 
 Lines = dict[str, tuple[str, ...]]  # name of a file -> its lines
 
-DETECTING = ("a.ndb", "m.ldb", "m.hdb", "m.hsb", "z.ndb")
+DETECTING = ("a.ndb", "m.cdb", "m.ldb", "m.hdb", "m.hsb", "z.ndb")
 HASHES = ("m.hdb", "m.hsb")
 KEPT = 6  # earlier sets to which a rollback may lead
 TARGETS = [1, 2, 3, 4, 5, 6, 7, 10]
@@ -65,7 +65,8 @@ class RuleSet:
         self._exempt()
         self._rng.choice(
             [self._all_kinds, self._hashes_only, self._hashes_only, self._one_target, self._one_target,
-             self._one_target, self._logical_only, self._changed_lines, self._moved_lines, self._old_ones]
+             self._one_target, self._logical_only, self._changed_lines, self._moved_lines, self._old_ones,
+             self._members_only, self._types]
         )()  # fmt: skip
 
     def _withdraw(self, share: float, databases: Collection[str] = ()) -> None:
@@ -91,6 +92,16 @@ class RuleSet:
     def _logical_only(self) -> None:
         target = self._rng.choice([0, *self._targets])
         self._add([lambda: self._logical(target)] * self._rng.randint(8, 20))
+
+    def _members_only(self) -> None:
+        self._add([self._member] * self._rng.randint(3, 8))
+
+    def _types(self) -> None:
+        """What begins with some of the bytes that a file begins with is a page; a password comes, too."""
+        head = self._rng.choice(self._layers)[: self._rng.randint(4, 12)]
+        self.lines = {**self.lines, "t.ftm": (f"0:0:{head.hex()}:Some:CL_TYPE_ANY:CL_TYPE_PDF\n",)}
+        self._put("t.pwdb", f"Password-{self._next()};;0;some words\n")
+        self._hashes_only()
 
     def _old_ones(self) -> None:
         """Lines that were withdrawn come back."""
@@ -183,6 +194,13 @@ class RuleSet:
             size = len(self._rng.choice(self._layers))
             attributes += f",FileSize:{max(1, size - 2)}-{size + 2}"
         return "m.ldb", f"{self._name('Logical')};{attributes};{form};{';'.join(subs)}\n"
+
+    def _member(self) -> tuple[str, str]:
+        """What a container says of a member of a certain size."""
+        size = len(self._rng.choice(self._layers))
+        kind = self._rng.choice(["*", "CL_TYPE_ZIP", "CL_TYPE_ZIP", "CL_TYPE_POSIX_TAR", "CL_TYPE_MAIL"])
+        span = self._rng.choice([str(size), f"{size}-{size + 20}"])
+        return "m.cdb", f"{self._name('Member')}:{kind}:*:m[0-3]\\.bin$:*:{span}:*:*:*:*\n"
 
     def _hash(self) -> tuple[str, str]:
         layer = self._rng.choice(self._layers)

@@ -26,6 +26,14 @@ def line(kind: str, number: int) -> str:
             return f"Line.Name-{number}={text.encode().hex()}\n"
         case "ldb" | "ldu":
             return logical(f"Line.Name-{number}", text, "and more")
+        case "cdb":
+            return f"Line.Name-{number}:*:*:{number}:*:*:*:*:*:*\n"
+        case "zmd" | "rmd":
+            return f"Line.Name-{number}:*:{number}:*:*:*:*:*:*\n"
+        case "pwdb":
+            return f"Line.Name-{number};;0;{text}\n"
+        case "ftm":
+            return f"0:0:{text.encode().hex()}:Line:CL_TYPE_ANY:CL_TYPE_MSEXE\n"
         case "ign" | "ign2":
             return f"Line.Name-{number}\n"
         case "mdb" | "msb" | "mdu" | "msu":
@@ -67,6 +75,9 @@ def test_a_change_of_a_kind_means_what_its_row_says(
         delta, row = delta_to(image, older), row_to(image, older)
         assert delta is not None
         assert row is not None
+        if change_of(kind) is Change.FULL:
+            assert row.full
+            return
         assert not row.full
         assert names(delta) == ({f"Line.Name-{i}" for i in new} if READ[kind].detects else set())
 

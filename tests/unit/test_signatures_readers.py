@@ -14,7 +14,7 @@ from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, SWITCHED_OFF,
 from kavfs.signatures.ndb import read_db, read_ndb
 
 NOT_READ_YET = [
-    "cbc", "cdb", "yar", "yara", "info", "cfg", "ftm", "pwdb", "crb", "idb", "wdb", "pdb",
+    "cbc", "yar", "yara", "info", "cfg", "crb", "idb", "wdb", "pdb",
 ]  # fmt: skip
 HEX = b"68656c6c6f20776f726c64"
 
