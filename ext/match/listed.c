@@ -94,8 +94,10 @@ static bool holds(const kav_image_listed *l, uint32_t i, const kav_member_said *
     if (!is_among(row->formats, m->container)) return false;
     if (row->encrypted != 2 && row->encrypted != m->encrypted) return false;
     if (row->crc != 0 && row->crc != m->crc) return false;
-    for (int k = 0; k < KAV_MD_COUNT; k++) /* what is not known is UINT64_MAX: no range but any has it */
-        if (numbers[k] < row->least[k] || numbers[k] > row->most[k]) return false;
+    for (int k = 0; k < KAV_MD_COUNT; k++) {
+        bool any = row->least[k] == 0 && row->most[k] == UINT64_MAX;
+        if (!any && (numbers[k] == UINT64_MAX || numbers[k] < row->least[k] || numbers[k] > row->most[k])) return false;
+    }
     return row->pattern_len == 0 || regexec(&l->patterns[i], m->name, 0, NULL, 0) == 0;
 }
 
