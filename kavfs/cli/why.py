@@ -18,7 +18,8 @@ from kavfs.report.names import shown_name, shown_path, shown_text
 from kavfs.report.summary import counted
 from kavfs.scan.job import Job
 from kavfs.signatures.kinds import READ, Form
-from kavfs.signatures.sources import read_source
+from kavfs.signatures.pack import read_text
+from kavfs.signatures.sources import Source
 
 _PLACES_MAX = 5  # places that are named of one signature; names are not unique
 
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     _check(path)
     image, _ = open_signatures([absolute(os.fsencode(db)) for db in args.db], os.fsencode(args.state))
     with image:
-        databases = [(entry.place, entry.kind) for entry in image.entries if entry.signatures]
+        databases = [entry.source for entry in image.entries if entry.signatures]
         switches = EVERYTHING | Switch.ALL_MATCH | Switch.ALL_MEMBERS
         report = _Collected()
         job = Job(image, ScanOptions(WalkOptions((path,)), switches=switches, jobs=1), report)
@@ -80,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     return OUTCOMES[result.status].exit_code
 
 
-def explain(result: Result, databases: Sequence[tuple[bytes, str]]) -> Iterator[str]:
-    """The lines that say why *result* is what it is; *databases* are the files and kinds to look names up in."""
+def explain(result: Result, databases: Sequence[Source]) -> Iterator[str]:
+    """The lines that say why *result* is what it is; *databases* are the files to look names up in."""
     yield f"{_text(shown_path(result.path))}: {OUTCOMES[result.status].word}"
     yield f"  format {result.format}, target {result.target.name.lower()}, {counted(result.size, 'byte')}" + (
         f", {counted(result.member_count, 'member')}" if result.member_count else ""
@@ -98,34 +99,34 @@ def explain(result: Result, databases: Sequence[tuple[bytes, str]]) -> Iterator[
             yield f"    {_text(shown_path(member.path))}: {', '.join(words_of(member.reasons))}"
 
 
-def places_of(name: str, databases: Sequence[tuple[bytes, str]]) -> list[tuple[bytes, int]]:
+def places_of(name: str, databases: Sequence[Source]) -> list[tuple[bytes, int]]:
     """Database files and lines in which a signature is called *name*, at most a few."""
     wanted = name.removesuffix(".UNOFFICIAL").encode("utf-8", "surrogateescape")
     found: list[tuple[bytes, int]] = []
-    for path, kind in databases:
+    for source in databases:
         try:
-            text, _, _ = read_source(path)
+            text, _, _ = read_text(source)
         except (KavfsError, OSError):
             continue  # the file has gone since it was compiled; the name alone has to do
         at = text.find(wanted)
         while at >= 0 and len(found) < _PLACES_MAX:
             start = text.rfind(b"\n", 0, at) + 1
             end = text.find(b"\n", at)
-            if _names(text[start : end if end >= 0 else len(text)].strip(), kind, wanted):
-                found.append((path, text.count(b"\n", 0, start) + 1))
+            if _names(text[start : end if end >= 0 else len(text)].strip(), source.kind, wanted):
+                found.append((source.place, text.count(b"\n", 0, start) + 1))
             at = text.find(wanted, end) if end >= 0 else -1
     return found
 
 
 def _names(line: bytes, kind: str, name: bytes) -> bool:
     """Whether *line* of a database of this kind is the signature called *name*."""
-    form = READ.get(kind)
+    form = READ[kind]
     if form in (Form.HASH, Form.SECTIONS, Form.IMPORTS):
         return line.split(b":")[2:3] == [name]
-    return line.split(b";" if form is Form.LOGICAL else b":")[0] == name
+    return line.split({Form.LOGICAL: b";", Form.OLDEST: b"="}.get(form, b":"))[0] == name
 
 
-def _threat(threat: Threat, databases: Sequence[tuple[bytes, str]]) -> Iterator[str]:
+def _threat(threat: Threat, databases: Sequence[Source]) -> Iterator[str]:
     layer = f"member {_text(shown_path(threat.member))}" if threat.member else "the file itself"
     where = "by its digest" if threat.offset is None else f"at offset {threat.offset:,}"
     word = "" if threat.status is Status.INFECTED else f" ({OUTCOMES[threat.status].word})"

@@ -57,7 +57,7 @@ class Entry:
     @property
     def place(self) -> bytes:
         """Where it is, to be shown."""
-        return b"%s:%s" % (self.path, self.member) if self.member else self.path
+        return self.source.place
 
     @property
     def starter(self) -> bool:

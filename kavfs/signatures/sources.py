@@ -58,6 +58,11 @@ class Source(NamedTuple):
         return self.member or os.path.basename(self.path)
 
     @property
+    def place(self) -> bytes:
+        """Where it is, to be shown."""
+        return b"%s:%s" % (self.path, self.member) if self.member else self.path
+
+    @property
     def starter(self) -> bool:
         return os.path.dirname(self.path) == STARTER
 

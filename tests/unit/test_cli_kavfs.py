@@ -60,8 +60,12 @@ def test_a_mistake_is_one_line_and_exit_66(words: list[str], said: str) -> None:
     assert caught.value.exit_code == 66
 
 
+def source(path: Path) -> Source:
+    return Source(os.fsencode(path), path.suffix[1:], Identity(0, 0, 0, 0))
+
+
 @pytest.fixture
-def databases(tmp_path: Path) -> list[tuple[bytes, str]]:
+def databases(tmp_path: Path) -> list[Source]:
     files = {
         "a.ndb": "# Body.One is below\nBody.One:0:*:aabbccdd\nBody.OneMore:0:*:aabbccdd\n",
         "b.ldb": "Logical.One;Engine:51-255,Target:0;0;aabbccdd\nOther;Target:0;0;Body.One\n",
@@ -69,7 +73,7 @@ def databases(tmp_path: Path) -> list[tuple[bytes, str]]:
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    return [(os.fsencode(tmp_path / name), name.rpartition(".")[2]) for name in files]
+    return [source(tmp_path / name) for name in files]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +92,7 @@ def test_a_signature_is_found_in_its_database(databases, name: str, places: list
 
 
 def test_a_database_that_has_gone_is_no_error(tmp_path: Path) -> None:
-    assert places_of("X", [(os.fsencode(tmp_path / "none.ndb"), "ndb")]) == []
+    assert places_of("X", [source(tmp_path / "none.ndb")]) == []
 
 
 def test_the_explanation_names_layer_offset_database_and_coverage(databases) -> None:
