@@ -13,6 +13,7 @@ from kavfs.cli.kavfs import COMMANDS, kavfs
 from kavfs.cli.why import explain, places_of
 from kavfs.errors import UsageError
 from kavfs.model import Member, Reason, Result, Status, Threat
+from kavfs.signatures.sources import Identity, Source
 from kavfs.version import VERSION
 
 MAN = Path(__file__).resolve().parents[2] / "conf" / "man"
