@@ -90,7 +90,7 @@ def test_passwords(line: str, reason: str | None) -> None:
         ("0:257:7573746172:X:CL_TYPE_ANY:CL_TYPE_POSIX_TAR:51", None),
         ("0:0:4d5a:X:CL_TYPE_ANY:CL_TYPE_MSEXE:300", OTHER_LEVEL),
         ("1:*:4d5a:X:CL_TYPE_ANY:CL_TYPE_MSEXE", LATER + "file type by pattern or partition"),
-        ("0:0:4d5a:X:CL_TYPE_ANY:CL_TYPE_ARJ", LATER + "file type without a format"),
+        ("0:0:4d5a:X:CL_TYPE_ANY:CL_TYPE_IGNORED", LATER + "file type without a format"),
         ("0:65535:4d5a:X:CL_TYPE_ANY:CL_TYPE_MSEXE", LATER + "file type far from the beginning"),
         ("0:0:4d5:X:CL_TYPE_ANY:CL_TYPE_MSEXE", "malformed hex"),
         ("0:0::X:CL_TYPE_ANY:CL_TYPE_MSEXE", "malformed hex"),
