@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import struct
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,9 @@ VERSION = 1
 FLAG_FULL = 1
 ALL_TARGETS = (1 << 13) - 1
 SET_ALIGNMENT = 64
+
+MACRO = re.compile(rb"[;:]\$[{0-9]")
+"""A macro, or a member of a group of them: what is new is true together with old lines, not for itself."""
 
 SAMPLE = {
     Form.BODY: "ndb",
@@ -173,6 +177,7 @@ def _compile(delta: _Delta, store: Store) -> tuple[Row, tuple[int, int, list[byt
         tally, literals = ensure_segment(source, text, key, store)
         segments.append((key, literals))
         full |= tally.taken != text.count(b"\n")  # a line that is good in its file only: nothing is known then
+        full |= MACRO.search(text) is not None
         with mapped(store, "segments", f"{key}.bin") as part:
             if part is None:
                 full = True

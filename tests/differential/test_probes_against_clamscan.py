@@ -1,4 +1,4 @@
-"""Subsignatures that are no patterns, against clamscan: many signatures with random ones, many files, the same names."""
+"""Subsignatures that are no patterns, against clamscan: many signatures, many files, the same names."""
 
 from __future__ import annotations
 

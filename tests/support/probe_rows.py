@@ -10,9 +10,10 @@ HEAD = b"GIF89a" + bytes(24)
 REFERENCE = b"ref~"
 NUMBERS = ["0", "1", "5", "10", "16", "18", "255", "256", "0x10", "0x12", "010", "4660", "0x1234", "-5", "65535", "12"]
 TEXTS = [
-    b"5", b"10", b"16", b"012", b"0x10", b"0X1f", b"0x123", b"  12", b"\t\n7 ", b"-5", b"+12", b"ff", b"FFz", b"zz", b"0x",
-    b"0xg1", b"3412", b"12x4", b"x012", b"99999999999999999999", b"7fffffffffffffff", b"\x10\x00", b"\x00\x10", b"    ",
-    b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\x12\x34\x00\x00\x00\x00\x00\x00", b"1234", b"0x1234", b"255", b"ten", b"1 2",
+    b"5", b"10", b"16", b"012", b"0x10", b"0X1f", b"0x123", b"  12", b"\t\n7 ", b"-5", b"+12", b"ff", b"FFz", b"zz",
+    b"0x", b"0xg1", b"3412", b"12x4", b"x012", b"99999999999999999999", b"7fffffffffffffff", b"\x10\x00", b"\x00\x10",
+    b"    ", b"\xff\xff\xff\xff\xff\xff\xff\xff", b"\x12\x34\x00\x00\x00\x00\x00\x00", b"1234", b"0x1234", b"255",
+    b"ten", b"1 2",
 ]  # fmt: skip
 
 

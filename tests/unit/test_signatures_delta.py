@@ -187,6 +187,30 @@ def test_a_signature_without_any_literal_is_matched_by_the_delta(rules: Path, st
         assert scan(delta, PE + b"what is not there") == set()
 
 
+PROBE = "T.Probe-1;Engine:81-255,Target:1;0&1;" + b"key~".hex() + ";0/ab+c/\n"
+
+
+def test_a_regular_expression_is_matched_by_the_delta(rules: Path, state: Path) -> None:
+    older = generation(rules, state, a_ndb=BODY)
+    with opened(rules, state, a_ndb=BODY, b_ldb=PROBE) as image:
+        delta = delta_to(image, older)
+        assert delta is not None
+        assert scan(delta, PE + b"key~abbc") == {b"T.Probe-1"}
+        assert scan(delta, PE + b"key~ac") == set()
+
+
+@pytest.mark.parametrize(
+    "new",
+    [{"b_ldb": "T.Macro-1;Engine:51-255,Target:1;0&1;61626364;${4-9}3$\n"}, {"c_ndb": "T.Member-1:1:$3$:6162636465\n"}],
+)
+def test_macros_and_their_members_are_true_with_old_lines_only(rules: Path, state: Path, new: dict[str, str]) -> None:
+    older = generation(rules, state, a_ndb=BODY)
+    with opened(rules, state, a_ndb=BODY, **new) as image:
+        row = row_to(image, older)
+        assert row is not None
+        assert row.full
+
+
 def test_too_much_that_is_new_is_scanned_in_full(rules: Path, state: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     older = generation(rules, state, a_ndb=bodies("Old", 10))
     monkeypatch.setattr(deltas, "FULL_LEAST", 2)
