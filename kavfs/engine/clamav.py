@@ -5,7 +5,7 @@ it meets and encryption that stops it are reasons, not names; none of its errors
 
 Databases are loaded before the worker gives up its rights, because the library finds them by path: they are trusted
 as those of the native engine are. Objects come afterwards. Its temporary files are in a folder of the worker's own,
-with a quota (scratch.py); one object cannot be unpacked to more than that.
+with a quota (scratch.py), of which one object may fill half.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ SUFFIXES = tuple(f".{kind}".encode() for kind in KINDS.split())
 LARGEST = (1 << 31) - 1  # bytes of a file or layer that the library can take
 DEEPEST = 100  # layers, as far as it goes
 SPILL = 2 * GIB  # bytes of one temporary file at most; the scan's own limit may be smaller
+MARGIN = 1 << 20  # bytes
 GROWTH = 8  # bytes of memory for one byte of databases, packed ones included
 
 CLEAN, VIRUS = 0, 1
@@ -147,10 +148,13 @@ class ClamavEngine:
         return Finding(tuple(threats if self._all else _gravest_of(threats)), reasons, max(size, scanned))
 
     def _limit(self, size: int) -> None:
+        """The library cuts a member at the limit of one layer without a word, but tells when all layers together reach
+        theirs: so the former is out of reach."""
         limits = self._limits
+        unpacked = max(MARGIN, min(limits.max_unpacked, min(limits.spill, SPILL) // 2 - MARGIN))
         self._engine.limit(
-            scan_size=size + min(limits.max_unpacked, limits.spill, SPILL),
-            file_size=min(max(size, limits.max_member_size), LARGEST),
+            scan_size=size + unpacked,
+            file_size=min(max(size, unpacked + MARGIN), LARGEST),
             depth=min(limits.max_depth + 1, DEEPEST),
             files=min(limits.max_members, LARGEST),
         )
