@@ -1,9 +1,10 @@
 """The engine clamd: a server of ClamAV, over a UNIX socket or TCP, asked through pyclamd.
 
 The worker reads an object's bytes, sends them (INSTREAM) and reads one line; it looks into neither. pyclamd takes an
-end without an answer for "nothing found", half a line for a whole one, an unknown answer for none, and may send half a
-piece. So it is given a socket that does not do that (Line): it sends all or fails, and hands over an answer only when
-that is complete and has one of the forms that the server uses. Everything else is no answer, and the object an Error.
+end without an answer for "nothing found", half a line for a whole one, an unknown answer for none; it may send half a
+piece, and falls over errors that look different. So it is given a socket that does not do that (Line): it sends all or
+fails, and hands over an answer only when that is complete and has one of the forms that the server uses. Everything
+else is no answer, and the object an Error.
 
 What clamd itself leaves out it says only where its configuration has ``AlertExceedsMax yes``; and nobody can tell from
 outside which databases it has besides the official ones: so what it says is never kept for another scan.
@@ -143,12 +144,12 @@ class ClamdEngine:
 
 
 def _finding(answer: bytes, sent: int) -> Finding:
-    """What a whole answer means. EngineFailed: the server could not do it."""
+    """What an answer means that Line let through."""
     if answer == OK:
         return Finding(scanned=sent)
     found = FOUND.fullmatch(answer)
     if not found:
-        raise EngineFailed(answer.decode("ascii", "backslashreplace").strip())
+        raise EngineFailed("no answer")
     name = found[1].decode("ascii")
     if reason := reason_of_name(name):
         return Finding(reasons=reason, scanned=sent)
@@ -224,6 +225,8 @@ class Line:
         if self.answer:
             return b""
         answer = self._read()
+        if FAILED.fullmatch(answer) and answer != TOO_LARGE:
+            raise EngineFailed(answer.decode("ascii").strip())
         if not self._is_known(answer):
             raise EngineFailed("no answer" if not answer else f"no answer that is known: {answer[:60]!r}")
         self.answer = answer
@@ -234,7 +237,7 @@ class Line:
             return VERSION.fullmatch(answer) is not None
         if answer == OK:
             return not self.refused  # else it has seen a part
-        return answer == TOO_LARGE or any(form.fullmatch(answer) for form in (FOUND, FAILED))
+        return answer == TOO_LARGE or FOUND.fullmatch(answer) is not None
 
     def _read(self) -> bytes:
         """To the end of the connection."""

@@ -1,0 +1,104 @@
+"""Scratch: the folder goes when its worker goes, however that happens, and nobody fills it beyond its quota."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from kavfs.engine import scratch
+from kavfs.engine.scratch import PREFIX, Scratch, used
+from tests.support.programs import CHECKOUT
+
+PATIENCE = 20.0  # seconds
+WORKER = """
+import os, sys
+from kavfs.engine.scratch import Scratch
+made = Scratch(os.fsencode(sys.argv[1]), int(sys.argv[2]), None)
+os.mkdir(made.path + b"/below")
+with open(made.path + b"/below/file", "wb") as file:
+    file.write(bytes(int(sys.argv[3])))
+    file.flush()
+    print("made", flush=True)
+    sys.stdin.read()
+"""
+
+
+def start(folder: Path, quota: int, fill: int) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-c", WORKER, str(folder), str(quota), str(fill)]
+    return subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+
+def wait_until_empty(folder: Path) -> None:
+    """The keeper is no child of ours: its work is all that can be seen of it."""
+    end = time.monotonic() + PATIENCE
+    while list(folder.iterdir()):
+        assert time.monotonic() < end, list(folder.iterdir())
+        time.sleep(0.02)
+
+
+def test_close_removes_the_folder_and_all_in_it(tmp_path: Path) -> None:
+    made = Scratch(os.fsencode(tmp_path), 1 << 20, None)
+    assert os.stat(made.path).st_mode & 0o777 == 0o700
+    os.makedirs(os.path.join(made.path, b"a/b"))
+    os.symlink("/etc", os.path.join(made.path, b"link"))
+    made.close()
+    assert list(tmp_path.iterdir()) == []
+    assert os.path.isdir("/etc")
+
+
+def test_a_killed_worker_leaves_nothing(tmp_path: Path) -> None:
+    worker = start(tmp_path, 1 << 30, 5000)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"made\n"
+    assert len(list(tmp_path.glob(PREFIX.decode() + "*/below/file"))) == 1
+    worker.kill()
+    worker.communicate()
+    wait_until_empty(tmp_path)
+
+
+def test_whoever_fills_more_than_the_quota_is_killed(tmp_path: Path) -> None:
+    worker = start(tmp_path, 1 << 20, 2 << 20)
+    assert worker.wait(PATIENCE) == -signal.SIGKILL
+    worker.communicate()
+    wait_until_empty(tmp_path)
+
+
+def test_less_than_the_quota_is_nobodys_business(tmp_path: Path) -> None:
+    worker = start(tmp_path, 4 << 20, 2 << 20)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"made\n"
+    worker.communicate(b"")
+    assert worker.returncode == 0
+
+
+def test_the_end_of_a_worker_is_not_hidden_by_its_keeper(tmp_path: Path) -> None:
+    """Whoever waits for the end of its output must not wait for the keeper's."""
+    worker = start(tmp_path, 1 << 30, 10)
+    worker.kill()
+    worker.communicate(timeout=PATIENCE)
+
+
+def test_what_a_killed_keeper_left_is_removed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / (PREFIX.decode() + "left") / "sub").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    fresh = Scratch(os.fsencode(tmp_path), 1 << 20, None)
+    assert len(list(tmp_path.iterdir())) == 3  # it may be on its way to a keeper
+    monkeypatch.setattr(scratch, "FRESH", -1.0)
+    Scratch(os.fsencode(tmp_path), 1 << 20, None).close()
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "other", Path(os.fsdecode(fresh.path))])
+    fresh.close()
+
+
+def test_used_counts_blocks_of_all_files_and_follows_no_link(tmp_path: Path) -> None:
+    before = used(os.fsencode(tmp_path))
+    (tmp_path / "file").write_bytes(bytes(100_000))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "file").write_bytes(bytes(100_000))
+    (tmp_path / "link").symlink_to("/usr")
+    assert 200_000 <= used(os.fsencode(tmp_path)) - before < 300_000
