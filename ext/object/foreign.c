@@ -16,6 +16,7 @@ static const struct {
     {"\xa3\x48\x4b\xbe\x98\x6c\x4a\xa9\x99\x4c\x53\x0a\x86\xd6\x48\x7d", 16},
     {"InstallShield\0", 14},
     {"ISSetupStream", 13},
+    {"ISc(", 4}, /* InstallShield's cabinets */
 };
 
 static bool has_mark(const uint8_t *p, size_t length)
