@@ -22,6 +22,7 @@ import time
 from contextlib import suppress
 
 from kavfs._native import process
+from kavfs.errors import SystemFailure
 
 PREFIX = b"kavfs-scratch-"
 PAUSE = 0.2  # seconds between two looks
@@ -33,7 +34,7 @@ class Scratch:
     """The folder, and the pipe whose closing tells the keeper that its worker is gone."""
 
     def __init__(self, parent: bytes, quota: int, user: tuple[int, int] | None) -> None:
-        """*quota* in bytes of disk; *user*: whom worker and keeper become, None = nobody else. OSError."""
+        """*quota* in bytes of disk; *user*: whom worker and keeper become, None = nobody else. OSError, SystemFailure."""
         self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
         if user is not None:
             os.chown(self.path, *user)
@@ -51,7 +52,9 @@ class Scratch:
         for fd in (alive, tell, worker):
             os.close(fd)
         if os.read(self._told, 1) != READY:
-            raise OSError(0, f"the folder {os.fsdecode(self.path)} cannot be watched")
+            os.rmdir(self.path)
+            who = f"user {user[0]}" if user is not None else "this user"
+            raise SystemFailure(f"{who} cannot make temporary files in {os.fsdecode(parent)}")
 
     def close(self) -> None:
         """Returns when the folder is gone."""

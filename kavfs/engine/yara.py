@@ -30,6 +30,7 @@ from kavfs.options import EnginePlaces
 NAME = "yara"
 PACKAGE = "yara-x"
 SUFFIXES = (b".yar", b".yara")
+USUAL = (b"/var/lib/kavfs/databases", b"/var/lib/clamav")  # where no databases are named
 LARGEST = 512 << 20  # bytes of a file; the library takes it as one piece of memory
 KEPT = 4  # sets of compiled rules in the state folder
 FOLDER = b"yara"
@@ -99,7 +100,7 @@ def _version() -> str:
 def _paths(places: EnginePlaces) -> list[bytes]:
     """The files of rules, each once, in an order that does not depend on the folder's."""
     found: dict[bytes, None] = {}
-    for place in (places.yara, *places.databases):
+    for place in (places.yara, *(places.databases or USUAL)):
         names = [place]
         with suppress(NotADirectoryError, FileNotFoundError):
             names = sorted(os.path.join(place, name) for name in os.listdir(place)) if place else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -94,3 +95,11 @@ def bench(
         stack.callback(engine.close)
         engine.begin()
         yield Bench(name, engine, places)
+
+
+def wait_until(true: Callable[[], bool], patience: float = 20.0) -> None:
+    """For what shows itself in no other way."""
+    end = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.02)

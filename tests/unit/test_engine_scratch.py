@@ -6,13 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from kavfs.engine import scratch
 from kavfs.engine.scratch import PREFIX, Scratch, used
+from kavfs.errors import SystemFailure
+from tests.support.engines import wait_until
 from tests.support.programs import CHECKOUT
 
 PATIENCE = 20.0  # seconds
@@ -36,10 +37,7 @@ def start(folder: Path, quota: int, fill: int) -> subprocess.Popen[bytes]:
 
 def wait_until_empty(folder: Path) -> None:
     """The keeper is no child of ours: its work is all that can be seen of it."""
-    end = time.monotonic() + PATIENCE
-    while list(folder.iterdir()):
-        assert time.monotonic() < end, list(folder.iterdir())
-        time.sleep(0.02)
+    wait_until(lambda: not list(folder.iterdir()))
 
 
 def test_close_removes_the_folder_and_all_in_it(tmp_path: Path) -> None:
@@ -93,6 +91,15 @@ def test_what_a_killed_keeper_left_is_removed_by_the_next(tmp_path: Path, monkey
     Scratch(os.fsencode(tmp_path), 1 << 20, None).close()
     assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "other", Path(os.fsdecode(fresh.path))])
     fresh.close()
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_a_folder_that_the_worker_s_user_cannot_reach_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o700)
+    with pytest.raises(SystemFailure, match=f"user 65534 cannot make temporary files in {tmp_path}/closed"):
+        Scratch(os.fsencode(tmp_path / "closed"), 1 << 20, (65534, 65534))
+    assert list((tmp_path / "closed").iterdir()) == []
 
 
 def test_used_counts_blocks_of_all_files_and_follows_no_link(tmp_path: Path) -> None:
