@@ -34,7 +34,8 @@ class Scratch:
     """The folder, and the pipe whose closing tells the keeper that its worker is gone."""
 
     def __init__(self, parent: bytes, quota: int, user: tuple[int, int] | None) -> None:
-        """*quota* in bytes of disk; *user*: whom worker and keeper become, None = nobody else. OSError, SystemFailure."""
+        """*quota* in bytes of disk; *user*: whom worker and keeper become, None = nobody else. Raises OSError, and
+        SystemFailure where that user cannot reach the folder."""
         self.path = tempfile.mkdtemp(prefix=PREFIX, dir=parent)
         if user is not None:
             os.chown(self.path, *user)
