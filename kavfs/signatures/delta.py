@@ -22,7 +22,7 @@ from kavfs.signatures.changes import Change
 from kavfs.signatures.groups import build_groups, plan_groups
 from kavfs.signatures.history import Past, past_of, read_history, remember
 from kavfs.signatures.kinds import READ, Form
-from kavfs.signatures.pack import read_text
+from kavfs.signatures.pack import read_texts
 from kavfs.signatures.segment import segment_key
 from kavfs.signatures.sources import Identity, Source
 from kavfs.signatures.store import Store
@@ -148,19 +148,23 @@ def _fresh_lines(entry: Entry, older: Sequence[str], load: Load) -> basics.Lines
 def _collect_texts(deltas: Sequence[_Delta], catalog: Catalog, store: Store) -> bool:
     """Fill in the texts. False when a database file is no longer the one that was compiled: then there are no rows,
     and the next opening compiles it again."""
-    for entry in {entry.key: entry for entry in catalog.entries}.values():
-        some = [delta for delta in deltas if not delta.full and entry.key in delta.fresh]
-        if not some:
-            continue
-        form = READ[entry.kind]
-        try:
-            text = read_text(entry.source)[0]
-            for delta in some:  # each line is compared with its digest
+    entries = {entry.key: entry for entry in catalog.entries}
+    missing = {entry.source: entry for entry in entries.values() if _takers(deltas, entry)}
+    try:
+        for source, text in read_texts(tuple(missing)):
+            entry = missing.pop(source)
+            form = READ[entry.kind]
+            for delta in _takers(deltas, entry):  # each line is compared with its digest
                 lines = basics.pick_lines(text, form.value.encode(), delta.fresh[entry.key])
                 delta.texts.setdefault(form, []).append(lines)
-        except (ValueError, DatabaseMissing, DatabaseDamaged):
-            return False
-    return True
+    except (ValueError, DatabaseMissing, DatabaseDamaged):
+        return False
+    return not missing
+
+
+def _takers(deltas: Sequence[_Delta], entry: Entry) -> list[_Delta]:
+    """The deltas that need lines of this database file."""
+    return [delta for delta in deltas if not delta.full and entry.key in delta.fresh]
 
 
 # -- compiled ----------------------------------------------------------------------------------------------------------

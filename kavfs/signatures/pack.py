@@ -107,6 +107,20 @@ def read_text(source: Source) -> tuple[bytes, Identity, bool]:
     raise DatabaseDamaged(f"{os.fsdecode(source.path)}: {os.fsdecode(source.member)} is no longer in it")
 
 
+def read_texts(sources: Sequence[Source]) -> Iterator[tuple[Source, bytes]]:
+    """The texts of several database files, a pack gone through once. Those that are gone from a pack are left out."""
+    packed: dict[bytes, dict[bytes, Source]] = {}
+    for source in sources:
+        if source.member:
+            packed.setdefault(source.path, {})[source.member] = source
+        else:
+            yield source, read_source(source.path)[0]
+    for wanted in packed.values():
+        for member in read_members(next(iter(wanted.values()))):
+            if member.source.member in wanted:
+                yield wanted[member.source.member], member.text
+
+
 class _Pack:
     """A pack while it is open."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -371,16 +372,17 @@ def test_a_table_that_is_spoilt_while_open_is_no_table(rules: Path, state: Path)
 
 def test_a_file_that_changes_while_its_new_lines_are_taken_gives_no_rows(rules: Path, state: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     older, files = two_steps(rules, state)
-    original = deltas.read_text
+    original = deltas.read_texts
 
-    def changed(source: Source):  # type: ignore[no-untyped-def]
-        with open(source.path, "rb+") as file:
-            text = file.read()
-            file.seek(0)
-            file.write(b"# pushes every line down\n" + text)
-        return original(source)
+    def changed(sources: Sequence[Source]):  # type: ignore[no-untyped-def]
+        for source in sources:
+            with open(source.path, "rb+") as file:
+                text = file.read()
+                file.seek(0)
+                file.write(b"# pushes every line down\n" + text)
+        return original(sources)
 
-    monkeypatch.setattr(deltas, "read_text", changed)
+    monkeypatch.setattr(deltas, "read_texts", changed)
     with opened(rules, state, **files) as image:
         assert image.deltas == ()
         assert image.signature_count == 3
