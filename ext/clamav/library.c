@@ -7,19 +7,19 @@
 #include <string.h>
 
 /* It would write to our standard error. */
-static void say_nothing(int severity, const char *full, const char *text, void *context) {
+static void say_nothing(int severity, const char *full, const char *text, void *context)
+{
     (void)severity, (void)full, (void)text, (void)context;
 }
 
 /* The library writes to it what this process found in one object; CONTEXT is what kav_clamav_scan handed over. */
-static void remember(int fd, const char *name, void *context) {
+static void remember(int fd, const char *name, void *context)
+{
     (void)fd;
     kav_clamav_found *found = context;
-    if (found == NULL || name == NULL)
-        return;
+    if (found == NULL || name == NULL) return;
     size_t length = strnlen(name, KAV_CLAMAV_NAME_MAX);
-    if (length == 0)
-        return;
+    if (length == 0) return;
     size_t needed = found->length + length + 1;
     if (needed > KAV_CLAMAV_NAMES_MAX) {
         found->full = 1;
@@ -40,7 +40,8 @@ static void remember(int fd, const char *name, void *context) {
     found->length = needed;
 }
 
-static int find(void *handle, const char *symbol, void *place, char *trouble, size_t room) {
+static int find(void *handle, const char *symbol, void *place, char *trouble, size_t room)
+{
     void *address = dlsym(handle, symbol);
     if (address == NULL) {
         snprintf(trouble, room, "%s has no %s", KAV_CLAMAV_SONAME, symbol);
@@ -50,7 +51,8 @@ static int find(void *handle, const char *symbol, void *place, char *trouble, si
     return 0;
 }
 
-static int find_all(void *handle, kav_clamav *lib, char *trouble, size_t room) {
+static int find_all(void *handle, kav_clamav *lib, char *trouble, size_t room)
+{
     const struct {
         const char *symbol;
         void *place;
@@ -69,21 +71,19 @@ static int find_all(void *handle, kav_clamav *lib, char *trouble, size_t room) {
     };
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
         int code = find(handle, needed[i].symbol, needed[i].place, trouble, room);
-        if (code < 0)
-            return code;
+        if (code < 0) return code;
     }
     return 0;
 }
 
 /* The name of the file says the ABI; that its version and level are ones of that ABI is checked besides. */
-static int read_version(void *handle, kav_clamav *lib, char *trouble, size_t room) {
+static int read_version(void *handle, kav_clamav *lib, char *trouble, size_t room)
+{
     const char *(*version)(void) = NULL;
     unsigned (*level)(void) = NULL;
     int code = find(handle, "cl_retver", &version, trouble, room);
-    if (code == 0)
-        code = find(handle, "cl_retflevel", &level, trouble, room);
-    if (code < 0)
-        return code;
+    if (code == 0) code = find(handle, "cl_retflevel", &level, trouble, room);
+    if (code < 0) return code;
     const char *text = version();
     lib->level = level();
     snprintf(lib->version, sizeof lib->version, "%s", text != NULL ? text : "");
@@ -95,7 +95,8 @@ static int read_version(void *handle, kav_clamav *lib, char *trouble, size_t roo
     return 0;
 }
 
-int kav_clamav_open(kav_clamav *lib, char *trouble, size_t room) {
+int kav_clamav_open(kav_clamav *lib, char *trouble, size_t room)
+{
     memset(lib, 0, sizeof *lib);
     void *handle = dlopen(KAV_CLAMAV_SONAME, RTLD_NOW | RTLD_LOCAL);
     if (handle == NULL) {
@@ -104,23 +105,21 @@ int kav_clamav_open(kav_clamav *lib, char *trouble, size_t room) {
         return -ENOENT;
     }
     int code = read_version(handle, lib, trouble, room);
-    if (code == 0)
-        code = find_all(handle, lib, trouble, room);
-    if (code < 0)
-        return code;
+    if (code == 0) code = find_all(handle, lib, trouble, room);
+    if (code < 0) return code;
     lib->on_message(say_nothing);
     return 0;
 }
 
 int kav_clamav_scan(const kav_clamav *lib, kav_clamav_engine *engine, int fd, const kav_clamav_options *options,
-                    kav_clamav_found *found) {
+                    kav_clamav_found *found)
+{
     kav_clamav_options own = *options;
     const char *last = NULL;
     unsigned long scanned = 0;
     lib->on_virus(engine, remember);
     int code = lib->scan(fd, NULL, &last, &scanned, engine, &own, found);
     found->scanned = (uint64_t)scanned * 4096;
-    if (code == KAV_CL_VIRUS && found->length == 0)
-        remember(fd, last != NULL ? last : "unnamed", found);
+    if (code == KAV_CL_VIRUS && found->length == 0) remember(fd, last != NULL ? last : "unnamed", found);
     return code;
 }

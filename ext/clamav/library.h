@@ -3,7 +3,8 @@
  *
  *     kav_clamav lib;
  *     if (kav_clamav_open(&lib, trouble, sizeof trouble) == 0)
- *         ... lib.engine_new(), kav_clamav_set(), lib.load(), lib.engine_compile() ... kav_clamav_scan() for each object
+ *         ... lib.engine_new(), kav_clamav_set(), lib.load(), lib.engine_compile() ... kav_clamav_scan() for each
+ * object
  *
  * The library keeps state of its own in the process: it is opened once and never closed, used by one thread. */
 #ifndef KAV_CLAMAV_LIBRARY_H
@@ -51,10 +52,10 @@ enum {
     KAV_CL_MAX_SCANTIME = 31,
 };
 
-enum { KAV_CL_TRUST_SIGNED = 1 };     /* for BYTECODE_SECURITY */
-enum { KAV_CL_INTERPRETER = 2 };      /* for BYTECODE_MODE: no pages that are written and executed */
-enum { KAV_CL_DB_USUAL = 0x200a };    /* phishing, its addresses, bytecode */
-enum { KAV_CL_DB_PUA = 0x10 };        /* unwanted software, too */
+enum { KAV_CL_TRUST_SIGNED = 1 };  /* for BYTECODE_SECURITY */
+enum { KAV_CL_INTERPRETER = 2 };   /* for BYTECODE_MODE: no pages that are written and executed */
+enum { KAV_CL_DB_USUAL = 0x200a }; /* phishing, its addresses, bytecode */
+enum { KAV_CL_DB_PUA = 0x10 };     /* unwanted software, too */
 enum { KAV_CL_ALL_MATCHES = 1, KAV_CL_HEURISTICS = 4, KAV_CL_UNPRIVILEGED = 16 }; /* general */
 enum {
     KAV_CL_PARSE_ARCHIVE = 0x1,
