@@ -121,6 +121,17 @@ def test_another_context_or_secret_is_scanned(cache: Cache) -> None:
     assert found_in(TEXT, cache.scanner(secret=bytes(32))).known == 0
 
 
+def test_a_known_member_is_compared_with_what_its_container_says(cache: Cache, tmp_path: Path) -> None:
+    rules = image_of(
+        tmp_path, {"a.cdb": r"Said.Name-1:*:*:\.bad$:*:*:*:*:*:*" + "\n", "b.ndb": body("B-1", "some marker")}
+    )
+    assert cache.learn(make_zip({"a.good": TEXT}), cache.scanner(of=rules)).status == Status.CLEAN
+    found = found_in(make_zip({"a.bad": TEXT}), cache.scanner(of=rules))
+    assert (found.known, found.status) == (1, Status.INFECTED)
+    assert cache.learn(make_zip({"a.bad": TEXT}), cache.scanner(of=rules)).status == Status.INFECTED
+    assert found_in(make_zip({"a.bad": TEXT}), cache.scanner(of=rules)).status == Status.INFECTED
+
+
 def test_members_are_known_wherever_they_stand(cache: Cache) -> None:
     cache.learn(make_zip({"a": TEXT, "b": NEAR_MISS}))
     found = found_in(make_tar({"x": NEAR_MISS, "y": EICAR, "z": TEXT}), cache.scanner())
