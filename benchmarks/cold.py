@@ -6,14 +6,14 @@ signatures is not counted for clamd and the floor; for kavfs it is, because it i
 
 from __future__ import annotations
 
-from benchmarks import corpus
+from benchmarks import corpus, documents
 from benchmarks.corpus import Corpus
 from benchmarks.peers import Clamd
 from benchmarks.scenario import Bench, Measure, Row, at_least, at_most, told
 
 FACTOR, EXTRA = 1.7, 0.1  # times the floor, and seconds more
-CLAMD_BINARIES, CLAMD_SMALL = 40, 100  # times faster than clamd
-QUICK_FILES = 2000
+CLAMD_BINARIES, CLAMD_SMALL, CLAMD_DOCUMENTS = 40, 100, 10  # times faster than clamd
+QUICK_FILES, QUICK_DOCUMENTS = 2000, 200
 
 
 def places(bench: Bench) -> list[tuple[Corpus, float]]:
@@ -30,15 +30,32 @@ def run(bench: Bench) -> list[Row]:
     rows = []
     for place, factor in places(bench):
         files, size = corpus.read_once(place)
-        name = f"cold, {place.name}: {files:,} files, {size / 1e6:,.0f} MB"
         medians = measure(bench, place)
         ours = medians["kavscanner -q"]
-        rows.append(at_most(name, ours, medians["floor"], FACTOR, EXTRA))
-        if "clamd" in medians:
-            rows.append(at_least(f"cold, {place.name}", ours, medians["clamd"], factor, "clamd"))
-        rows.append(told(f"cold, {place.name}, what was done", bench.ours.account(place)))
-    about = f"{bench.floor.literals:,} literals; {bench.floor.without:,} patterns have none of 4 bytes"
-    return [*rows, told("floor", about)]
+        rows.append(at_most(about(place, files, size), ours, medians["floor"], FACTOR, EXTRA))
+        rows += beside_clamd(bench, place, medians, factor)
+    literals = f"{bench.floor.literals:,} literals; {bench.floor.without:,} patterns have none of 4 bytes"
+    return [*rows, told("floor", literals)]
+
+
+def run_documents(bench: Bench) -> list[Row]:
+    """Documents and archives. The floor does not open them: it is told, and no measure for those who do."""
+    place = documents.documents(bench.cache, count=QUICK_DOCUMENTS if bench.quick else documents.FILES)
+    files, size = corpus.read_once(place)
+    medians = measure(bench, place)
+    floor = told(about(place, files, size), f"{medians['kavscanner -q']:.3f} s", f"floor {medians['floor']:.3f} s")
+    return [floor, *beside_clamd(bench, place, medians, CLAMD_DOCUMENTS)]
+
+
+def about(place: Corpus, files: int, size: int) -> str:
+    return f"cold, {place.name}: {files:,} files, {size / 1e6:,.0f} MB"
+
+
+def beside_clamd(bench: Bench, place: Corpus, medians: dict[str, float], factor: float) -> list[Row]:
+    rows = []
+    if "clamd" in medians:
+        rows.append(at_least(f"cold, {place.name}", medians["kavscanner -q"], medians["clamd"], factor, "clamd"))
+    return [*rows, told(f"cold, {place.name}, what was done", bench.ours.account(place))]
 
 
 def measure(bench: Bench, place: Corpus) -> dict[str, float]:

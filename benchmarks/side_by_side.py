@@ -22,6 +22,7 @@ from benchmarks.scenario import HEAD, Bench, Row, progress
 
 SCENARIOS: dict[str, Callable[[Bench], list[Row]]] = {
     "cold": cold.run,
+    "documents": cold.run_documents,
     "warm": warm.run,
     "output": output.run,
     "new-bodies": new_bodies.run,
