@@ -71,7 +71,7 @@ enum kav_format {
     KAV_FMT_HWP3,
     KAV_FMT_UDF,
     KAV_FMT_PYC,
-    KAV_FMT_GGUF, /* weights of a model */
+    KAV_FMT_GGUF,       /* weights of a model */
     KAV_FMT_OOXML_WORD, /* a zip as well */
     KAV_FMT_OOXML_PPT,
     KAV_FMT_OOXML_XL,
