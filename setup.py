@@ -16,7 +16,7 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "text", "match", "cache", "objects"]
-INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "walk", "worker", "dispatch", "process", "basics", "clamav")]
+INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
 LINK: list[str] = []
@@ -61,7 +61,7 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
 
 
 MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8")
-UNPACKING = pkg_config("libarchive", "zlib", "gmime-3.0", "libseccomp")
+UNPACKING = pkg_config("libarchive", "zlib", "liblzma", "gmime-3.0", "libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 
 # module -> (folders with its own C files, uses the core library, system libraries)
@@ -69,7 +69,7 @@ MODULES = {
     "basics": (["basics"], True, [MATCHING]),
     "programs": (["programs"], True, [MATCHING]),
     "match": (["match"], True, [MATCHING]),
-    "worker": (["worker", "object", "ole"], True, [MATCHING, UNPACKING]),
+    "worker": (["worker", "object", "ole", "pdf", "flash"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], True, [NOTHING]),
     "dispatch": (["dispatch"], True, [NOTHING]),
     "process": (["process"], False, [NOTHING]),

@@ -88,6 +88,8 @@ int kav_open_uu(const kav_source *source, kav_type type, kav_unpack *u);      /*
 int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u);    /* mail.c, GMime: one message */
 int kav_open_ole(const kav_source *source, kav_type type, kav_unpack *u);     /* ext/ole: streams of OLE2, macros */
 int kav_open_rtf(const kav_source *source, kav_type type, kav_unpack *u);     /* ext/ole: objects embedded in text */
+int kav_open_pdf(const kav_source *source, kav_type type, kav_unpack *u);     /* ext/pdf: objects, streams, scripts */
+int kav_open_flash(const kav_source *source, kav_type type, kav_unpack *u);   /* ext/flash: a packed film */
 int kav_open_mbox(const kav_source *source, kav_type type, kav_unpack *u);    /* mbox.c: each message a member */
 
 int kav_open_inline_data(const kav_source *source, kav_type type, kav_unpack *u); /* inlinedata.c: of a page */

@@ -25,7 +25,6 @@ bool kav_type_is_archive(uint16_t format)
 
 bool kav_type_is_foreign(uint16_t format)
 {
-    if (format == KAV_FMT_PDF || format == KAV_FMT_FLASH) return true; /* their streams are not unpacked yet */
     return format >= KAV_FMT_ARJ && format <= KAV_FMT_UDF;
 }
 
