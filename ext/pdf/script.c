@@ -33,7 +33,7 @@ static int put_rest(passing *w, size_t at)
     const uint8_t *close = memchr(w->bytes + at, ')', w->len - at);
     if (close && (size_t)(close - w->bytes) < to) to = (size_t)(close - w->bytes);
     while (to > at && w->bytes[to - 1] == ' ') to--;
-    return to > at ? put(w, w->bytes + at - 1, to - at) : 0;
+    return to > at ? put(w, w->bytes + at - 1, to - at + 1) : 0;
 }
 
 /* The script behind a /JavaScript that ends at *at, which moves behind it. Non-zero: stop. */
