@@ -8,16 +8,18 @@ DEMO    := demo
 STATE   ?=
 # Exit code 30 alone does not tell a scan with errors from one that could not start; the summary in its report does.
 REPORT  := build/scan.report
+SECONDS ?= 10
 
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev liblzma-dev libpcre2-dev libssl-dev libseccomp-dev \
                    libgmime-3.0-dev python3-dev python3-venv
-TEST_PACKAGES   := clamav clamav-daemon clamav-testfiles zip p7zip-full genisoimage lhasa clang-format fd-find strace xfsprogs btrfs-progs
+TEST_PACKAGES   := clamav clamav-daemon clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
+                   fd-find strace xfsprogs btrfs-progs
 HEADERS         := libhs libarchive zlib liblzma libpcre2-8 libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long check format bench asan clean
+.PHONY: help scan system system-test build test test-long check format bench fuzz asan clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -92,6 +94,9 @@ format: build $(VENV)/.test-tools  ## let the formatters write
 bench: build system-test $(VENV)/.test-tools  ## kernels, then every scenario beside a floor in C, clamd, fd and find
 	$(BIN)/python -m pytest benchmarks -q --benchmark-only
 	$(BIN)/python -m benchmarks.side_by_side
+
+fuzz: build system-test $(VENV)/.test-tools  ## every parser against broken input, SECONDS=10 each
+	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
 asan: build system-test $(VENV)/.test-tools  ## the C parts under AddressSanitizer and UndefinedBehaviorSanitizer
 	rm -rf build/asan && mkdir -p build/asan

@@ -46,7 +46,7 @@ static int read_digest(field f, kav_hash_line *out)
     for (size_t i = 0; i < kav_hash_length[kind]; i++) {
         uint8_t high = nibble[(uint8_t)f.at[2 * i]], low = nibble[(uint8_t)f.at[2 * i + 1]];
         good &= high && low;
-        out->digest[i] = (uint8_t)((high - 1) << 4 | ((low - 1) & 15));
+        out->digest[i] = (uint8_t)((high - 1u) << 4 | ((low - 1u) & 15u));
     }
     return good;
 }

@@ -1,10 +1,11 @@
-/* Fuzz target: every view of any bytes, as a text, as a page, and as the scripts of one. libFuzzer calls it; with
- * -DSTANDALONE it is a program of its own that changes its seeds itself, for machines without clang. */
+/* Fuzz: every view of any bytes, as a text, as a page, and as the scripts of one. */
 #include "script.h"
 #include "views.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int on_view(void *context, kav_type type, const uint8_t *bytes, size_t len)
 {
@@ -43,30 +44,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(exact);
     return 0;
 }
-
-#ifdef STANDALONE
-#include <stdio.h>
-
-enum { LONGEST = 1 << 16 };
-
-int main(int count, char **names)
-{
-    static uint8_t seed[LONGEST], other[LONGEST], bytes[2 * LONGEST];
-    unsigned random = 1;
-    for (int round = 0; count > 2 && round < atoi(names[1]); round++) {
-        FILE *a = fopen(names[2 + rand_r(&random) % (count - 2)], "rb");
-        FILE *b = fopen(names[2 + rand_r(&random) % (count - 2)], "rb");
-        size_t n = a ? fread(seed, 1, LONGEST, a) : 0, m = b ? fread(other, 1, LONGEST, b) : 0;
-        if (a) fclose(a);
-        if (b) fclose(b);
-        size_t cut = n ? (size_t)rand_r(&random) % n : 0, from = m ? (size_t)rand_r(&random) % m : 0;
-        memcpy(bytes, seed, cut);
-        memcpy(bytes + cut, other + from, m - from);
-        size_t len = cut + m - from;
-        for (int i = rand_r(&random) % 16; len && i > 0; i--)
-            bytes[(size_t)rand_r(&random) % len] = (uint8_t) "\"'<>&;%\\(){}\0/*#@"[rand_r(&random) % 17];
-        LLVMFuzzerTestOneInput(bytes, len);
-    }
-    return 0;
-}
-#endif

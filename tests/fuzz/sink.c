@@ -2,6 +2,7 @@
 
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define MEMBERS_MAX 1000
 #define BYTES_MAX   (64u << 20)
@@ -41,6 +42,28 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
     u->open = true;
     u->members++;
     return 0;
+}
+
+void kav_unpack_facts(kav_unpack *u, const kav_member_facts *facts)
+{
+    if (!u->open) abort();
+    u->sum += facts->crc;
+}
+
+uint32_t kav_unpack_count(const kav_unpack *u, bool files)
+{
+    (void)files;
+    return (uint32_t)u->members;
+}
+
+bool kav_unpack_password(const kav_unpack *u, uint32_t *at, uint32_t container, const char **text, uint32_t *length)
+{
+    static const char *const WORDS[] = {"infected", "virus"};
+    (void)u, (void)container;
+    if (*at >= 2) return false;
+    *text = WORDS[(*at)++];
+    *length = (uint32_t)strlen(*text);
+    return true;
 }
 
 void kav_unpack_type(kav_unpack *u, kav_type type)

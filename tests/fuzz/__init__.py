@@ -1,0 +1,1 @@
+"""Fuzzing: one target for each parser of ours; `make fuzz`."""

@@ -1,0 +1,181 @@
+"""Targets: what is fuzzed, and with what it begins. A new parser gets a line in TARGETS and seeds."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kavfs._native import match
+from tests.support import archives, executables, matching, pdfs
+from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
+
+Seeds = dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A C file with LLVMFuzzerTestOneInput, and the bytes that it begins with."""
+
+    source: str
+    seeds: Callable[[], Seeds]
+    defines: tuple[str, ...] = ()
+    helpers: tuple[str, ...] = ()
+
+
+def opener(name: str, layout: str, seeds: Callable[[], Seeds], *more: str) -> Target:
+    defines = (f"OPENER=kav_open_{name}", f"FORMAT=KAV_FMT_{layout}", *more)
+    return Target("fuzz_opener", seeds, defines, ("sink", "sink_span"))
+
+
+FILES = {"a.txt": b"a line of a text that packs well\n" * 40, "b/c.bin": bytes(range(256)) * 4}
+
+
+def documents() -> Seeds:
+    macro = b'Attribute VB_Name = "M"\r\nSub AutoOpen()\r\nEnd Sub\r\n' * 20
+    tree: Tree = {"VBA": project({"M": macro}), "\x01Ole10Native": package(b"a", b"x" * 90), "Large": bytes(9000)}
+    slides: Tree = {"PowerPoint Document": b"\x10\0\x11\x10\x20\0\0\0\x09\0\0\0x\x9c" + bytes(40)}
+    return {"plain": compound(tree), "large-sectors": compound(tree, 4096), "slides": compound(slides)}
+
+
+def rich_texts() -> Seeds:
+    inner = object_of_rtf(b"Package", package(b"a", b"b")[4:])
+    return {"rtf": rtf(inner + object_of_rtf(b"X", compound({"S": b"content"})))}
+
+
+def papers() -> Seeds:
+    text = b"BT (a text on a page) Tj ET\n" * 20
+    flate = "FlateDecode"
+    chains = ((flate,), ("LZWDecode",), ("ASCII85Decode", flate), ("ASCIIHexDecode",), ("RunLengthDecode",))
+    found = {"-".join(chain): pdfs.document(text, chain) for chain in chains}
+    for revision in (2, 3, 4, 5, 6):
+        lock = pdfs.Lock(revision, aes=revision > 3)
+        found[f"locked-{revision}"] = pdfs.document(text, (flate,), lock=lock)
+    packed = pdfs.Pdf()
+    packed.add(b"<</Type/Catalog/OpenAction 3 0 R>>")
+    packed.packed({3: b"<</S/JavaScript/JS 4 0 R>>", 5: b"[1 2.5 (string) <61> /Name null true]"})
+    packed.script(b"app.alert('a')")
+    return found | {"packed": packed.build()}
+
+
+def films() -> Seeds:
+    return {packing: pdfs.film(b"frames of a film" * 30, packing) for packing in ("zlib", "lzma")}
+
+
+def programs() -> Seeds:
+    part, at = executables.Part, executables.ALIGNMENT
+    sections = [
+        part(b".text", b"\x90" * 64),
+        part(
+            b".idata", executables.imports(2 * at, {b"KERNEL32.dll": [b"ExitProcess", 7], b"ws2_32.dll": [3, b"send"]})
+        ),
+        part(b".rsrc", executables.version_resource(3 * at, {"CompanyName": "Nobody", "ProductName": "Nothing"})),
+    ]
+    places = {1: (2 * at, 200), 2: (3 * at, 400)}
+    found: Seeds = {}
+    for wide in (False, True):
+        found[f"pe-{wide}"] = executables.pe(sections, wide=wide, directories=places, overlay=b"rest")
+        for big in (False, True):
+            found[f"elf-{wide}-{big}"] = executables.elf(wide=wide, big=big)
+            found[f"macho-{wide}-{big}"] = executables.macho(wide=wide, big=big)
+    return found
+
+
+def fat_files() -> Seeds:
+    parts = [executables.macho(), executables.macho(wide=False)]
+    return {f"fat{wide:d}": executables.fat(parts, wide=wide) for wide in (False, True)}
+
+
+def zips() -> Seeds:
+    return {
+        "deflated": archives.make_zip(FILES),
+        "stored": archives.make_zip(FILES, 0),
+        "nested": archives.make_zip({"in.zip": archives.make_zip(FILES)}),
+        "libarchive": archives.with_libarchive(FILES, "zip"),
+        "secret": archives.with_tool(FILES, "7z", "a", "-tzip", "-pinfected", "OUT.zip", "FILES"),
+        "aes": archives.with_tool(FILES, "7z", "a", "-tzip", "-mem=AES256", "-pinfected", "OUT.zip", "FILES"),
+    }
+
+
+LETTER = (
+    b"From: a@example.org\nSubject: s\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=X\n\n--X\n"
+    b"Content-Type: text/html\nContent-Transfer-Encoding: quoted-printable\n\n<p>=41=42</p>\n--X\n"
+    b'Content-Type: application/x; name="a.bin"\nContent-Transfer-Encoding: base64\n\nQUJDREVGR0g=\n--X\n'
+    b"Content-Type: message/rfc822\n\nSubject: inner\n\ntext\nbegin 644 f\n#86)C\n`\nend\n--X--\n"
+)
+YENC = b"=ybegin line=128 size=4 name=a\n\x8b\x8c\x8d\x8e\n=yend size=4\n"
+
+
+def letters() -> Seeds:
+    return {"letter": LETTER, "yenc": b"Subject: y\n\n" + YENC, "loose": LETTER.replace(b"boundary=X", b"boundary=Y")}
+
+
+def mailboxes() -> Seeds:
+    return {"mbox": b"From a Thu Jan  1 00:00:00 1970\n" + LETTER + b"\nFrom b Thu Jan  1 00:00:00 1970\n" + LETTER}
+
+
+def records() -> Seeds:
+    return {"warc": archives.with_libarchive(FILES, "warc"), "gzip": gzip.compress(b"text" * 100, mtime=0)}
+
+
+def texts() -> Seeds:
+    page = (
+        b"<!DOCTYPE html><html><head><script>var a = 'x' + \"y\"; eval(unescape('%61%6c')); function f(b){return b}"
+        b"</script></head><body><a href='http://x.example/?a=1&amp;b=2'>&#65;&eacute;</a>"
+        b"<img src=data:text/html;base64,PGI+> <!-- c -->"
+        b"<script language='JScript.Encode'>#@~^EwAAAA==[Km;s+ YchDbO+vB_kBbiZQUAAA==^#~@</script>"
+    )
+    packed = b"eval(function(p,a,c,k,e,r){return p}('0 1=2;',3,3,'var|a|b'.split('|'),0,{}))"
+    return {"page": page, "wide": page.decode("latin-1").encode("utf-16"), "script": packed, "text": b"Plain  Text\r\n"}
+
+
+def inline_pages() -> Seeds:
+    return {
+        "data": b"<html><img src='data:image/png;base64,iVBORw0KGgo='><a href=\"data:text/html,%3Cb%3E\">x</a></html>"
+    }
+
+
+LINES = (
+    b"0;0&1;deadbeef??(61|62){2-10}cafebabe*0000aabb;EOF-40:6576616c28::i\n"
+    b"1;(0|1)>2,1;EP+0:4d5a[4-8]!(41|42)90;S0+4,8:aabbcc;VI:0041\n"
+    b"0;0&1;6162636465;0/ab+c(?=d)[x-z]{2,3}/isg\n0;0=1&1>0;61626364{-20}65;0(>>5#he2#>10,<200)\n"
+    b"3;0;${2-40}3$;676f6f64\n0;;*:B:(B)6578(L)61?2::fw\n"
+)
+
+
+def hash_lines() -> Seeds:
+    md5, sha1, sha256 = b"ab" * 16, b"cd" * 20, b"ef" * 32
+    rows = md5 + b":68:Test\n" + sha1 + b":*:Any:73\n" + sha256 + b":5:Third:1:300\n# comment\n"
+    return {"layer": b"\0abc" + rows, "section": b"\1xyz" + b"512:" + md5 + b":S\n", "imports": b"\2abc" + rows}
+
+
+def parts() -> Seeds:
+    body = matching.segment(
+        (b"A", b"0&1", b"deadbeef??(61|62){2-10}cafebabe", (b"6576616c28", b"*", b"i")),
+        (b"B", b"0>1", b"61626364*717569636b", {"target": 7}),
+    )
+    builder = match.SegmentBuilder(b"p.ldb", bytes(32), False)
+    first = builder.pattern(b"617263")
+    builder.signature(b"C", 1, 0, [first, builder.probe(rb"0/qu[a-z]+k/i", 1)], b"0&1")
+    names = match.build_ignore([b"A", b"Name"])
+    return {"body": body, "probes": builder.finish(), "ignore": names, "hash": matching.hashes(b"ab" * 16 + b":5:X\n")}
+
+
+TARGETS: dict[str, Target] = {
+    "signatures": Target("fuzz_signatures", lambda: {"lines": LINES}, (), ("trial",)),
+    "hashes": Target("fuzz_hashes", hash_lines),
+    "image": Target("fuzz_image", parts, (), ("trial",)),
+    "programs": Target("fuzz_exe", programs),
+    "text": Target("fuzz_text", texts),
+    "ole": opener("ole", "OLE2", documents),
+    "rtf": opener("rtf", "RTF", rich_texts),
+    "pdf": opener("pdf", "PDF", papers),
+    "flash": opener("flash", "FLASH", films),
+    "zip": opener("zip", "ZIP", zips),
+    "mail": opener("mail", "MAIL", letters, "MAIL"),
+    "mbox": opener("mbox", "MBOX", mailboxes),
+    "gzip": opener("gzip", "GZIP", records),
+    "warc": opener("warc", "WARC", records),
+    "fat": opener("fat", "MACHO_FAT", fat_files),
+    "inline-data": opener("inline_data", "HTML", inline_pages),
+}
