@@ -61,7 +61,8 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
 
 
 MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8")
-UNPACKING = pkg_config("libarchive", "zlib", "liblzma", "gmime-3.0", "libseccomp")
+UNPACKING = pkg_config("libarchive", "zlib", "liblzma", "gmime-3.0")
+FILTERING = pkg_config("libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 
 # module -> (folders with its own C files, uses the core library, system libraries)
@@ -72,7 +73,7 @@ MODULES = {
     "worker": (["worker", "object", "ole", "pdf", "flash"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], True, [NOTHING]),
     "dispatch": (["dispatch"], True, [NOTHING]),
-    "process": (["process"], False, [NOTHING]),
+    "process": (["process"], False, [FILTERING]),
     "cache": (["cache"], True, [NOTHING]),
     "clamav": (["clamav"], False, [NOTHING]),
 }

@@ -8,6 +8,7 @@
 #include "mailstream.h"
 
 #include <errno.h>
+#include <iconv.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,12 +33,27 @@ typedef struct place {
     int number;
 } place;
 
+/* What the names of attachments are written in besides UTF-8, and what the C library finds for it in files. */
+static const char *const CHARSETS[] = {
+    "ISO-8859-1", "ISO-8859-2", "ISO-8859-5", "ISO-8859-7",  "ISO-8859-8", "ISO-8859-9", "ISO-8859-15",
+    "CP1250",     "CP1251",     "CP1252",     "CP1253",      "CP1254",     "CP1255",     "CP1256",
+    "KOI8-R",     "KOI8-U",     "BIG5",       "GBK",         "GB18030",    "SHIFT_JIS",  "EUC-JP",
+    "EUC-KR",     "TIS-620",    "UTF-16",     "ISO-2022-JP", "UTF-7",
+};
+
+/* Converters stay loaded for the life of the process: closing them would let the C library unload them. */
+static void load_charsets(void)
+{
+    for (size_t i = 0; i < sizeof CHARSETS / sizeof *CHARSETS; i++) iconv_open("UTF-8", CHARSETS[i]);
+}
+
 /* GLib ends the process when memory runs out; a worker that dies is replaced and its object reported, so that this is
  * no reason against it. Character-set tables are loaded here, before limits and filters on system calls are set. */
 void kav_mail_init(void)
 {
     g_mime_init();
     kav_mail_stream_register();
+    load_charsets();
 }
 
 static size_t put_place(const place *p, char *out, size_t room)

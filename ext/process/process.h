@@ -6,6 +6,7 @@
 #ifndef KAV_PROCESS_H
 #define KAV_PROCESS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -32,6 +33,37 @@ int kav_process_no_new_privs(void);
 /* Read and write only when nobody else wants the disk, where its scheduler knows of that (I/O class idle). Threads made
  * later do so too. */
 int kav_process_idle_io(void);
+
+/* What there is in the kernel of Landlock: its version, or -errno (-ENOSYS, -EOPNOTSUPP: none; -EPERM: a container's
+ * own filter forbids the call). */
+int kav_landlock_version(void);
+
+/* Forbid what Landlock can, as far as the kernel's version of it goes, for good: every kind of access to files by path,
+ * TCP, abstract sockets and signals to processes outside. Descriptors that are open already keep what they may. */
+typedef struct {
+    bool reads;         /* whatever only reads is allowed everywhere: for walkers */
+    const char *folder; /* below it everything but devices and programs is allowed; NULL = nowhere */
+    uint16_t port;      /* a TCP connection to this port is allowed; 0 = to none */
+} kav_landlock;
+int kav_landlock_close(const kav_landlock *allowed);
+
+/* Which calls a child may make; filter.c says what and why. Anything else fails with ENOSYS or EACCES, and what nobody
+ * but an attacker asks for (programs, tracing, mounts, executable memory ...) ends the process with SIGSYS. */
+typedef enum {
+    KAV_CALLS_NATIVE, /* descriptors and memory */
+    KAV_CALLS_WALKER, /* and threads, reading by path */
+    KAV_CALLS_FILES,  /* KAV_CALLS_NATIVE and files by path: Landlock says which */
+    KAV_CALLS_UNIX,   /* KAV_CALLS_NATIVE and UNIX stream sockets */
+    KAV_CALLS_TCP,    /* the same with TCP */
+    KAV_CALLS_COUNT
+} kav_calls;
+
+/* Install it for this thread and what it starts, for good; after no_new_privs. -ENOSYS or -EINVAL: the kernel has no
+ * such filters. */
+int kav_calls_filter(kav_calls calls);
+
+/* Whether kav_calls_filter() can work here. */
+bool kav_calls_supported(void);
 
 /* No core dump, no ptrace() and no /proc/self/mem for others of the same user. */
 int kav_process_hide(void);

@@ -1,6 +1,6 @@
 """Process: what a child gives up, for Python (contract: process.h). Failures are OSError."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport strerror
 from posix.types cimport gid_t, pid_t, uid_t
 
@@ -14,6 +14,32 @@ cdef extern from "process.h" nogil:
     int kav_process_no_new_privs()
     int kav_process_idle_io()
     int kav_process_hide()
+
+    ctypedef bint cbool "bool"
+
+    ctypedef struct kav_landlock:
+        cbool reads
+        const char *folder
+        uint16_t port
+
+    int kav_landlock_version()
+    int kav_landlock_close(const kav_landlock *allowed)
+
+    ctypedef enum kav_calls:
+        KAV_CALLS_NATIVE
+        KAV_CALLS_WALKER
+        KAV_CALLS_FILES
+        KAV_CALLS_UNIX
+        KAV_CALLS_TCP
+
+    int kav_calls_filter(kav_calls calls)
+    cbool kav_calls_supported()
+
+
+CALLS = {
+    "native": KAV_CALLS_NATIVE, "walker": KAV_CALLS_WALKER, "files": KAV_CALLS_FILES, "unix": KAV_CALLS_UNIX,
+    "tcp": KAV_CALLS_TCP,
+}
 
 
 cdef int check(int code) except -1:
@@ -60,3 +86,26 @@ def idle_io():
 def hide():
     """No core dump, no ptrace, no /proc/self/mem for others of the same user."""
     check(kav_process_hide())
+
+
+def landlock_version():
+    """The version of Landlock that the kernel has; 0 = none that can be used."""
+    return max(0, kav_landlock_version())
+
+
+def landlock(*, bint reads=False, bytes folder=None, uint16_t port=0):
+    """Forbid access by path, TCP, abstract sockets and signals to others, but for what is named."""
+    cdef kav_landlock allowed
+    allowed.reads, allowed.port = reads, port
+    allowed.folder = NULL if folder is None else <const char *>folder
+    check(kav_landlock_close(&allowed))
+
+
+def filter_calls(str calls not None):
+    """Allow the system calls of a list of filter.c and no others."""
+    check(kav_calls_filter(CALLS[calls]))
+
+
+def can_filter_calls():
+    """Whether the kernel can filter system calls."""
+    return bool(kav_calls_supported())

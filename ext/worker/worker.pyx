@@ -139,6 +139,14 @@ cdef uint64_t NO_OFFSET = <uint64_t>-1
 cdef bint mail_ready = False
 
 
+def prepare():
+    """Let the libraries read what they find by name (tables of characters): no worker can any more. Once is enough."""
+    global mail_ready
+    if not mail_ready:
+        kav_mail_init()
+        mail_ready = True
+
+
 cdef int take_note(void *context, const kav_note *note, const char *name, const char *member) noexcept with gil:
     """Keep one note; anything but 0 stops the object."""
     try:
@@ -226,16 +234,13 @@ cdef class ObjectScanner:
     cdef readonly str trouble
 
     def __cinit__(self, parts, limits, switches, int spill_fd=-1, deltas=(), objects=None):
-        global mail_ready
         cdef kav_object_options options
         self.trouble = ""
         memset(&options, 0, sizeof(options))
         options.limits = limits_of(limits, switches)
         options.spill_fd = spill_fd
         options.spill_max = limits.spill
-        if not mail_ready:
-            kav_mail_init()
-            mail_ready = True
+        prepare()
         self.open_image(list(parts))
         self.take_deltas(list(deltas))
         if objects is not None:

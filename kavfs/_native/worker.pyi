@@ -109,3 +109,5 @@ class ObjectCache:
 
     def flush(self) -> None:
         """Raises OSError when level 2 cannot be written; it is not tried again then."""
+
+def prepare() -> None: ...

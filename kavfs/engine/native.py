@@ -35,6 +35,11 @@ def make(
         raise DatabaseDamaged(str(error)) from None
 
 
+def prepare() -> None:
+    """What the libraries read by name, read while that is possible: once, before workers are made."""
+    worker.prepare()
+
+
 def objects(setup: dict[str, Any], levels: list[int]) -> worker.Objects | None:
     """The object cache as a worker's set-up describes it (``children.objects_setup``): lengths of the levels that are
     there, in the order of their descriptors *levels*."""

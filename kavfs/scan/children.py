@@ -120,6 +120,11 @@ class Children:
         workers = (child for child in self.living.values() if child.role == "worker")
         return {words for child in workers if (words := roles.last_words(child.slot_fd, roles.TROUBLE))}
 
+    def lacking(self) -> str:
+        """What workers do without of their sandbox; "" as long as none has begun, roles.EVERYTHING when nothing."""
+        workers = (child for child in self.living.values() if child.role == "worker")
+        return next((words for child in workers if (words := roles.last_words(child.slot_fd, roles.LACKS))), "")
+
     def start_walker(self, setup: Message, roots: tuple[bytes, ...]) -> None:
         setup = {**setup, "polite": self.options.polite}
         if self.lookups is None or setup["lookup"] is None:

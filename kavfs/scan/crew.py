@@ -30,7 +30,7 @@ from kavfs.scan import lookups, records
 from kavfs.scan.children import CLOSED, Children, Death
 from kavfs.scan.forkserver import ForkServer, Part
 from kavfs.scan.resources import WORKER_MEMORY, worker_count
-from kavfs.scan.roles import start_server
+from kavfs.scan.roles import EVERYTHING, start_server
 from kavfs.scan.walks import Walks
 
 Happening = Result | records.Known | records.Listed | Skip | str
@@ -77,6 +77,7 @@ class Crew:
         self._walks = Walks(options.walk, asked, options.page_cache)
         self._flags = 0
         self._held = False
+        self._sandbox_told = False
         self.cut_off = False  # a walker was killed, and what it had not met is not known
         self._deaths = 0
         self._failed_starts = dict.fromkeys(self._uses, 0)  # of workers, one after the other
@@ -166,12 +167,20 @@ class Crew:
         if self._flags & dispatch.WANT:
             self._start_workers()
         self._flags = self._dispatcher.step(self._server.fileno(), int(seconds * 1000))
+        self._tell_of_sandbox()
         happenings = [*self._notes, *self._events()]
         self._notes.clear()
         for death in self._children.deaths():
             happenings += self._bury(death)
             happenings += self._events()
         return happenings
+
+    def _tell_of_sandbox(self) -> None:
+        """Once, as soon as the first worker has said what it does without."""
+        if not self._sandbox_told and (words := self._children.lacking()):
+            self._sandbox_told = True
+            if words != EVERYTHING:
+                self._notes.append(f"scanning processes go on without {words}, which this system has not got")
 
     def _start_workers(self) -> None:
         """One of each engine that could use another."""

@@ -32,6 +32,8 @@ SLOT_BYTES = 64
 LAST_WORDS = 128  # where they begin in the slot's page
 LAST_WORDS_MAX = 300
 TROUBLE = 512  # the same of what a worker does without while it lives
+LACKS = 1024  # the same of protections that it does without, or EVERYTHING
+EVERYTHING = "has every protection"
 
 
 def run_worker(setup: Message, fds: list[int], parts: Parts) -> None:
@@ -41,7 +43,7 @@ def run_worker(setup: Message, fds: list[int], parts: Parts) -> None:
     def work() -> None:
         from kavfs.engine import native
 
-        enter(setup, parts)
+        tell_lacking(slot_fd, enter(setup, parts))
         objects = native.objects(setup["objects"], levels)
         switches = Switch(setup["switches"])
         scanner = native.make(parts.image, limits(setup), switches, spill_fd, deltas=parts.deltas, objects=objects)
@@ -59,13 +61,18 @@ def greet(socket_fd: int) -> None:
     os.write(socket_fd, struct.pack("=IIQII", RESULT_MAGIC, 0, READY_BATCH, LAST, 0))
 
 
-def enter(setup: Message, parts: Parts) -> None:
+def tell_lacking(slot_fd: int, lacking: list[str]) -> None:
+    """Leave what the kernel has not got of the sandbox."""
+    _leave(slot_fd, " and ".join(lacking) or EVERYTHING, LACKS)
+
+
+def enter(setup: Message, parts: Parts) -> list[str]:
     """The worker's sandbox; image, deltas and the object cache are mapped after it, so their room is allowed for."""
     if setup["polite"]:
         sandbox.yield_to_others()
     user = setup["user"]
     bounds = limits(setup)
-    sandbox.enter_worker(
+    return sandbox.enter_worker(
         sandbox.Bounds(
             user=(user[0], user[1]) if user else None,
             memory=bounds.memory + parts.length + setup["objects"].get("memory", 0),
@@ -90,7 +97,7 @@ def serve_engine(module: EngineModule, setup: Message, fds: list[int]) -> None:
         from kavfs.engine.serve import Server
 
         engine = module.make({**setup, **setup["own"]})
-        enter_engine(setup)
+        tell_lacking(slot_fd, enter_engine(setup, engine.folder))
         engine.begin()
         with socket.socket(fileno=socket_fd) as sock, mmap.mmap(slot_fd, SLOT_BYTES) as slot:
             greet(socket_fd)
@@ -100,10 +107,8 @@ def serve_engine(module: EngineModule, setup: Message, fds: list[int]) -> None:
     with_last_words(slot_fd, work)
 
 
-def enter_engine(setup: Message) -> None:
-    """The sandbox of another engine's worker, with a profile of its own."""
-    from kavfs.scan import sandbox
-
+def enter_engine(setup: Message, folder: bytes = b"") -> list[str]:
+    """The sandbox of another engine's worker, with a profile of its own. *folder*: where it keeps temporary files."""
     if setup["polite"]:
         sandbox.yield_to_others()
     user = setup["user"]
@@ -112,8 +117,15 @@ def enter_engine(setup: Message) -> None:
         memory=setup["memory"],
         spill=setup["spill"],
         parent=setup["parent"],
+        folder=folder,
+        port=_port(setup["own"].get("address")),
     )
-    sandbox.enter_worker(bounds, profile=setup["engine"])
+    return sandbox.enter_worker(bounds, profile=setup["engine"])
+
+
+def _port(address: object) -> int:
+    """Of a TCP address [host, port]; that of a UNIX socket is its path."""
+    return int(address[1]) if isinstance(address, (list, tuple)) else 0
 
 
 def limits(setup: Message) -> Limits:
@@ -201,7 +213,7 @@ def _prepare_worker() -> None:
     """The worker's libraries, loaded once in the fork server instead of in each worker."""
     from kavfs.engine import native
 
-    _ = native
+    native.prepare()
 
 
 def roles() -> dict[str, Role]:
