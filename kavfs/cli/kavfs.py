@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "why": "which signatures match a file, from which database, in which layer, at which offset",
     "cache": "what is remembered of files, why one of them is scanned again; forget it all",
     "bench": "what scanning costs on this machine: stages, types, engines, and what the bottleneck is",
+    "doctor": "what protects scanning processes here, which libraries and engines there are, what is missing",
     "demo": "write a tree of files that shows every status there is",
     "help": "print this text, or the help of a command",
 }

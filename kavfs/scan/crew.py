@@ -30,7 +30,8 @@ from kavfs.scan import lookups, records
 from kavfs.scan.children import CLOSED, Children, Death
 from kavfs.scan.forkserver import ForkServer, Part
 from kavfs.scan.resources import WORKER_MEMORY, worker_count
-from kavfs.scan.roles import EVERYTHING, start_server
+from kavfs.scan.roles import start_server
+from kavfs.scan.sandbox import FILTERS, LANDLOCK
 from kavfs.scan.walks import Walks
 
 Happening = Result | records.Known | records.Listed | Skip | str
@@ -176,11 +177,11 @@ class Crew:
         return happenings
 
     def _tell_of_sandbox(self) -> None:
-        """Once, as soon as the first worker has said what it does without."""
+        """Once, as soon as the first worker has said what it does without. Only words that we know are repeated."""
         if not self._sandbox_told and (words := self._children.lacking()):
             self._sandbox_told = True
-            if words != EVERYTHING:
-                self._notes.append(f"scanning processes go on without {words}, which this system has not got")
+            if lacking := [name for name in (LANDLOCK, FILTERS) if name in words]:
+                self._notes.append(f"scanning processes go on without {' and '.join(lacking)}: see kavfs doctor")
 
     def _start_workers(self) -> None:
         """One of each engine that could use another."""

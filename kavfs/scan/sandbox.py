@@ -34,6 +34,8 @@ CPU_SECONDS = 24 * 3600  # of one worker's life: a backstop, should nobody watch
 PROFILES = {"native": "native", "clamav": "files", "clamd": "unix", "yara": "native"}
 """The calls that the workers of each engine may make (ext/process/filter.c)."""
 
+LANDLOCK, FILTERS = "Landlock", "seccomp filters"  # what a kernel may do without
+
 LACKING = frozenset((errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM))
 """How a kernel, or a container around us, says that it has no such protection."""
 
@@ -86,12 +88,12 @@ def yield_to_others() -> None:
 
 def close_paths(*, reads: bool = False, folder: bytes | None = None, port: int = 0) -> list[str]:
     """Landlock: no access by path but what is named."""
-    return _unless_lacking("Landlock", lambda: process.landlock(reads=reads, folder=folder, port=port))
+    return _unless_lacking(LANDLOCK, lambda: process.landlock(reads=reads, folder=folder, port=port))
 
 
 def filter_calls(calls: str) -> list[str]:
     """Only the system calls of this list; for good, and so the last thing to be given up."""
-    return _unless_lacking("seccomp filters", lambda: process.filter_calls(calls))
+    return _unless_lacking(FILTERS, lambda: process.filter_calls(calls))
 
 
 def _unless_lacking(name: str, step: Callable[[], None]) -> list[str]:
