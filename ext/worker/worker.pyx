@@ -123,6 +123,11 @@ cdef extern from "opener.h" nogil:
     void kav_mail_init()
 
 
+cdef extern from "openssl/crypto.h" nogil:
+    int OPENSSL_init_crypto(uint64_t options, const void *settings)
+    uint64_t OPENSSL_INIT_LOAD_CONFIG
+
+
 cdef extern from "loop.h" nogil:
     int kav_worker_run(int socket, kav_slot *slot, kav_object_scanner *scanner)
 
@@ -140,9 +145,11 @@ cdef bint mail_ready = False
 
 
 def prepare():
-    """Let the libraries read what they find by name (tables of characters): no worker can any more. Once is enough."""
+    """Let the libraries read what they find by name (tables of characters, OpenSSL's configuration): no worker can any
+    more. Once is enough."""
     global mail_ready
     if not mail_ready:
+        OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CONFIG, NULL)
         kav_mail_init()
         mail_ready = True
 

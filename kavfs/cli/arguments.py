@@ -92,6 +92,9 @@ OPTIONS: tuple[Option, ...] = (
     Option("max_depth", "", "--max-depth", "N", help="how deep containers may be nested"),
     Option("max_members", "", "--max-members", "N", help="most members of one object"),
     Option("time_limit", "", "--time-limit", "TIME", help="time for one object, besides what its size allows"),
+    Option("time_rate", "", "--time-rate", "SIZE", help="bytes of an object for which one second more is allowed"),
+    Option("memory_limit", "", "--memory-limit", "SIZE", help="most memory of one scanning process besides signatures"),
+    Option("spill_limit", "", "--spill-limit", "SIZE", help="most bytes of its temporary file"),
     Option("version", "v", "--version", help="print the version"),
     Option("help", "h", "--help", help="print this help"),
 )  # fmt: skip

@@ -11,13 +11,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kavfs.cli.arguments import Given, parse
 from kavfs.config import values
 from kavfs.config.settings import Settings
 from kavfs.errors import UsageError
-from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.options import NATIVE, EnginePlaces, EngineUse, ScanOptions, WalkOptions, engine_names
 from kavfs.report.names import shown_text
@@ -38,7 +37,6 @@ class Request:
     """Filled by read_request, only read afterwards."""
 
     settings: Settings = field(default_factory=Settings)
-    limits: Limits = field(default_factory=Limits)
     task: str = "scan"  # or "version", "help"
     roots: tuple[bytes, ...] = ()  # absolute; none at all when a list of paths was empty
     databases: tuple[bytes, ...] = ()
@@ -85,7 +83,7 @@ class Request:
         )
         return ScanOptions(
             walk,
-            self.limits,
+            settings.limits,
             self.switches(all_members),
             jobs=self.jobs,
             spill_dir=settings.temp,
@@ -258,7 +256,7 @@ def _level(request: Request, given: Given) -> None:
 
 def _limit(name: str, read: Callable[[str], object]) -> Callable[[Request, Given], None]:
     def apply(request: Request, given: Given) -> None:
-        request.limits = replace(request.limits, **{name: read(_shown(given.value))})  # type: ignore[arg-type]
+        _set(request, **{name: read(_shown(given.value))})
 
     return apply
 
@@ -269,24 +267,6 @@ def _setting(**changes: object) -> Callable[[Request, Given], None]:
 
 def _field(name: str, value: Callable[[Given], object]) -> Callable[[Request, Given], None]:
     return lambda request, given: setattr(request, name, value(given))
-
-
-def _whole(text: str) -> int:
-    return values.whole(text, 1, 0xFFFF_FFFF)
-
-
-def _positive_size(text: str) -> int:
-    number = values.size(text)
-    if number == 0:
-        raise ValueError("0 would leave out everything; give a size")
-    return number
-
-
-def _positive_time(text: str) -> float:
-    seconds = values.duration(text)
-    if seconds <= 0:
-        raise ValueError("the time must be longer than nothing")
-    return seconds
 
 
 _APPLY: dict[str, Callable[[Request, Given], None]] = {
@@ -332,9 +312,12 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "fill_page_cache": _setting(page_cache_as_found=False),
     "all_match": _field("all_match", lambda given: True),
     "max_file_size": _limit("max_file_size", values.size),
-    "max_member_size": _limit("max_member_size", _positive_size),
-    "max_unpacked": _limit("max_unpacked", _positive_size),
-    "max_depth": _limit("max_depth", _whole),
-    "max_members": _limit("max_members", _whole),
-    "time_limit": _limit("time_base", _positive_time),
+    "max_member_size": _limit("max_member_size", values.positive_size),
+    "max_unpacked": _limit("max_unpacked", values.positive_size),
+    "max_depth": _limit("max_depth", values.count),
+    "max_members": _limit("max_members", values.count),
+    "time_limit": _limit("time_base", values.positive_duration),
+    "time_rate": _limit("time_rate", values.positive_size),
+    "memory_limit": _limit("memory", values.memory),
+    "spill_limit": _limit("spill", values.positive_size),
 }

@@ -75,7 +75,7 @@ def open_cache(request: Request, switches: Switch, engines: EngineChoice = NATIV
 
     return open_stores(
         request.state or default_state(),
-        limits=request.limits,
+        limits=request.settings.limits,
         switches=switches,
         files=settings.cache and settings.ichecker,
         digests=settings.cache and settings.remember_digests,

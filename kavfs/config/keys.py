@@ -109,6 +109,10 @@ def _anything(value: bytes) -> None:
     """Accepted and without effect here: a setting of another component in a section that we share."""
 
 
+def _text_of(read: Callable[[str], object]) -> Callable[[bytes], object]:
+    return lambda value: read(_text(value))
+
+
 _ACTIONS = ("OnInfected", "OnSuspicion", "OnWarning", "OnCured", "OnProtected", "OnCorrupted", "OnError")
 _OTHERS = ("LicensePath", "LocalSocketPath", "AVSpidPATH", "IcheckerDbFile", "PidPath")
 
@@ -144,6 +148,15 @@ KEYS: tuple[Key, ...] = (
     Key("scanner.options", "Polite", _boolean, "polite"),
     Key("scanner.options", "MaxLoadAvg", _load, "max_load"),
     Key("scanner.options", "PageCacheAsFound", _boolean, "page_cache_as_found"),
+    Key("scanner.options", "MaxFileSize", _text_of(values.size), "max_file_size"),
+    Key("scanner.options", "MaxMemberSize", _text_of(values.positive_size), "max_member_size"),
+    Key("scanner.options", "MaxUnpacked", _text_of(values.positive_size), "max_unpacked"),
+    Key("scanner.options", "MaxDepth", _text_of(values.count), "max_depth"),
+    Key("scanner.options", "MaxMembers", _text_of(values.count), "max_members"),
+    Key("scanner.options", "TimeLimit", _text_of(values.positive_duration), "time_base"),
+    Key("scanner.options", "TimeRate", _text_of(values.positive_size), "time_rate"),
+    Key("scanner.options", "MemoryLimit", _text_of(values.memory), "memory"),
+    Key("scanner.options", "SpillLimit", _text_of(values.positive_size), "spill"),
     Key("scanner.options", "UseAVbasesSet", _standard),
     Key("scanner.path", "BackupPath", _empty),
     *(Key("scanner.object", name, _empty) for name in _ACTIONS),

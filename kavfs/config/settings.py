@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING
 
@@ -38,6 +39,15 @@ class Settings(NamedTuple):
     polite: bool = False
     max_load: float = 0.0  # load average above which nothing is begun; 0 = any
     page_cache_as_found: bool = True
+    max_file_size: int = Limits.max_file_size  # these are fields of Limits
+    max_member_size: int = Limits.max_member_size
+    max_unpacked: int = Limits.max_unpacked
+    max_depth: int = Limits.max_depth
+    max_members: int = Limits.max_members
+    time_base: float = Limits.time_base
+    time_rate: int = Limits.time_rate
+    memory: int = Limits.memory
+    spill: int = Limits.spill
     report_file: bytes = b""  # b"" = no report; b"syslog" = to syslog
     report_level: int = 4
     report_append: bool = True
@@ -49,3 +59,18 @@ class Settings(NamedTuple):
     display_progress: bool = True
     display_objects_only: bool = False
     display_containers_only: bool = False
+
+    @property
+    def limits(self) -> Limits:
+        """Of one object."""
+        return Limits(
+            self.max_file_size,
+            self.max_member_size,
+            self.max_unpacked,
+            self.max_depth,
+            self.max_members,
+            self.time_base,
+            self.time_rate,
+            self.memory,
+            self.spill,
+        )

@@ -12,6 +12,7 @@ _SIZE_UNITS = {"": 0, "k": 10, "m": 20, "g": 30, "t": 40}
 _TIME_UNITS = {"ms": 0.001, "": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE_MAX = 1 << 62  # what a signed 64-bit file offset can still add to
 
+MEMORY_LEAST = 256 << 20  # bytes: less is used up by buffers
 CACHE_LEAST = 1 << 20  # bytes: with less a cache forgets faster than it learns
 
 
@@ -55,6 +56,32 @@ def size_from(text: str, least: int) -> int:
     if number < least:
         raise ValueError(f"'{text}' is too small; {least >> 20}MiB is the least")
     return number
+
+
+def positive_size(text: str) -> int:
+    """Bytes, at least one."""
+    number = size(text)
+    if number == 0:
+        raise ValueError("0 would leave out everything; give a size")
+    return number
+
+
+def positive_duration(text: str) -> float:
+    """Seconds, more than none."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("the time must be longer than nothing")
+    return seconds
+
+
+def count(text: str) -> int:
+    """How many: one or more."""
+    return whole(text, 1, 0xFFFF_FFFF)
+
+
+def memory(text: str) -> int:
+    """Bytes of address space with which a worker can begin."""
+    return size_from(text, MEMORY_LEAST)
 
 
 def size_or_none(text: str, least: int) -> int:
