@@ -91,7 +91,7 @@ def extension(name: str) -> Extension:
         sources=sources,
         include_dirs=INCLUDES + [d for s in systems for d in s["include_dirs"]],
         library_dirs=[d for s in systems for d in s["library_dirs"]],
-        libraries=(["kavcore"] if core else []) + libraries,
+        libraries=(["kavcore", "m"] if core else []) + libraries,
         depends=sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.px[di]")),  # the library's C files are linked in
         define_macros=[("KAV_BUILD", f'"{build_digest()}"')] if name == "match" else [],
         extra_compile_args=FLAGS,

@@ -4,13 +4,12 @@
  * it. Only the first 16 resources are looked at, and a file says no more strings than MOST.
  */
 #include "exe_parts.h"
+#include "resources.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    RESOURCES = 2,    /* which directory of the PE */
-    VERSION = 16,     /* type of a resource */
     STEPS = 65536,    /* entries of resource directories, all together */
     FOUND = 16,       /* version resources */
     LENGTH = 0x10000, /* what a 16-bit length can say */
@@ -27,69 +26,18 @@ enum { HEAD = 6, VALUE = HEAD + sizeof VERSION_KEY + 2, BODY = VALUE + FIXED };
 typedef struct {
     kav_exe *exe;
     const kav_source *source;
-    uint32_t base; /* relative address of the resources */
+    kav_resources resources;
     uint32_t found[FOUND];
-    uint32_t found_count, steps;
+    uint32_t found_count;
     bool memory; /* out of it */
 } search;
 
-/* A directory of resources: where its entries begin and how many are to be looked at. */
-static bool read_directory(search *s, uint32_t rva, bool numbered_only, uint64_t *at, uint32_t *count)
+static bool on_resource(void *context, uint32_t id, uint32_t rva)
 {
-    uint8_t h[16];
-    if (!kav_exe_offset(s->exe, s->source, rva, at) || !kav_exe_bytes(s->source, *at, h, sizeof h)) return false;
-    uint32_t named = kav_le16(h + 12), numbered = kav_le16(h + 14);
-    *at += sizeof h + (numbered_only ? named * 8 : 0);
-    *count = numbered_only ? numbered : (uint16_t)(named + numbered);
-    return true;
-}
-
-static bool read_entry(search *s, uint64_t at, uint32_t *id, uint32_t *place)
-{
-    uint8_t h[8];
-    if (++s->steps > STEPS || !kav_exe_bytes(s->source, at, h, sizeof h)) return false;
-    *id = kav_le32(h);
-    *place = kav_le32(h + 4);
-    return true;
-}
-
-/* The languages of one resource. False: no more. */
-static bool find_languages(search *s, uint32_t rva)
-{
-    uint64_t at;
-    uint32_t count, id, place;
-    if (!read_directory(s, rva, false, &at, &count)) return false;
-    for (uint32_t i = 0; i < count; i++, at += 8) {
-        if (!read_entry(s, at, &id, &place)) return false;
-        if (place >> 31) continue;
-        s->found[s->found_count++] = s->base + place;
-        if (s->found_count == FOUND) return false;
-    }
-    return true;
-}
-
-static void find_names(search *s, uint32_t rva)
-{
-    uint64_t at;
-    uint32_t count, id, place;
-    if (!read_directory(s, rva, false, &at, &count)) return;
-    for (uint32_t i = 0; i < count; i++, at += 8) {
-        if (!read_entry(s, at, &id, &place)) return;
-        if (place >> 31 && !find_languages(s, s->base + (place & INT32_MAX))) return;
-    }
-}
-
-static void find_resources(search *s)
-{
-    uint64_t at;
-    uint32_t count, id, place;
-    if (!read_directory(s, s->base, true, &at, &count)) return;
-    for (uint32_t i = 0; i < count; i++, at += 8) {
-        if (!read_entry(s, at, &id, &place)) return;
-        if (id != VERSION || !(place >> 31)) continue;
-        find_names(s, s->base + (place & INT32_MAX));
-        return;
-    }
+    search *s = context;
+    (void)id;
+    s->found[s->found_count++] = rva;
+    return s->found_count < FOUND;
 }
 
 static void keep(search *s, uint64_t offset)
@@ -174,10 +122,8 @@ static void read_information(search *s, const uint8_t *p, uint32_t length, uint6
 static void read_resource(search *s, uint32_t rva, uint8_t *buffer)
 {
     uint64_t at;
-    uint8_t h[16];
-    if (!kav_exe_offset(s->exe, s->source, rva, &at) || !kav_exe_bytes(s->source, at, h, sizeof h)) return;
-    uint32_t length = kav_le32(h + 4);
-    if (!kav_exe_offset(s->exe, s->source, kav_le32(h), &at)) return;
+    uint32_t length;
+    if (!kav_resource_data(&s->resources, rva, &at, &length)) return;
     if (at > s->source->size || length > s->source->size - at) return;
     if (length > LENGTH) length = LENGTH; /* of which only what its own 16-bit length says is looked at */
     if (kav_exe_bytes(s->source, at, buffer, length)) read_information(s, buffer, length, at);
@@ -200,11 +146,11 @@ static void sort(kav_exe *exe)
 
 bool kav_exe_versions(kav_exe *exe, const kav_source *source)
 {
-    search s = {.exe = exe, .source = source, .base = exe->directories[RESOURCES].rva};
-    if (exe->versions_read || !exe->valid || exe->kind != KAV_EXE_PE || !exe->directories[RESOURCES].size) return true;
+    search s = {.exe = exe, .source = source, .resources = {exe, source, STEPS}};
+    if (exe->versions_read || !exe->valid || exe->kind != KAV_EXE_PE) return true;
     uint8_t *buffer = malloc(LENGTH);
     if (!buffer) return false;
-    find_resources(&s);
+    kav_resources_each(&s.resources, KAV_RESOURCE_VERSION, KAV_RESOURCE_ANY, on_resource, &s);
     for (uint32_t i = 0; i < s.found_count; i++) read_resource(&s, s.found[i], buffer);
     free(buffer);
     sort(exe);

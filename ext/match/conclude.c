@@ -1,5 +1,6 @@
 #include "condition.h"
 #include "expression.h"
+#include "icons.h"
 #include "part.h"
 #include "probe.h"
 #include "session.h"

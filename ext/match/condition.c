@@ -37,10 +37,3 @@ bool kav_condition_holds(kav_session *s, const kav_body *b, const kav_signature 
     if (c->flags & KAV_CO_CHAIN && !chain_holds(s, b, c)) return false;
     return !(c->flags & (KAV_CO_ENTRY | KAV_CO_SECTIONS)) || headers_hold(s, c);
 }
-
-/* No part of an image holds icons, so none is in any group. */
-bool kav_icons_match(kav_session *s, const uint8_t *name1, uint32_t length1, const uint8_t *name2, uint32_t length2)
-{
-    (void)s, (void)name1, (void)length1, (void)name2, (void)length2;
-    return false;
-}

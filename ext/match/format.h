@@ -21,6 +21,7 @@
 #ifndef KAV_FORMAT_H
 #define KAV_FORMAT_H
 
+#include "icon.h"
 #include <stdint.h>
 
 #define KAV_FORMAT_VERSION 2u
@@ -39,7 +40,8 @@ enum kav_part_kind {
     KAV_P_IMPORTS = 8,  /* hashes of PE import tables */
     KAV_P_METADATA = 9, /* signatures of what containers say of their members */
     KAV_P_PASSWORDS = 10,
-    KAV_P_TYPES = 11 /* formats by their first bytes */
+    KAV_P_TYPES = 11, /* formats by their first bytes */
+    KAV_P_ICONS = 12
 };
 
 enum kav_part_flag { KAV_PF_OFFICIAL = 1u << 0 }; /* without it .UNOFFICIAL is appended to printed names */
@@ -85,7 +87,7 @@ enum kav_hash_table { KAV_TAB_SET = 1 }; /* what kav_hashset_open takes */
 
 enum kav_ignore_table { KAV_TAB_IGNORED = 1, KAV_TAB_IGNORED_TEXT }; /* kav_ignored sorted by bytes; their text */
 
-enum kav_listed_table { KAV_TAB_LISTED = 1, KAV_TAB_LISTED_TEXT }; /* METADATA, PASSWORDS, TYPES: rows; their text */
+enum kav_listed_table { KAV_TAB_LISTED = 1, KAV_TAB_LISTED_TEXT }; /* METADATA to ICONS: rows; their text */
 
 enum kav_patch_table {
     KAV_TAB_PATCHED = 1, /* kav_member: the base, and the segment of the fresh lines where there are any */
@@ -132,7 +134,7 @@ typedef struct {
 typedef struct {
     uint32_t entry_min, entry_max;       /* file offset of the entry point, inclusive */
     uint32_t sections_min, sections_max; /* how many sections, inclusive */
-    uint32_t icon_name[2], icon_len[2];  /* names of the icon groups, in NAMES; length 0: any */
+    uint32_t icon_name[2], icon_len[2];  /* names of the icon groups, in NAMES; "*": any */
     uint32_t chain, chain_count;         /* in DATA, kav_chain_link: formats of the layers around, the inmost first */
     uint16_t depth_min;                  /* so many layers around at least */
     uint16_t flags;                      /* enum kav_condition_flag */
@@ -309,7 +311,7 @@ typedef struct {
 
 enum kav_form { KAV_FORM_MAPPED = 1, KAV_FORM_SERIAL = 2 };
 
-/* ---- METADATA, PASSWORDS, TYPES ---------------------------------------------------------------------------------- */
+/* ---- METADATA, PASSWORDS, TYPES, ICONS --------------------------------------------------------------------------- */
 
 #define KAV_FORMAT_WORDS 4 /* of 64 formats each */
 
@@ -339,7 +341,14 @@ typedef struct {
     uint8_t target, reserved[5];
 } kav_magic;
 
-_Static_assert(sizeof(kav_metadata) == 128 && sizeof(kav_password) == 24 && sizeof(kav_magic) == 56,
+typedef struct {
+    kav_icon_metrics metrics;
+    uint32_t line, name, name_len;
+    uint32_t group[2], group_len[2];
+} kav_icon_signature;
+
+_Static_assert(sizeof(kav_metadata) == 128 && sizeof(kav_password) == 24 && sizeof(kav_magic) == 56 &&
+                   sizeof(kav_icon_signature) == 108,
                "written by kavfs/signatures");
 
 #endif

@@ -176,6 +176,7 @@ static int open_part(opener *o, size_t i)
     case KAV_P_PATCH: return open_patch(o, part, i);
     case KAV_P_METADATA: m->databases[m->database_count++] = part; return open_listed(o, part, i);
     case KAV_P_PASSWORDS:
+    case KAV_P_ICONS:
     case KAV_P_TYPES: return open_listed(o, part, i);
     default: return KAV_IMAGE_OK; /* groups come last: they name the others */
     }

@@ -55,21 +55,43 @@ static bool open_types(const kav_image_listed *l)
     return true;
 }
 
+static bool open_icons(const kav_image_listed *l)
+{
+    const kav_icon_signature *rows = l->rows;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (!lies_in(l, rows[i].name, rows[i].name_len) || !lies_in(l, rows[i].group[0], rows[i].group_len[0]) ||
+            !lies_in(l, rows[i].group[1], rows[i].group_len[1]))
+            return false;
+    }
+    return true;
+}
+
+static size_t size_of_row(uint32_t kind)
+{
+    switch (kind) {
+    case KAV_P_METADATA: return sizeof(kav_metadata);
+    case KAV_P_PASSWORDS: return sizeof(kav_password);
+    case KAV_P_ICONS: return sizeof(kav_icon_signature);
+    default: return sizeof(kav_magic);
+    }
+}
+
 bool kav_listed_open(kav_image_listed *l, const uint8_t *part, bool *memory)
 {
     const kav_part_header *h = kav_part_of(part);
-    size_t size = h->kind == KAV_P_METADATA    ? sizeof(kav_metadata)
-                  : h->kind == KAV_P_PASSWORDS ? sizeof(kav_password)
-                                               : sizeof(kav_magic);
     *memory = false;
     *l = (kav_image_listed){.rows = kav_part_data(part, KAV_TAB_LISTED),
                             .text = kav_part_data(part, KAV_TAB_LISTED_TEXT),
                             .text_len = (uint32_t)h->tables[KAV_TAB_LISTED_TEXT].length,
-                            .count = kav_part_count(part, KAV_TAB_LISTED, size),
+                            .count = kav_part_count(part, KAV_TAB_LISTED, size_of_row(h->kind)),
                             .kind = h->kind,
                             .official = h->flags & KAV_PF_OFFICIAL};
-    if (h->kind == KAV_P_METADATA) return open_metadata(l, memory);
-    return h->kind == KAV_P_PASSWORDS ? open_passwords(l) : open_types(l);
+    switch (h->kind) {
+    case KAV_P_METADATA: return open_metadata(l, memory);
+    case KAV_P_PASSWORDS: return open_passwords(l);
+    case KAV_P_ICONS: return open_icons(l);
+    default: return open_types(l);
+    }
 }
 
 void kav_listed_close(kav_image_listed *l)

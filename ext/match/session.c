@@ -53,6 +53,7 @@ void kav_session_free(kav_session *s)
 {
     if (!s) return;
     kav_exe_free(&s->exe);
+    kav_icons_free(&s->icons);
     hs_free_scratch(s->scratch);
     kav_digest_free(s->digest);
     kav_tracks_free(&s->tracks);
@@ -81,6 +82,8 @@ void kav_session_reset(kav_session *s)
     kav_probing_reset(&s->probing);
     if (s->exe_read) kav_exe_free(&s->exe);
     s->exe_read = false;
+    if (s->icons_read) kav_icons_free(&s->icons);
+    s->icons_read = false;
     s->truths.length = s->hits.length = s->names.length = 0;
     s->truths.failed = s->hits.failed = s->names.failed = false;
 }

@@ -7,6 +7,7 @@
 #define KAV_SESSION_H
 
 #include "exe.h"
+#include "icon.h"
 #include "image.h"
 #include "probing.h"
 #include "reader.h"
@@ -79,6 +80,8 @@ struct kav_session {
     kav_fingerprint *fingerprint; /* that is being fed, or NULL */
     kav_exe exe;                  /* once exe_read */
     bool exe_read;
+    kav_icons icons; /* once icons_read */
+    bool icons_read;
 };
 
 /* session.c: with another window size, for tests. */

@@ -38,7 +38,7 @@ class Conditions(NamedTuple):
     outmost: bool = False  # no layer is around
     chain: tuple[frozenset[int], ...] | None = None  # formats of the layers around, the inmost first
     depth_min: int = 0  # with chain: so many layers are around
-    icons: tuple[bytes, bytes] | None = None  # names of icon groups, b"" for any
+    icons: tuple[bytes, bytes] | None = None  # names of icon groups, b"*" for any
 
 class SegmentBuilder:
     """Builds the part of one database file of body or logical signatures.
@@ -97,7 +97,7 @@ def is_pattern(pattern: bytes) -> bool:
 def build_listed(
     kind: str, rows: bytes, text: bytes, *, database: bytes, digest: bytes, official: bool = False
 ) -> bytes:
-    """A part of rules that are gone through one by one: "metadata", "passwords" or "types", with rows as
+    """A part of rules that are gone through one by one: "metadata", "passwords", "types" or "icons", with rows as
     ext/match/format.h has them, which are checked when the image is opened. Raises MemoryError."""
 
 def build_ignore(names: Iterable[bytes]) -> bytes:
@@ -114,7 +114,7 @@ def resealed(part: Buffer) -> bytes:
     """The part with its checksum made right, whatever else is wrong with it: for tests of what a checksum hides."""
 
 def part_kind(part: Buffer) -> str:
-    """body, hash, sections, imports, metadata, passwords, types, exception, ignore, group or patch. Raises
+    """body, hash, sections, imports, metadata, passwords, types, icons, exception, ignore, group or patch. Raises
     ImageDamaged, ImageForeign, as all functions below."""
 
 def part_database(part: Buffer) -> bytes:

@@ -43,6 +43,8 @@ CHANGES: dict[str, Change] = {
     # Another type means other signatures and other members; a password, members where there were none.
     "ftm": Change.FULL,
     "pwdb": Change.FULL,
+    # Logical signatures that name groups of icons are true with what stands in here.
+    "idb": Change.FULL,
     # Exceptions and ignored names lift matches. An object with a lifted match is never remembered: when the exception
     # goes, the object is scanned in full as ever. One without a match has nothing to be lifted.
     "fp": Change.NOTHING,
@@ -59,7 +61,6 @@ CHANGES: dict[str, Change] = {
     "cfg": Change.UNREAD,  # FULL: switches of the engine
     "crb": Change.UNREAD,  # FULL: a revoked certificate detects, a trusted one lifts
     "gdb": Change.UNREAD,  # LINES, for what holds web addresses
-    "idb": Change.UNREAD,  # the logical signatures that name its icon groups: new with it
     "info": Change.UNREAD,  # NOTHING: it describes a collection
     "ioc": Change.UNREAD,  # LINES
     "pdb": Change.UNREAD,  # FULL for mails: protected addresses are compared with all others

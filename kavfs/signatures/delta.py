@@ -46,6 +46,9 @@ SET_ALIGNMENT = 64
 MACRO = re.compile(rb"[;:]\$[{0-9]")
 """A macro, or a member of a group of them: what is new is true together with old lines, not for itself."""
 
+ICONS = re.compile(rb"[;,]IconGroup[12]:")
+"""An attribute that is decided by icon signatures, which are old or new."""
+
 SAMPLE = {
     Form.BODY: "ndb",
     Form.OLDEST: "db",
@@ -181,7 +184,7 @@ def _compile(delta: _Delta, store: Store) -> tuple[Row, tuple[int, int, list[byt
         tally, literals = ensure_segment(source, text, key, store)
         segments.append((key, literals))
         full |= tally.taken != text.count(b"\n")  # a line that is good in its file only: nothing is known then
-        full |= MACRO.search(text) is not None
+        full |= MACRO.search(text) is not None or ICONS.search(text) is not None
         with mapped(store, "segments", f"{key}.bin") as part:
             if part is None:
                 full = True

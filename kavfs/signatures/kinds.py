@@ -23,12 +23,13 @@ class Form(enum.Enum):
     RAR_MEMBERS = "rar members"
     PASSWORDS = "passwords"  # for encrypted archives
     TYPES = "types"  # formats by their first bytes
+    ICONS = "icons"  # of PE files; logical signatures ask for their groups
     EXCEPTION = "exception"  # digests of files that are never infected
     IGNORE = "ignore"  # names of signatures that are to be silent
 
     @property
     def detects(self) -> bool:
-        return self not in (Form.PASSWORDS, Form.TYPES, Form.EXCEPTION, Form.IGNORE)
+        return self not in (Form.PASSWORDS, Form.TYPES, Form.ICONS, Form.EXCEPTION, Form.IGNORE)
 
 
 READ: dict[str, Form] = {
@@ -52,6 +53,7 @@ READ: dict[str, Form] = {
     "rmd": Form.RAR_MEMBERS,
     "pwdb": Form.PASSWORDS,
     "ftm": Form.TYPES,
+    "idb": Form.ICONS,
     "fp": Form.EXCEPTION,
     "sfp": Form.EXCEPTION,
     "ign": Form.IGNORE,
@@ -69,7 +71,6 @@ LATER: dict[str, str] = {
     "cfg": "engine settings",
     "crb": "trusted and revoked certificates",
     "gdb": "Google safe browsing",
-    "idb": "icon",
     "info": "contents of a collection",
     "ioc": "OpenIOC",
     "pdb": "protected web addresses",

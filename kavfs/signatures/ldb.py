@@ -70,8 +70,6 @@ def read_attributes(text: bytes) -> Attributes:
         raise Rejected("icons of what is no PE file")
     if (conditions.entry or conditions.sections) and target not in EXECUTABLES:
         raise Rejected("entry point or sections of what is no executable")
-    if conditions.icons is not None:
-        raise Rejected(f"{LATER}icon groups")
     return Attributes(target, *sizes, None if conditions == Conditions() else conditions)
 
 
@@ -131,7 +129,7 @@ def _check_handler(name: str, target: int) -> None:
 def _icons(words: dict[str, str]) -> tuple[bytes, bytes] | None:
     if "IconGroup1" not in words and "IconGroup2" not in words:
         return None
-    return words.get("IconGroup1", "").encode("latin-1"), words.get("IconGroup2", "").encode("latin-1")
+    return words.get("IconGroup1", "*").encode("latin-1"), words.get("IconGroup2", "*").encode("latin-1")
 
 
 def read_ldb(text: bytes, builder: Builder, tally: Tally) -> None:

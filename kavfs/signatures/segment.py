@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kavfs._native import match
 from kavfs.signatures.cdb import Reader, Rows, read_cdb, read_rmd, read_zmd
 from kavfs.signatures.ftm import read_ftm
+from kavfs.signatures.idb import read_idb
 from kavfs.signatures.ignore import read_ign2
 from kavfs.signatures.kinds import LATER as KINDS_LATER
 from kavfs.signatures.kinds import READ, WHOLE_FILES, Form
@@ -72,6 +73,7 @@ LISTED: dict[Form, tuple[str, Reader]] = {
     Form.RAR_MEMBERS: ("metadata", read_rmd),
     Form.PASSWORDS: ("passwords", read_pwdb),
     Form.TYPES: ("types", read_ftm),
+    Form.ICONS: ("icons", read_idb),
 }
 
 

@@ -212,6 +212,15 @@ def test_macros_and_their_members_are_true_with_old_lines_only(rules: Path, stat
         assert row.full
 
 
+def test_icon_groups_are_right_with_icons_of_another_file_only(rules: Path, state: Path) -> None:
+    new = {"b_ldb": "T.Icon-1;Engine:51-255,Target:1,IconGroup2:Some;0;61626364\n"}
+    older = generation(rules, state, a_ndb=BODY)
+    with opened(rules, state, a_ndb=BODY, **new) as image:
+        row = row_to(image, older)
+        assert row is not None
+        assert row.full
+
+
 def test_too_much_that_is_new_is_scanned_in_full(rules: Path, state: Path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
     older = generation(rules, state, a_ndb=bodies("Old", 10))
     monkeypatch.setattr(deltas, "FULL_LEAST", 2)

@@ -14,7 +14,7 @@ from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, SWITCHED_OFF,
 from kavfs.signatures.ndb import read_db, read_ndb
 
 NOT_READ_YET = [
-    "cbc", "yar", "yara", "info", "cfg", "crb", "idb", "wdb", "pdb",
+    "cbc", "yar", "yara", "info", "cfg", "crb", "wdb", "pdb",
 ]  # fmt: skip
 HEX = b"68656c6c6f20776f726c64"
 
@@ -188,8 +188,6 @@ def test_a_logical_line_for_another_level_is_counted_as_such(engine):
         (b"Engine:51-255,Target:2,NumberOfSections:1-2", "entry point or sections of what is no executable"),
         (b"Engine:51-255,Target:1,EntryPoint:1", "malformed range in attributes"),
         (b"Engine:51-255,Target:6,IconGroup1:X", "icons of what is no PE file"),
-        (b"Engine:51-255,Target:1,IconGroup1:X", "not supported yet: icon groups"),
-        (b"Engine:51-255,Target:1,IconGroup2:X", "not supported yet: icon groups"),
     ],
 )
 def test_attributes_that_are_not_taken_have_their_reason(attributes, reason):
