@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kavfs._native import match
-from tests.support import archives, executables, matching, pdfs
+from tests.support import archives, executables, icons, matching, pdfs
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
 Seeds = dict[str, bytes]
@@ -79,6 +79,14 @@ def programs() -> Seeds:
             found[f"elf-{wide}-{big}"] = executables.elf(wide=wide, big=big)
             found[f"macho-{wide}-{big}"] = executables.macho(wide=wide, big=big)
     return found
+
+
+def icon_files() -> Seeds:
+    depths, sides = (1, 4, 8, 16, 24, 32), ((20, 20), (48, 48), (24, 32))
+    return {
+        "depths": icons.program_with([icons.icon(16, 16, depth, icons.shapes(depth)) for depth in depths]),
+        "sides": icons.program_with([icons.icon(w, h, 4, icons.gray(w)) for w, h in sides]),
+    }
 
 
 def fat_files() -> Seeds:
@@ -166,6 +174,7 @@ TARGETS: dict[str, Target] = {
     "hashes": Target("fuzz_hashes", hash_lines),
     "image": Target("fuzz_image", parts, (), ("trial",)),
     "programs": Target("fuzz_exe", programs),
+    "icons": Target("fuzz_icon", icon_files),
     "text": Target("fuzz_text", texts),
     "ole": opener("ole", "OLE2", documents),
     "rtf": opener("rtf", "RTF", rich_texts),
