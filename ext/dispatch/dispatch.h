@@ -159,6 +159,7 @@ const kav_dispatch_totals *kav_dispatch_get_totals(const kav_dispatch *d);
 uint64_t kav_dispatch_outstanding(const kav_dispatch *d);              /* objects without a verdict */
 uint64_t kav_dispatch_in_hand(const kav_dispatch *d);                  /* of these, with workers */
 uint32_t kav_dispatch_workers(const kav_dispatch *d, uint32_t engine); /* live ones */
+uint32_t kav_dispatch_ready(const kav_dispatch *d, uint32_t engine);   /* of these, that have greeted */
 uint32_t kav_dispatch_wanted(const kav_dispatch *d); /* a bit for each class that could use another worker */
 /* Directory entries seen so far by all walkers, and directories listed; for progress only. */
 void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories);

@@ -76,6 +76,7 @@ cdef extern from "dispatch.h" nogil:
     uint64_t kav_dispatch_outstanding(const kav_dispatch *d)
     uint64_t kav_dispatch_in_hand(const kav_dispatch *d)
     uint32_t kav_dispatch_workers(const kav_dispatch *d, uint32_t engine)
+    uint32_t kav_dispatch_ready(const kav_dispatch *d, uint32_t engine)
     uint32_t kav_dispatch_wanted(const kav_dispatch *d)
     void kav_dispatch_walked(const kav_dispatch *d, uint64_t *entries, uint64_t *directories)
     enum:
@@ -260,6 +261,9 @@ cdef class Dispatcher:
 
     def workers(self, uint32_t engine=0):
         return kav_dispatch_workers(self.alive(), engine)
+
+    def ready(self, uint32_t engine=0):
+        return kav_dispatch_ready(self.alive(), engine)
 
     @property
     def wanted(self):

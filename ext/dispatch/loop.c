@@ -336,6 +336,15 @@ uint32_t kav_dispatch_workers(const kav_dispatch *d, uint32_t engine)
 {
     return engine < KAV_ENGINE_COUNT ? d->classes[engine].live_workers : 0;
 }
+uint32_t kav_dispatch_ready(const kav_dispatch *d, uint32_t engine)
+{
+    uint32_t ready = 0;
+    for (uint32_t i = 0; i < d->worker_count; i++) {
+        const kav_worker *worker = &d->workers[i];
+        ready += worker->engine == engine && worker->socket >= 0 && worker->ready;
+    }
+    return ready;
+}
 uint32_t kav_dispatch_wanted(const kav_dispatch *d)
 {
     uint32_t wanted = 0;

@@ -67,6 +67,7 @@ class Dispatcher:
     @property
     def in_hand(self) -> int: ...  # of these, with workers
     def workers(self, engine: int = 0) -> int: ...  # live ones
+    def ready(self, engine: int = 0) -> int: ...  # of these, that have greeted
     @property
     def wanted(self) -> int: ...  # a bit for each engine that could use another worker
     @property

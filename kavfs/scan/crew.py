@@ -254,9 +254,12 @@ class Crew:
         if not (death.unborn and left):
             self._deaths += 1
             self._failed_starts[engine] = 0 if ready else self._failed_starts[engine] + 1
-        hopeless = self._failed_starts[engine] >= FAILED_STARTS
-        if engine == "native" and not ready and death.exit_code == DatabaseDamaged.exit_code:
+        damaged = not ready and death.exit_code == DatabaseDamaged.exit_code  # the next one would read the same
+        if engine == "native" and damaged:
             raise DatabaseDamaged(death.why)
+        hopeless = damaged or self._failed_starts[engine] >= FAILED_STARTS
+        if hopeless:
+            left = self._dispatcher.ready(number)  # those that are being made will fail like this one
         if engine == "native" and hopeless:
             raise SystemFailure(f"scanning processes cannot be started: {death.why}")
         if left and (death.unborn or hopeless):
@@ -264,10 +267,11 @@ class Crew:
             self._dispatcher.set_workers(left, number)
             many = f"one {process}" if left == 1 else f"{left} {process}es"
             yield f"the scan goes on with {many}, another cannot be made: {death.why}"
-        elif hopeless:
+        elif hopeless and self.jobs[engine]:  # else that has been said
+            self.jobs[engine] = 0
             self._dispatcher.give_up(number, why)
             yield f"the scan goes on without {engine}, which cannot be started: {death.why}"
-        else:
+        elif not hopeless:
             yield f"a {process} was lost and is replaced: {death.why}"
 
     # ---- counts and the end -----------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from kavfs.model import Reason, Result, Status, Switch
 from kavfs.options import EVERYTHING, NATIVE, EngineUse, When
 from kavfs.report.summary import Signatures, summary_lines
 from kavfs.scan import roles
+from kavfs.scan.crew import FAILED_STARTS
 from kavfs.scan.forkserver import ForkServer, Role
 from kavfs.scan.job import Job
 from kavfs.signatures.image import open_image
@@ -128,7 +129,15 @@ def test_an_engine_that_cannot_be_started_is_given_up_and_nothing_is_clean_witho
     assert plain.error == "engine failed: clamav: there is no such server"
     assert names(book.of(tree / "native")) == [("native", "Test.Evil")]
     assert names(book.of(tree / "other")) == [("yara", "Fake.Evil")]
-    assert any("the scan goes on without clamav" in note for note in book.notes)
+    *lost, given_up = book.notes
+    assert given_up == "the scan goes on without clamav, which cannot be started: there is no such server"
+    assert lost == ["a clamav process was lost and is replaced: there is no such server"] * (FAILED_STARTS - 1)
+
+
+def test_an_engine_whose_databases_are_damaged_is_not_tried_again(tree: Path) -> None:
+    book = scan(tree, NATIVE, fake_use("clamav", damaged=True))
+    assert book.of(tree / "plain").error == "engine failed: clamav: /databases: makes no sense"
+    assert book.notes == ["the scan goes on without clamav, which cannot be started: /databases: makes no sense"]
 
 
 def test_an_engine_has_no_more_memory_than_its_own_bound(tmp_path: Path) -> None:

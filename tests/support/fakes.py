@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kavfs.engine.contract import Budget, EngineFailed, Finding, Offer, Setup
-from kavfs.errors import SystemFailure
+from kavfs.errors import DatabaseDamaged, SystemFailure
 from kavfs.limits import Limits
 from kavfs.model import Reason, Result, Skip, Status, Threat, Totals
 from kavfs.options import EnginePlaces, EngineUse, ScanOptions, WalkOptions, When
@@ -275,6 +275,8 @@ class FakeEngine:
     def make(cls, setup: Setup) -> FakeEngine:
         if setup.get("broken"):
             raise SystemFailure("there is no such server")
+        if setup.get("damaged"):
+            raise DatabaseDamaged("/databases: makes no sense")
         return cls(setup)
 
     folder = b""
