@@ -59,6 +59,7 @@ class EngineUse(NamedTuple):
     memory: int = 0  # bytes of address space of each
     spill: int = 0  # bytes of a file that it writes
     start_seconds: float = 0.0  # until a worker must be ready
+    lasting: bool = True  # False: what it said says nothing about what it will say in another scan
 
 
 NATIVE = EngineUse("native")
@@ -71,6 +72,11 @@ class EngineChoice(NamedTuple):
     uses: tuple[EngineUse, ...] = (NATIVE,)  # in the order of ENGINES
     notes: tuple[str, ...] = ()  # what `auto` runs without
     knowledge: int = 0  # 63 bits: facts of one number hold for no other; 0 = native alone
+
+    @property
+    def passing(self) -> tuple[str, ...]:
+        """The engines for whose sake nothing can be remembered of whole files."""
+        return tuple(use.name for use in self.uses if not use.lasting)
 
 
 def engine_names(text: str) -> tuple[str, ...]:

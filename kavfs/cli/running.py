@@ -65,8 +65,9 @@ def choose_engines(request: Request) -> EngineChoice:
 
 
 def open_cache(request: Request, switches: Switch, engines: EngineChoice = NATIVE_ALONE) -> OpenStores:
-    """What the scan may look up and remember, as options and configuration say; none with --no-cache."""
-    settings = request.settings
+    """What the scan may look up and remember, as options and configuration say; none with --no-cache. Where an engine
+    is asked whose answers do not last, that is the object cache, which is the native engine's own."""
+    settings, lasting = request.settings, not engines.passing
     if not settings.cache and not request.resume:
         from kavfs.cache.opened import OpenStores
 
@@ -77,13 +78,13 @@ def open_cache(request: Request, switches: Switch, engines: EngineChoice = NATIV
         request.state or default_state(),
         limits=request.settings.limits,
         switches=switches,
-        files=settings.cache and settings.ichecker,
+        files=settings.cache and settings.ichecker and lasting,
         digests=settings.cache and settings.remember_digests,
         distrust_owners=settings.distrust_owners,
-        engines=engines.knowledge,
+        engines=engines.knowledge if lasting else 0,  # else each such scan had settings of its own in the list
         size_limit=settings.cache_size,
         objects=settings.object_cache_size if settings.cache else 0,
-        journal=_journal_name(request, switches, engines) if request.resume else "",
+        journal=_journal_name(request, switches, engines) if request.resume and lasting else "",
     )
 
 
@@ -103,8 +104,9 @@ def resumed(
     if not request.resume:
         yield None
         return
-    if stores is None:
-        note(f"{NO_JOURNAL}: there is no cache to keep its journal in")
+    if stores is None or not stores.journal:
+        why = "there is no cache to keep its journal in" if stores is None else "what an engine says holds for one scan"
+        note(f"{NO_JOURNAL}: {why}")
         yield None
         return
     from kavfs.cache.journal import Busy, Journal

@@ -71,6 +71,7 @@ def _use(name: str, when: When, places: EnginePlaces) -> EngineUse:
         memory=offer.memory,
         spill=offer.spill,
         start_seconds=offer.start_seconds,
+        lasting=offer.lasting,
     )
 
 

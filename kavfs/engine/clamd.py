@@ -7,7 +7,7 @@ fails, and hands over an answer only when that is complete and has one of the fo
 else is no answer, and the object an Error.
 
 What clamd itself leaves out it says only where its configuration has ``AlertExceedsMax yes``; and nobody can tell from
-outside which databases it has besides the official ones: so what it says is never kept for another scan.
+outside which databases it has besides the official ones: so what it says holds for one scan (Offer.lasting).
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def offer(places: EnginePlaces) -> Offer:
     except (EngineFailed, TooLate) as error:
         raise EngineMissing(f"{_shown(address)}: {error}") from None
     return Offer(
-        knowledge=f"clamd {version} scan {os.urandom(8).hex()}",
+        knowledge=f"clamd {version}",
+        lasting=False,
         setup={"family": int(family), "address": address},
         jobs=0,
         resident=80 << 20,

@@ -49,6 +49,7 @@ class Offer:
     memory: int = GIB  # bytes of address space that one may take on top of what make() left mapped
     spill: int = 0  # bytes that a file which it writes may have; 0 = it writes none
     start_seconds: float = 60.0  # until a worker must be ready
+    lasting: bool = True  # False: knowledge cannot tell all that its answers depend on, so they hold for one scan
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,8 @@ class Scanner:
                 self._state,
                 limits=self._options.limits,
                 switches=self._options.switches,
-                engines=self._engines.knowledge,
+                files=not self._engines.passing,
+                engines=0 if self._engines.passing else self._engines.knowledge,
             )
             self.notes.extend(self._stores.notes)
         return Crew(self._image, self._options, want_clean=True, server=server, stores=self._stores.stores)

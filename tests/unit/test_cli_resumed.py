@@ -14,6 +14,7 @@ from kavfs.cli.request import Request
 from kavfs.cli.running import open_cache, resumed
 from kavfs.limits import Limits
 from kavfs.model import Switch
+from kavfs.options import EngineChoice, EngineUse
 from kavfs.ports import Stores
 
 
@@ -32,6 +33,22 @@ def test_without_a_cache(tmp_path: Path) -> None:
         assert said(request, opened.stores) == [
             "this scan cannot be gone on with later: there is no cache to keep its journal in"
         ]
+
+
+def test_with_an_engine_whose_answers_hold_for_one_scan_nothing_of_files_is_kept(tmp_path: Path) -> None:
+    request = Request(resume=True, state=os.fsencode(tmp_path))
+    engines = EngineChoice((EngineUse("clamd", knowledge="1", lasting=False),), knowledge=7)
+    with open_cache(request, Switch(0), engines) as opened:
+        assert opened.stores is not None
+        assert not opened.stores.files
+        assert opened.stores.objects_file >= 0  # the native engine's own
+        assert said(request, opened.stores) == [
+            "this scan cannot be gone on with later: what an engine says holds for one scan"
+        ]
+        alone = opened.stores.settings
+    with open_cache(Request(state=os.fsencode(tmp_path)), Switch(0)) as opened:
+        assert opened.stores is not None
+        assert opened.stores.settings == alone  # the list of settings has none of that scan
 
 
 def test_in_a_cache_that_cannot_be_written(tmp_path: Path) -> None:
