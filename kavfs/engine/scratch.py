@@ -5,17 +5,20 @@
     scratch.close()
 
 The keeper is a process that parses nothing. It has given up the same rights as the worker, kills it when the folder
-holds more than the quota, and removes the folder when the worker is gone, however it went. What a killed keeper left
-is removed by the next one.
+holds more than the quota, or things that cannot be counted, and removes the folder when the worker is gone, however it
+went. What a killed keeper left is removed by the next one.
+
+The worker may have been taken over: it can close its pipe, and fill the folder with what its engine would never make.
+Out of the keeper's sight are files that it has removed while they are open: each has the bound of one file.
 """
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import resource
 import select
-import shutil
 import signal
 import tempfile
 import time
@@ -28,6 +31,8 @@ PREFIX = b"kavfs-scratch-"
 PAUSE = 0.2  # seconds between two looks
 FRESH = 60.0  # seconds for which a folder may have no keeper yet
 READY = b"r"
+ENTRY = 512  # bytes that each name counts for, however little is behind it
+DEEPEST = 100  # folders inside one another: more than an engine makes
 
 
 class Scratch:
@@ -64,16 +69,42 @@ class Scratch:
         os.close(self._told)
 
 
-def used(folder: bytes) -> int:
-    """Bytes of disk below *folder*. What vanishes meanwhile does not count."""
+def used(folder: bytes, deepest: int = DEEPEST) -> int:
+    """Bytes of disk below *folder*. What vanishes meanwhile does not count. OSError: it cannot be counted."""
+    if deepest == 0:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
     total = 0
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         for entry in entries:
             with suppress(FileNotFoundError):
-                total += entry.stat(follow_symlinks=False).st_blocks * 512
+                total += ENTRY + entry.stat(follow_symlinks=False).st_blocks * 512
                 if entry.is_dir(follow_symlinks=False):
-                    total += used(entry.path)
+                    total += used(entry.path, deepest - 1)
     return total
+
+
+def remove(folder: bytes) -> None:
+    """Remove *folder* with all that is in it, however deep and whatever its modes: what lies deeper than one level is
+    moved up first. Nobody makes anything there any more. OSError where something does not go."""
+    while inner := _emptied(folder):
+        for path in inner:
+            for name in os.listdir(path):
+                os.rename(os.path.join(path, name), os.path.join(folder, os.urandom(8).hex().encode()))
+            os.rmdir(path)
+    os.rmdir(folder)
+
+
+def _emptied(folder: bytes) -> list[bytes]:
+    """The folders in *folder*, opened up; everything else in it is gone."""
+    inner = []
+    with os.scandir(folder) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                os.chmod(entry.path, 0o700)
+                inner.append(entry.path)
+            else:
+                os.unlink(entry.path)
+    return inner
 
 
 def _leave_all_but(*fds: int) -> None:
@@ -95,20 +126,30 @@ def _keep(path: bytes, quota: int, user: tuple[int, int] | None, worker: int, al
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     fcntl.flock(folder, fcntl.LOCK_EX)
     os.write(tell, READY)
-    _remove_what_others_left(os.path.dirname(path))
-    _watch(path, quota, worker, alive)
-    shutil.rmtree(path, ignore_errors=True)
+    with suppress(OSError):
+        _remove_what_others_left(os.path.dirname(path))
+    try:
+        _watch(path, quota, alive)
+        remove(path)
+    except OSError:
+        _end(worker)
+        remove(path)
 
 
-def _watch(path: bytes, quota: int, worker: int, alive: int) -> None:
-    """Until the worker is gone. *worker*: its pidfd."""
+def _watch(path: bytes, quota: int, alive: int) -> None:
+    """Until the worker closes its pipe, or is gone. OSError: it must go."""
     poll = select.poll()
     poll.register(alive, select.POLLIN)
     while not poll.poll(PAUSE * 1000):
         if used(path) > quota:
-            signal.pidfd_send_signal(worker, signal.SIGKILL)
-            select.select([worker], [], [])  # it has ended
-            return
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+
+
+def _end(worker: int) -> None:
+    """Kill it and wait until it has ended. *worker*: its pidfd."""
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(worker, signal.SIGKILL)
+    select.select([worker], [], [])
 
 
 def _remove_what_others_left(parent: bytes) -> None:
@@ -120,7 +161,7 @@ def _remove_what_others_left(parent: bytes) -> None:
             folder = os.open(entry.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(entry.path, ignore_errors=True)
+                remove(entry.path)
             finally:
                 os.close(folder)
 

@@ -6,6 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -65,6 +68,56 @@ def test_whoever_fills_more_than_the_quota_is_killed(tmp_path: Path) -> None:
     assert worker.wait(PATIENCE) == -signal.SIGKILL
     worker.communicate()
     wait_until_empty(tmp_path)
+
+
+TAKEN_OVER = """
+import os, sys
+from kavfs.engine.scratch import Scratch
+made = Scratch(os.fsencode(sys.argv[1]), 1 << 20, (65534, 65534) if os.geteuid() == 0 else None)
+if os.geteuid() == 0:
+    os.setresgid(65534, 65534, 65534)
+    os.setresuid(65534, 65534, 65534)
+os.chdir(made.path)
+"""
+UNCOUNTED = {
+    "a folder that cannot be read": "os.mkdir('closed', 0)",
+    "more folders inside one another than a path can name": "for i in range(3000): os.mkdir('a'); os.chdir('a')",
+    "names without content": "for i in range(5000): open(str(i), 'w').close()",
+}
+
+
+@contextmanager
+def taken_over(deed: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A worker that does *deed* in its folder and then waits; and where its folder is: its user must reach that."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chmod(folder, 0o1777)
+        words = [sys.executable, "-c", f"{TAKEN_OVER}{deed}\nsys.stdin.read()", folder]
+        worker = subprocess.Popen(words, cwd=CHECKOUT, stdin=subprocess.PIPE)
+        try:
+            yield worker, folder
+        finally:
+            worker.kill()
+            worker.communicate()
+
+
+@pytest.mark.parametrize("deed", UNCOUNTED.values(), ids=UNCOUNTED)
+def test_who_makes_what_no_engine_would_make_is_killed_and_leaves_nothing(deed: str) -> None:
+    with taken_over(deed) as (worker, folder):
+        assert worker.wait(PATIENCE) == -signal.SIGKILL
+        wait_until(lambda: os.listdir(folder) == [])
+
+
+def test_who_closes_the_pipe_and_goes_on_has_no_folder() -> None:
+    deed = """
+from contextlib import suppress
+os.close(made._alive)
+while True:
+    with suppress(OSError):
+        open(made.path + b"/" + os.urandom(8).hex().encode(), "w").close()
+"""
+    with taken_over(deed) as (_, folder):
+        wait_until(lambda: os.listdir(folder) != [])
+        wait_until(lambda: os.listdir(folder) == [])
 
 
 def test_less_than_the_quota_is_nobodys_business(tmp_path: Path) -> None:
