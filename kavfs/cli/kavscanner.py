@@ -78,12 +78,12 @@ def _scan(request: Request) -> int:
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
-    from kavfs.cli.running import choose_engines, heeding_signals, open_cache, open_signatures, own_stores, resumed
+    from kavfs.cli.running import choose_engines, heeding_signals, open_cache, open_for, own_stores, resumed
     from kavfs.scan.job import Job
 
     engines = choose_engines(request)
     with open_cache(request, request.switches(reports.wants_members), engines) as cache:
-        image, state = open_signatures(request.databases, request.state, cache.generations)
+        image, state = open_for(request, engines, cache.generations)
         with image:
             report = reports.begin(image, engines.uses)
             for note in (*engines.notes, *cache.notes):

@@ -64,7 +64,8 @@ class Reports:
         roots = self._request.roots
         self._begun = True
         asked = tuple((use.name, use.knowledge) for use in engines)
-        signatures = Signatures(image.signature_count, image.newest, image.demonstration, image.generation, asked)
+        demonstration = image.demonstration and NATIVE in engines
+        signatures = Signatures(image.signature_count, image.newest, demonstration, image.generation, asked)
         reports: list[Report] = []
         if self._screen is not None:
             show = Show(s.display_ok, s.display_containers_only, s.display_objects_only)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from kavfs.errors import ConfigError, UsageError
 from kavfs.options import NATIVE, EngineChoice
-from kavfs.signatures.image import Image, open_image
+from kavfs.signatures.image import Image, no_image, open_image
 from kavfs.signatures.sources import default_databases, default_state
 
 if TYPE_CHECKING:
@@ -46,6 +46,13 @@ def open_signatures(
     that something is remembered for; None = not known."""
     state = state or default_state()
     return open_image(tuple(databases) or default_databases(), state, used=used), state
+
+
+def open_for(request: Request, engines: EngineChoice, used: Collection[bytes] | None) -> tuple[Image, bytes]:
+    """open_signatures for a scan. Where nobody named databases and the native engine is not asked, none are opened."""
+    if NATIVE in engines.uses or request.databases:
+        return open_signatures(request.databases, request.state, used)
+    return no_image(), request.state or default_state()
 
 
 def choose_engines(request: Request) -> EngineChoice:

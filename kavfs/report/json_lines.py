@@ -110,7 +110,7 @@ def _start(signatures: Signatures, roots: tuple[bytes, ...]) -> Record:
         "engines": [{"name": name, "knowledge": knowledge} for name, knowledge in signatures.engines],
         "signatures": {
             "count": signatures.loaded,
-            "newest": _moment(signatures.newest),
+            "newest": _moment(signatures.newest) if signatures.loaded else None,
             "demonstration": signatures.demonstration,
             "generation": signatures.generation.hex(),
         },

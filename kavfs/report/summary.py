@@ -71,7 +71,8 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
         yield f"Engines: {', '.join(name for name, _ in signatures.engines)}"
         yield f"Found by: {_listed((name, totals.found_by.get(name, 0)) for name, _ in signatures.engines)}"
     yield f"Time: {_clock(totals.seconds)}, {_rates(totals)}"
-    yield f"Signatures: {signatures.loaded:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
+    if signatures.loaded:
+        yield f"Signatures: {signatures.loaded:,}, the newest {signatures.age()} ({_day(signatures.newest)})"
     if signatures.demonstration:
         yield f"Signatures: {DEMONSTRATION}"
 

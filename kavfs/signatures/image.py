@@ -14,12 +14,15 @@ import hashlib
 import os
 from collections.abc import Callable, Collection, Sequence
 
-from kavfs.errors import SystemFailure, UsageError
+from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure, UsageError
 from kavfs.ports import Delta, ImagePart
 from kavfs.signatures import imagefile
 from kavfs.signatures.catalog import Catalog, Entry, Part, stamp
 from kavfs.signatures.sources import Identity, Source, absolute, absolute_path, find_sources
 from kavfs.signatures.store import StateFailure, Store
+
+CHANGES_MAX = 3
+"""Times that databases which are being exchanged just now (a .cvd that becomes a .cld) are looked for anew."""
 
 
 def _unread(lines: int) -> str:
@@ -119,6 +122,11 @@ class Image:
         self.close()
 
 
+def no_image() -> Image:
+    """Without any signature, for scans that do not ask the native engine."""
+    return Image(Catalog(stamp(), (), ()), (), lambda side: None)
+
+
 def open_image(
     paths: Sequence[str | bytes],
     state: str | bytes,
@@ -151,6 +159,26 @@ def _open(
     if any(imagefile.is_image(place) for place in places):
         return _open_file(places)
     sources = find_sources(places)
+    for _ in range(CHANGES_MAX):
+        try:
+            return _open_sources(places, sources, state, used, distrust=distrust, wait=wait)
+        except (DatabaseMissing, DatabaseDamaged):
+            before, sources = sources, find_sources(places)
+            if sources == before:
+                raise
+    return _open_sources(places, sources, state, used, distrust=distrust, wait=wait)
+
+
+def _open_sources(
+    places: Sequence[bytes],
+    sources: Sequence[Source],
+    state: str | bytes,
+    used: Collection[bytes] | None,
+    *,
+    distrust: bool,
+    wait: bool,
+) -> Image:
+    """Raises DatabaseMissing or DatabaseDamaged when a source is no longer what it was, too."""
     store = Store(absolute_path(state))
     name = _image_name(places)
     if not distrust and (image := _open_current(store, name, sources)):

@@ -10,7 +10,7 @@ import pytest
 
 from kavfs._native import match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure, UsageError
-from kavfs.signatures import groups, imagewriter, sources
+from kavfs.signatures import groups, imagewriter, renew, sources
 from kavfs.signatures import image as image_module
 from kavfs.signatures.image import compile_image, open_image
 from kavfs.signatures.imagewriter import compile_image_file
@@ -42,6 +42,19 @@ def state(tmp_path):
 def generation(paths, state):
     with open_image(paths, state) as image:
         return image.generation
+
+
+def test_databases_that_are_exchanged_while_they_are_read_are_looked_for_anew(folder, state, monkeypatch):
+    really = renew.outdated_packs
+
+    def exchange(found):
+        if (folder / "a.ndb").exists():
+            (folder / "a.ndb").rename(folder / "z.ndb")
+        return really(found)
+
+    monkeypatch.setattr(renew, "outdated_packs", exchange)
+    with open_image([folder], state) as image:
+        assert [entry.name for entry in image.entries] == [b"b.ldb", b"c.hdb", b"z.ndb"]
 
 
 # -- what an image says ----------------------------------------------------------------------------------------------

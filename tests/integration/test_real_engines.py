@@ -80,6 +80,14 @@ def test_all_of_them_in_one_scan(machine: Machine) -> None:
     assert run.status(machine.tree / "plain") == "clean"
 
 
+def test_a_server_alone_needs_no_signatures_of_ours(machine: Machine) -> None:
+    needs("clamd")
+    state = machine.folder / "new-state"
+    run = kavscanner("--clamd", machine.address, "--state", state, "--engine", "clamd", machine.tree)
+    assert said(run, machine.tree / "eicar") == [("clamd", FOUND["clamd"])]
+    assert not (state / "segments").exists()
+
+
 def test_auto_asks_those_that_are_there(machine: Machine) -> None:
     run = machine.scan("auto")
     assert said(run, machine.tree / "eicar") == [("native", FOUND["native"])]
