@@ -57,15 +57,18 @@ def offer(places: EnginePlaces) -> Offer:
     except clamav.LibraryError as error:
         raise EngineMissing(str(error)) from None
     paths = _databases(places)
-    files = [(path, os.stat(path)) for path in _files(paths)]
-    digest = hashlib.blake2b(digest_size=16)
-    for path, status in files:
-        digest.update(b"%s\0%d\0%d\0" % (path, status.st_size, status.st_mtime_ns))
+    size, digest = 0, hashlib.blake2b(digest_size=16)
+    for path in _files(paths):
+        with suppress(FileNotFoundError):  # exchanged just now: another scan will see another digest
+            status = os.stat(path)
+            size += status.st_size
+            stamps = status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            digest.update(b"%s\0%d\0%d\0%d\0" % (path, *stamps))
     return Offer(
         knowledge=f"libclamav {library.version} level {library.level} databases {digest.hexdigest()}",
         setup={"databases": [path.decode("latin-1") for path in paths]},
         jobs=0,
-        resident=(200 << 20) + GROWTH * sum(status.st_size for _, status in files),
+        resident=(200 << 20) + GROWTH * size,
         memory=4 * GIB,
         spill=SPILL,
         start_seconds=300,
@@ -76,7 +79,7 @@ def _databases(places: EnginePlaces) -> tuple[bytes, ...]:
     """The folder that is configured; else the scan's own databases; else the usual folder."""
     if places.clamav:
         if not any(_files((places.clamav,))):
-            raise EngineMissing(f"no databases in {os.fsdecode(places.clamav)}")
+            raise EngineMissing(_why_none(places.clamav))
         return (places.clamav,)
     own = tuple(path for path in places.databases if any(_files((path,))))
     if own:
@@ -84,6 +87,15 @@ def _databases(places: EnginePlaces) -> tuple[bytes, ...]:
     if any(_files((USUAL_FOLDER,))):
         return (USUAL_FOLDER,)
     raise EngineMissing(f"no databases: neither among those of the scan nor in {os.fsdecode(USUAL_FOLDER)}")
+
+
+def _why_none(folder: bytes) -> str:
+    shown = os.fsdecode(folder)
+    try:
+        os.listdir(folder)
+    except OSError as error:
+        return f"{shown}: {error.strerror}"
+    return f"no databases in {shown}"
 
 
 def _files(paths: Iterable[bytes]) -> Iterator[bytes]:

@@ -30,6 +30,7 @@ from kavfs.errors import SystemFailure
 PREFIX = b"kavfs-scratch-"
 PAUSE = 0.2  # seconds between two looks
 FRESH = 60.0  # seconds for which a folder may have no keeper yet
+PATIENCE = 1.0  # seconds between SIGTERM and SIGKILL
 READY = b"r"
 ENTRY = 512  # bytes that each name counts for, however little is behind it
 DEEPEST = 100  # folders inside one another: more than an engine makes
@@ -146,10 +147,13 @@ def _watch(path: bytes, quota: int, alive: int) -> None:
 
 
 def _end(worker: int) -> None:
-    """Kill it and wait until it has ended. *worker*: its pidfd."""
-    with suppress(ProcessLookupError):
-        signal.pidfd_send_signal(worker, signal.SIGKILL)
-    select.select([worker], [], [])
+    """Kill it and wait until it has ended. *worker*: its pidfd. SIGTERM is enough for whoever was not taken over, and
+    is the object's fault: a SIGKILL from outside would have the object tried four times."""
+    for number, seconds in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, None)):
+        with suppress(ProcessLookupError):
+            signal.pidfd_send_signal(worker, number)
+        if select.select([worker], [], [], seconds)[0]:
+            return
 
 
 def _remove_what_others_left(parent: bytes) -> None:

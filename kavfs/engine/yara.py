@@ -102,8 +102,12 @@ def _paths(places: EnginePlaces) -> list[bytes]:
     found: dict[bytes, None] = {}
     for place in (places.yara, *(places.databases or USUAL)):
         names = [place]
-        with suppress(NotADirectoryError, FileNotFoundError):
+        try:
             names = sorted(os.path.join(place, name) for name in os.listdir(place)) if place else []
+        except (NotADirectoryError, FileNotFoundError):
+            pass
+        except OSError as error:
+            raise EngineMissing(f"{os.fsdecode(place)}: {error.strerror}") from None
         rules = [name for name in names if name.endswith(SUFFIXES) and os.path.isfile(name)]
         if place and place == places.yara and not rules:
             raise EngineMissing(f"no files of rules (*.yar, *.yara) in {os.fsdecode(place)}")

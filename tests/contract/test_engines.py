@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -131,7 +132,7 @@ def test_what_a_server_knows_nobody_can_tell_from_outside(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "places", "why"),
     [
-        ("clamav", EnginePlaces(clamav=b"/nowhere"), "no databases in /nowhere"),
+        ("clamav", EnginePlaces(clamav=b"/nowhere"), "/nowhere: No such file or directory"),
         ("clamd", EnginePlaces(clamd="/nowhere/socket"), "/nowhere/socket: no connection: No such file"),
         ("clamd", EnginePlaces(clamd="127.0.0.1:1"), "127.0.0.1:1: no connection: Connection refused"),
         ("clamd", EnginePlaces(clamd="127.0.0.1"), "neither the path of a socket nor HOST:PORT"),
@@ -142,6 +143,21 @@ def test_what_a_server_knows_nobody_can_tell_from_outside(tmp_path: Path) -> Non
 )
 def test_an_engine_that_is_not_there_says_why(name: str, places: EnginePlaces, why: str) -> None:
     with pytest.raises(EngineMissing, match=why):
+        module_of(name).offer(places)
+
+
+@pytest.mark.parametrize(
+    ("name", "places"),
+    [("clamav", EnginePlaces(clamav=b"/closed")), ("yara", EnginePlaces((b"/closed",))), ("yara", EnginePlaces())],
+)
+def test_a_folder_that_cannot_be_read_is_named(
+    name: str, places: EnginePlaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(path: bytes) -> list[bytes]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+
+    monkeypatch.setattr(os, "listdir", closed)  # for root may read everything
+    with pytest.raises(EngineMissing, match=r"^/[\w/]+: Permission denied$"):
         module_of(name).offer(places)
 
 
