@@ -1,5 +1,7 @@
 #include "regexp.h"
 
+#include "required.h"
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include <stdlib.h>
@@ -12,6 +14,7 @@ struct kav_regexp {
     pcre2_code *code;
     pcre2_match_context *context;
     pcre2_match_data *data;
+    kav_required required;
 };
 
 static uint32_t pcre2_options(uint32_t options)
@@ -69,6 +72,7 @@ kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bo
         return NULL;
     }
     *no_memory = false;
+    if (!(options & (KAV_RX_NOCASE | KAV_RX_EXTENDED))) kav_required_find(text, length, &r->required);
     pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
     pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
     return r;
@@ -113,6 +117,8 @@ static bool is_no_match(int code)
 bool kav_regexp_find(const kav_regexp *r, const kav_regexp_subject *s, size_t *begin, size_t *end, uint32_t *reasons)
 {
     watch w = {.subject = s, .place = s->from};
+    *reasons = 0;
+    if (!kav_required_is_in(&r->required, s->bytes + s->from, s->length - s->from)) return false;
     pcre2_set_callout(r->context, on_callout, &w);
     int code = pcre2_match(r->code, s->bytes, s->length, s->from, s->here ? PCRE2_ANCHORED : 0, r->data, r->context);
     pcre2_set_callout(r->context, NULL, NULL);

@@ -151,6 +151,16 @@ LINES = (
 )
 
 
+def expressions() -> Seeds:
+    rows = (
+        b"[a-z]{2}\\.exe\nab.exe",
+        b"(ab|c)+def?gh.*xyz\nabcdegh xyz",
+        b"a{2}bcd[^]x]efg\naabcd.efg",
+        b"^\\wabc$\nxabc",
+    )
+    return {str(i): row for i, row in enumerate(rows)}
+
+
 def hash_lines() -> Seeds:
     md5, sha1, sha256 = b"ab" * 16, b"cd" * 20, b"ef" * 32
     rows = md5 + b":68:Test\n" + sha1 + b":*:Any:73\n" + sha256 + b":5:Third:1:300\n# comment\n"
@@ -171,6 +181,7 @@ def parts() -> Seeds:
 
 TARGETS: dict[str, Target] = {
     "signatures": Target("fuzz_signatures", lambda: {"lines": LINES}, (), ("trial",)),
+    "required": Target("fuzz_required", expressions),
     "hashes": Target("fuzz_hashes", hash_lines),
     "image": Target("fuzz_image", parts, (), ("trial",)),
     "programs": Target("fuzz_exe", programs),
