@@ -15,7 +15,7 @@ from glob import glob
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
-CORE = ["common", "source", "type", "hash", "exe", "text", "match", "cache", "objects"]
+CORE = ["common", "source", "type", "hash", "exe", "picture", "text", "match", "cache", "objects"]
 INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav")]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
@@ -60,7 +60,7 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
         ) from None
 
 
-MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8")
+MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8", "libpng", "libjpeg")
 UNPACKING = pkg_config("libarchive", "zlib", "liblzma", "gmime-3.0")
 FILTERING = pkg_config("libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}

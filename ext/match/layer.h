@@ -126,6 +126,7 @@ struct kav_layer_found {
     uint8_t beginning[KAV_FINGERPRINT];
     bool fingerprinted; /* fingerprint holds: of exactly the bytes that were matched, or that are known */
     bool begun;         /* beginning holds: the layer is longer than a window */
+    bool elsewhere;     /* a signature asks for what is not read here, another engine may know */
     bool known;         /* ask said so: nothing was matched */
 };
 

@@ -2,6 +2,7 @@
 #include "bytecompare.h"
 #include "macro.h"
 #include "pcreprobe.h"
+#include "pictureprobe.h"
 
 #include <string.h>
 
@@ -10,6 +11,7 @@ const char *kav_probe_parse(kav_text text, uint32_t own, enum kav_probe_kind *ki
     union {
         kav_bytecompare compare;
         kav_macro macro;
+        uint64_t hash;
     } made;
     const char *why;
     if (memchr(text.text, '\0', text.length)) return "NUL in a subsignature";
@@ -17,6 +19,11 @@ const char *kav_probe_parse(kav_text text, uint32_t own, enum kav_probe_kind *ki
         *kind = KAV_PROBE_MACRO;
         why = kav_macro_parse(text, &made.macro);
         if (!why) kav_buffer_add(out, &made.macro, sizeof made.macro);
+    } else if (text.length > sizeof KAV_PICTURE_WORD - 1 &&
+               memcmp(text.text, KAV_PICTURE_WORD, sizeof KAV_PICTURE_WORD - 1) == 0) {
+        *kind = KAV_PROBE_PICTURE;
+        why = kav_pictureprobe_parse(text, &made.hash);
+        if (!why) kav_buffer_add(out, &made.hash, sizeof made.hash);
     } else if (memchr(text.text, '/', text.length)) {
         *kind = KAV_PROBE_PCRE;
         why = kav_pcre_parse(text, own, out);
@@ -58,6 +65,9 @@ bool kav_probe_check(const kav_probe_row *row)
         case KAV_PROBE_MACRO:
             if (p->length < sizeof(kav_macro) || ((const kav_macro *)data)->group >= KAV_MACRO_GROUPS) return false;
             break;
+        case KAV_PROBE_PICTURE:
+            if (p->length < sizeof(uint64_t)) return false;
+            break;
         default: return false;
         }
     }
@@ -77,7 +87,7 @@ kav_probe_wants kav_probe_wanted(const kav_probe_row *row)
             wants.headers |= pcre->place >= KAV_AT_ENTRY;
         } else if (p->kind == KAV_PROBE_COMPARE) {
             wants.early |= UINT64_C(1) << ((const kav_bytecompare *)data_of(row, p))->reference;
-        } else if (i > 0) {
+        } else if (i > 0 && p->kind == KAV_PROBE_MACRO) {
             wants.all |= UINT64_C(1) << (i - 1);
         }
     }
@@ -100,6 +110,8 @@ static uint32_t outlook(const kav_probe_row *row, uint32_t own, const uint32_t *
     } else if (p->kind == KAV_PROBE_COMPARE) {
         uint32_t reference = ((const kav_bytecompare *)data_of(row, p))->reference;
         possible = reference < row->count && counts[reference];
+    } else if (p->kind == KAV_PROBE_PICTURE) {
+        possible = true;
     } else {
         possible = own > 0 && counts[own - 1] > 1;
     }

@@ -1,4 +1,4 @@
-/* Probe: a subsignature that is no pattern: a regular expression, a byte comparison, a macro.
+/* Probe: a subsignature that is no pattern: a regular expression, a byte comparison, a macro, a picture.
  *
  * It is run when all patterns of the layer are counted, and only for a signature that can still become true through it:
  * probes first get what they can come to at most (outlook); where the expression is decided by that, nothing is run.
@@ -9,7 +9,7 @@
 #include "expression.h"
 #include "pattern.h"
 
-enum kav_probe_kind { KAV_PROBE_PCRE = 1, KAV_PROBE_COMPARE = 2, KAV_PROBE_MACRO = 3 };
+enum kav_probe_kind { KAV_PROBE_PCRE = 1, KAV_PROBE_COMPARE = 2, KAV_PROBE_MACRO = 3, KAV_PROBE_PICTURE = 4 };
 
 /* Append to out what lies in DATA for this text; own is the subsignature's number. NULL, or why it cannot be taken. */
 const char *kav_probe_parse(kav_text text, uint32_t own, enum kav_probe_kind *kind, kav_buffer *out);

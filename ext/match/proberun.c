@@ -4,8 +4,11 @@
 #include "macro.h"
 #include "offset.h"
 #include "pcreprobe.h"
+#include "pictureprobe.h"
 #include "probe.h"
 #include "session.h"
+
+#include <string.h>
 
 typedef struct {
     kav_session *s;
@@ -168,6 +171,13 @@ static void run_pcre(run *r, uint32_t index)
     else s->found->reasons |= s->probing.unread;
 }
 
+static void run_picture(run *r, uint32_t index)
+{
+    uint64_t hash;
+    memcpy(&hash, data(r, probe(r, index, KAV_PROBE_PICTURE)), sizeof hash);
+    if (kav_pictureprobe_matches(r->s, hash)) r->counts[index] = 1;
+}
+
 void kav_probe_run(kav_session *s, uint32_t body, const kav_signature *signature, uint32_t counts[KAV_SUBSIGS_MAX])
 {
     run r = {.s = s, .image_body = &s->image->bodies[body], .body = body, .signature = signature, .counts = counts};
@@ -181,6 +191,9 @@ void kav_probe_run(kav_session *s, uint32_t body, const kav_signature *signature
         if (!(subsig(&r, i) & KAV_SUB_PROBE)) continue;
         if (counts[i]) r.possible |= UINT64_C(1) << i;
         counts[i] = 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (probe(&r, i, KAV_PROBE_PICTURE)) run_picture(&r, i);
     }
     for (uint32_t i = 1; i < count; i++) {
         if (probe(&r, i, KAV_PROBE_MACRO) && counts[i - 1] == KAV_ANY_COUNT) run_macro(&r, i);

@@ -84,6 +84,7 @@ void kav_session_reset(kav_session *s)
     s->exe_read = false;
     if (s->icons_read) kav_icons_free(&s->icons);
     s->icons_read = false;
+    s->picture_read = s->is_picture = false;
     s->truths.length = s->hits.length = s->names.length = 0;
     s->truths.failed = s->hits.failed = s->names.failed = false;
 }

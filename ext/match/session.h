@@ -82,6 +82,8 @@ struct kav_session {
     bool exe_read;
     kav_icons icons; /* once icons_read */
     bool icons_read;
+    uint64_t picture_hash; /* where is_picture, once picture_read */
+    bool picture_read, is_picture;
 };
 
 /* session.c: with another window size, for tests. */

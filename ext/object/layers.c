@@ -190,7 +190,7 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, kav_
                            uint32_t depth, kav_layer_found *found, kav_outcome *outcome)
 {
     bool view = manner.view;
-    if (kav_layer_is_foreign(source, found->type)) s->gist.flags |= KAV_F_ELSEWHERE;
+    if (found->elsewhere || kav_layer_is_foreign(source, found->type)) s->gist.flags |= KAV_F_ELSEWHERE;
     s->budget.scanned += found->size;
     outcome->reasons |= found->reasons;
     list_layer(s, source, found, depth);

@@ -7,7 +7,6 @@ whole: its expression could not be decided.
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 
 from kavfs._native.match import Conditions
@@ -155,26 +154,14 @@ def read_ldb(text: bytes, builder: Builder, tally: Tally) -> None:
 
 
 def _is_probe(part: bytes) -> bool:
-    """Macros, regular expressions and byte comparisons, told apart from patterns as ClamAV does."""
-    return part.startswith(b"$") or b"/" in part or (b"(" in part and part.count(b"#") > 1)
-
-
-IMAGE_HASH = re.compile(rb"fuzzy_img#[0-9A-Fa-f]{16}(#0*)?")
-"""The hash of 64 bits, and how many of them may differ; ClamAV takes only 0."""
-
-
-def _check_image_hash(part: bytes) -> None:
-    if not IMAGE_HASH.fullmatch(part):
-        raise Rejected("malformed fuzzy image hash")
-    raise Rejected(f"{LATER}fuzzy image hash")
+    """Macros, pictures, regular expressions and byte comparisons, told apart from patterns as ClamAV does."""
+    return part.startswith((b"$", b"fuzzy_img#")) or b"/" in part or (b"(" in part and part.count(b"#") > 1)
 
 
 def _split(part: bytes) -> tuple[bytes, bytes, bytes]:
     """(hex, offset, modifiers) of a subsignature."""
     if b":" not in part and not (b"/" in part or b"#" in part or b"$" in part):
         return part, b"*", b""
-    if part.startswith(b"fuzzy_img#"):
-        _check_image_hash(part)
     # Of more than four fields ClamAV takes the first and forgets the rest.
     fields = part.split(b":")[:5]
     match len(fields):

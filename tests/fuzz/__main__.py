@@ -23,10 +23,11 @@ from tests.fuzz.targets import TARGETS
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = CHECKOUT / "tests" / "fuzz"
 BUILD = CHECKOUT / "build" / "fuzz"
-LIBRARIES = ("libhs", "libarchive", "zlib", "liblzma", "libpcre2-8", "libcrypto", "gmime-3.0")
+LIBRARIES = ("libhs", "libarchive", "zlib", "liblzma", "libpcre2-8", "libpng", "libjpeg", "libcrypto", "gmime-3.0")
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
 NULL_IS_FINE = "-fno-sanitize=pointer-overflow"  # clang's would not have 0 added to NULL, which every compiler allows
-FOLDERS = ("source", "type", "hash", "exe", "text", "match", "object", "ole", "pdf", "flash")  # what is linked
+# What is linked.
+FOLDERS = ("source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash")
 NOT_LINKED = ("unpack.c",)  # sink.c stands in for it
 LONGEST = 1 << 16  # bytes of an input
 SLOW = 30  # seconds for one input are too many

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kavfs._native import match
-from tests.support import archives, executables, icons, matching, pdfs
+from tests.support import archives, executables, icons, matching, pdfs, pictures
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
 Seeds = dict[str, bytes]
@@ -87,6 +87,11 @@ def icon_files() -> Seeds:
         "depths": icons.program_with([icons.icon(16, 16, depth, icons.shapes(depth)) for depth in depths]),
         "sides": icons.program_with([icons.icon(w, h, 4, icons.gray(w)) for w, h in sides]),
     }
+
+
+def graphics() -> Seeds:
+    kinds = ((0, 1), (2, 8), (2, 16), (3, 4), (4, 8), (6, 8))
+    return {f"png-{kind}-{depth}": pictures.png(20, 12, kind=kind, depth=depth) for kind, depth in kinds}
 
 
 def fat_files() -> Seeds:
@@ -186,6 +191,7 @@ TARGETS: dict[str, Target] = {
     "image": Target("fuzz_image", parts, (), ("trial",)),
     "programs": Target("fuzz_exe", programs),
     "icons": Target("fuzz_icon", icon_files),
+    "pictures": Target("fuzz_picture", graphics),
     "text": Target("fuzz_text", texts),
     "ole": opener("ole", "OLE2", documents),
     "rtf": opener("rtf", "RTF", rich_texts),

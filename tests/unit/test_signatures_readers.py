@@ -197,8 +197,6 @@ def test_attributes_that_are_not_taken_have_their_reason(attributes, reason):
 @pytest.mark.parametrize(
     ("part", "reason"),
     [
-        (b"fuzzy_img#af2ad01ed42993c7x", "malformed fuzzy image hash"),
-        (b"fuzzy_img#af2ad01ed42993c7#0", "not supported yet: fuzzy image hash"),
         (b"zz", "malformed hex"),
     ],
 )
@@ -218,12 +216,9 @@ def test_a_logical_line_needs_all_its_fields(line, reason):
     assert why(read_ldb, line) == reason
 
 
-def test_unsupported_parts_leave_no_patterns_behind():
-    recorder, _ = read(read_ldb, b"N;Target:1;0&1;" + HEX + b";fuzzy_img#af2ad01ed42993c7")
-    assert recorder.patterns == []
-
-
-@pytest.mark.parametrize("part", [b"0/a;b:#c/i", b"100:0/a(b#c#d)\\/;/", b"0(>>26#ib2#>512)", b"${5-60}3$"])
+@pytest.mark.parametrize(
+    "part", [b"0/a;b:#c/i", b"100:0/a(b#c#d)\\/;/", b"0(>>26#ib2#>512)", b"${5-60}3$", b"fuzzy_img#af2ad01ed42993c7#0"]
+)
 def test_a_part_that_is_no_pattern_is_a_probe_with_its_number(part):
     recorder, tally = read(read_ldb, b"N;Target:1;0&1;" + HEX + b";" + part)
     assert (recorder.patterns, recorder.probes) == ([(HEX, b"*", b"")], [(part, 1)])
