@@ -66,6 +66,10 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons);
 /* Something concerns the container itself: KAV_R_ENCRYPTED, DAMAGED, METHOD, UNREADABLE, MEMORY. */
 void kav_unpack_flag(kav_unpack *u, uint32_t reasons);
 
+/* What stands in the container is written as nobody writes it who has nothing to hide: noted under this name, unless
+ * heuristics are switched off or an exception lifts it. Between members. */
+void kav_unpack_suspect(kav_unpack *u, const char *name);
+
 /* Call now and then where no data flows (long decoding, many headers). Non-zero: time is up, stop. */
 int kav_unpack_tick(kav_unpack *u);
 

@@ -170,6 +170,17 @@ void kav_unpack_flag(kav_unpack *u, uint32_t reasons)
     u->container.reasons |= reasons;
 }
 
+void kav_unpack_suspect(kav_unpack *u, const char *name)
+{
+    kav_object_scanner *s = u->scanner;
+    const kav_hit hit = {
+        .name = name, .name_len = (uint32_t)strlen(name), .database = UINT32_MAX, .offset = UINT64_MAX};
+    const kav_layer_found found = {.hits = &hit, .hit_count = 1};
+    kav_noted noted = {.size = s->ancestors[u->depth - 1].size};
+    if (s->limits.switches & KAV_S_HEURISTIC)
+        kav_layers_note_hits(s, &found, true, u->depth - 1, &noted, &u->container);
+}
+
 int kav_unpack_tick(kav_unpack *u)
 {
     uint32_t late = kav_layers_tick(u->scanner, 0);

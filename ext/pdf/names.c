@@ -149,7 +149,7 @@ static int take_name(kav_pdf *p, uint32_t object, const char *name, bool escaped
     const struct word *word = word_of(o->flags & KAV_PDF_URI ? "URI" : name);
     if (!word) return 0;
     if (*state == FILTER && word->flag & KAV_PDF_FILTERS && remember_filter(p, object, word->flag) != 0) return -ENOMEM;
-    if (escaped && word->telling) o->flags |= KAV_PDF_ESCAPED;
+    if (escaped && word->telling) p->escaped = true;
     if (word->from == *state || word->from == ANY) {
         *state = word->to;
         o->flags |= word->flag;

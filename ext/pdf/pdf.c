@@ -70,6 +70,7 @@ static int open_document(kav_pdf *p)
         rc = pass(p, i);
         if (rc == 0 && i % 64 == 0 && kav_unpack_tick(p->unpack) != 0) break;
     }
+    if (rc == 0 && p->escaped) kav_unpack_suspect(p->unpack, "Heuristics.PDF.ObfuscatedNameObject");
     return rc < 0 ? rc : 0;
 }
 

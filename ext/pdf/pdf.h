@@ -72,8 +72,7 @@ enum kav_pdf_flag {
     KAV_PDF_FAX = 1u << 17,
     KAV_PDF_DCT = 1u << 18, /* JBIG2 too */
     KAV_PDF_JPX = 1u << 19,
-    KAV_PDF_CRYPT = 1u << 20,
-    KAV_PDF_ESCAPED = 1u << 21 /* a telling name was written with #xx */
+    KAV_PDF_CRYPT = 1u << 20
 };
 
 #define KAV_PDF_FILTERS                                                                                                \
@@ -126,6 +125,7 @@ typedef struct {
     size_t scratch_room;
     uint64_t trailer, trailer_len; /* with "/Encrypt" in it; trailer_len 0: none */
     size_t held;                   /* of KAV_PDF_HELD */
+    bool escaped;                  /* a telling name is written with #xx */
     kav_pdf_lock lock;
 } kav_pdf;
 
