@@ -95,6 +95,12 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons)
     return spent(u);
 }
 
+void kav_unpack_suspect(kav_unpack *u, const char *name)
+{
+    if (u->open) abort();
+    u->sum += (uint8_t)name[0];
+}
+
 void kav_unpack_flag(kav_unpack *u, uint32_t reasons)
 {
     u->sum += reasons;

@@ -49,7 +49,6 @@ WHY = {
     "clam.bz2.zip": "zip: method bzip2 is not unpacked",
     "clam.ole.doc": "object in a document: not taken out",
     "clam.ppt": "object in a presentation: not taken out",
-    "clam.pdf": "file attached to a PDF: not taken out",
 }
 """Why the native engine does not find it, where it does not."""
 
