@@ -23,7 +23,7 @@ from collections import namedtuple
 
 HOLDS, DELTA, FULL = 0, 1, 2
 ANSWER_UNKNOWN, ANSWER_PLAIN, ANSWER_REPLAY, ANSWER_DELTA = 0, 1, 2, 3
-CONTAINER, UNOPENED, LAYERS, JOURNAL = 1, 2, 4, 8
+CONTAINER, UNOPENED, LAYERS, JOURNAL, INSIDE = 1, 2, 4, 8, 16
 FIELDS = ("inode", "size", "mtime", "ctime", "birth time")
 
 Identity = namedtuple("Identity", "ino size mtime_ns ctime_ns btime_ns")

@@ -124,11 +124,11 @@ static enum kav_judgement judge_layers(const kav_delta *delta, uint32_t row, con
 static enum kav_judgement judge_hashes(const kav_delta *delta, uint32_t row, const kav_fact *fact,
                                        const kav_extra *extra, bool *wants_extra)
 {
-    bool container = fact->flags & KAV_FACT_CONTAINER, listed = !container || fact->flags & KAV_FACT_LAYERS;
+    bool more = fact->flags & (KAV_FACT_CONTAINER | KAV_FACT_INSIDE), listed = !more || fact->flags & KAV_FACT_LAYERS;
     if (!delta->rows[row].set_count) return KAV_J_HOLDS;
     if (listed && extra && extra->layers) return judge_layers(delta, row, fact, extra);
     kav_digests none = {.have = 0};
-    enum kav_judgement answer = container ? KAV_J_DELTA : judge_layer(delta, row, fact->id.size, &none);
+    enum kav_judgement answer = more ? KAV_J_DELTA : judge_layer(delta, row, fact->id.size, &none);
     *wants_extra = answer == KAV_J_DELTA && listed && !extra && fact->extra;
     return answer;
 }

@@ -23,8 +23,9 @@ typedef struct {
 enum kav_fact_flag {
     KAV_FACT_CONTAINER = 1u << 0,
     KAV_FACT_UNOPENED = 1u << 1,
-    KAV_FACT_LAYERS = 1u << 2, /* its extra has the complete list of layers */
-    KAV_FACT_JOURNAL = 1u << 3 /* holds for the scan whose journal this is, and for nothing else */
+    KAV_FACT_LAYERS = 1u << 2,  /* its extra has the complete list of layers */
+    KAV_FACT_JOURNAL = 1u << 3, /* holds for the scan whose journal this is, and for nothing else */
+    KAV_FACT_INSIDE = 1u << 4   /* there are layers in it, or may be, whether or not it is a container */
 };
 
 #define KAV_FACT_GENERATIONS 4 /* that one record can hold at a time */

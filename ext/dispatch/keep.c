@@ -168,9 +168,11 @@ static const kav_extra *make_extra(kav_keep *keep, const kav_item *item, const k
     return keep->extra;
 }
 
+/* A list that is not complete may lack anything. */
 static uint8_t fact_flags(const kav_result *result)
 {
-    return (result->flags & KAV_F_CONTAINER ? KAV_FACT_CONTAINER : 0) |
+    bool alone = result->flags & KAV_F_LAYERS && result->layers <= 1;
+    return (result->flags & KAV_F_CONTAINER ? KAV_FACT_CONTAINER : 0) | (alone ? 0 : KAV_FACT_INSIDE) |
            (result->flags & KAV_F_UNOPENED ? KAV_FACT_UNOPENED : 0);
 }
 

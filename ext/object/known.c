@@ -71,6 +71,12 @@ static bool ask(void *context, enum kav_known_by by, const kav_layer_found *foun
     return true;
 }
 
+/* Is this layer all that there is to be listed? Pages have forms, which are layers of their own (forms.c). */
+static bool is_alone(const kav_learned *hit)
+{
+    return hit->depth == 0 && !(hit->views & 1u << KAV_T_HTML);
+}
+
 /* A layer that an exception could name by digest, or one inside such a layer, has to be looked at itself. */
 static bool is_touched(const kav_object_scanner *s, const kav_source *source, uint32_t depth)
 {
@@ -119,10 +125,9 @@ void kav_known_use(kav_known_layer *k, const kav_layer_found *found, kav_outcome
     if (hit->depth > 0) {
         s->gist.depth = s->gist.tried = (uint16_t)(k->depth + hit->depth);
         if (k->depth == 0 && outcome->container) s->gist.flags |= KAV_F_CONTAINER;
-        kav_listing_gap(&s->listing); /* what lies in it is not known one by one */
-    } else {
-        kav_listing_layer(&s->listing, found->size, found->type.target, &found->digests);
     }
+    if (is_alone(hit)) kav_listing_layer(&s->listing, found->size, found->type.target, &found->digests);
+    else kav_listing_gap(&s->listing); /* what lies in it is not known one by one */
     if (k->depth == 0) s->gist.flags |= KAV_F_CACHED;
     kav_layers_tick(s, 0);
 }

@@ -16,6 +16,7 @@ CONTAINER: int  # enum kav_fact_flag
 UNOPENED: int
 LAYERS: int
 JOURNAL: int
+INSIDE: int
 FIELDS: tuple[str, ...]  # names of the fields of Identity, in order
 PACKED_FACT: str  # struct format of one fact of Memory.add_many
 

@@ -100,6 +100,16 @@ def test_a_container_without_a_complete_list_is_scanned_for_any_hash() -> None:
     assert judged(Row(OLDER, targets=PE), about) == cache.HOLDS
 
 
+@pytest.mark.parametrize("remembered", [None, extra(notes=[b"n" * 8])])
+def test_a_document_without_a_complete_list_is_scanned_for_any_hash(remembered: bytes | None) -> None:
+    about = fact(50, flags=cache.INSIDE, extra=remembered)
+    assert judged(Row(OLDER, hashes=hashes(41)), about) == cache.DELTA
+    assert judged(Row(OLDER, targets=PE), about) == cache.HOLDS
+    layers = [layer(500), layer(40, md5=MD5.digest())]
+    listed = fact(50, flags=cache.INSIDE | cache.LAYERS, extra=extra(layers=layers))
+    assert judged(Row(OLDER, hashes=hashes(41)), listed) == cache.HOLDS
+
+
 def test_layers_that_do_not_hold_what_they_say_are_not_believed() -> None:
     cut = extra(layers=[layer(10, md5=MD5.digest())[:24]])
     assert judged(Row(OLDER, hashes=hashes(99)), fact(1, extra=cut)) == cache.DELTA

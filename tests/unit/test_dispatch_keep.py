@@ -83,7 +83,7 @@ def identity(path) -> tuple[int, ...]:
 
 def test_plain_clean_file_is_remembered_without_an_extra(bench, path):
     keep_in(bench)
-    verdict(bench, path, views=0b10000001, target=7, format=2)
+    verdict(bench, path, flags=STABLE | LAYERS, views=0b10000001, target=7, format=2)
     (fact,) = kept(bench)
     assert fact == cache.Fact(cache.Identity(*identity(path)), views=0b10000001, target=7, format=2, generation=0)
 
@@ -181,7 +181,7 @@ def test_layers_are_remembered_behind_the_notes(bench, path):
     flags = STABLE | LAYERS | CONTAINER
     verdict(bench, path, parts, flags=flags, notes=1, layers=2, layers_len=len(TWO_LAYERS), members=1)
     (fact,) = kept(bench)
-    assert fact.flags == cache.CONTAINER | cache.LAYERS
+    assert fact.flags == cache.CONTAINER | cache.LAYERS | cache.INSIDE
     length, members, notes, notes_len, layers, layers_len, scanned = EXTRA.unpack_from(fact.extra)
     assert (members, notes, notes_len, layers, layers_len) == (1, 1, len(MEMBER), 2, len(TWO_LAYERS))
     assert (length, scanned) == (len(fact.extra), 3)
@@ -208,8 +208,17 @@ def test_list_of_layers_that_is_not_complete_is_left_out(bench, path):
     keep_in(bench)
     verdict(bench, path, TWO_LAYERS, flags=STABLE | CONTAINER, layers=2, layers_len=len(TWO_LAYERS))
     (fact,) = kept(bench)
-    assert fact.flags == cache.CONTAINER
+    assert fact.flags == cache.CONTAINER | cache.INSIDE
     assert len(fact.extra) == EXTRA.size
+
+
+@pytest.mark.parametrize("flags", [STABLE, STABLE | LAYERS], ids=["incomplete", "no room"])
+def test_a_document_whose_layers_are_not_remembered_says_that_there_are_some(bench, path, flags):
+    keep_in(bench)
+    many = (struct.pack("=QBBHI", 9, 7, 7, 0, 0) + b"d" * 72) * 1024
+    verdict(bench, path, many, flags=flags, layers=1024, layers_len=len(many))
+    (fact,) = kept(bench)
+    assert fact.flags == cache.INSIDE
 
 
 def test_layers_for_which_there_is_no_room_are_left_out_and_the_verdict_stays(bench, path):
@@ -217,7 +226,7 @@ def test_layers_for_which_there_is_no_room_are_left_out_and_the_verdict_stays(be
     many = (struct.pack("=QBBHI", 9, 7, 7, 0, 0) + b"d" * 72) * 1024
     verdict(bench, path, many, flags=STABLE | LAYERS | CONTAINER, layers=1024, layers_len=len(many))
     (fact,) = kept(bench)
-    assert fact.flags == cache.CONTAINER
+    assert fact.flags == cache.CONTAINER | cache.INSIDE
     assert len(fact.extra) == EXTRA.size
 
 

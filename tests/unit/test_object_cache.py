@@ -103,6 +103,15 @@ def test_the_same_bytes_are_answered_as_before(levels: tuple[bool, bool]) -> Non
     cache.close()
 
 
+def test_of_a_known_page_the_list_of_layers_is_not_complete(cache: Cache) -> None:
+    page = b"<html><body>" + TEXT + b"</body></html>"
+    first = cache.learn(page)
+    assert (len(first.layers) > 1, first.flags & F_LAYERS) == (True, F_LAYERS)  # its forms, which have digests of their own
+    again = found_in(page, cache.scanner())
+    assert (again.known, again.flags & (F_CACHED | F_LAYERS)) == (1, F_CACHED)
+    same(again, first)
+
+
 @pytest.mark.parametrize(
     "other",
     [TEXT[:-1] + b"!", TEXT + b"x", TEXT[:-1], b"P" + TEXT[1:], b"#!/bin/sh\n" + TEXT],
