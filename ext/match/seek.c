@@ -1,7 +1,7 @@
 /* Seek: two bytes of each beginning are compared for many places at once, as wide as the processor can. */
 #include "seek.h"
+#include "numbers.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 typedef uint8_t lanes __attribute__((vector_size(32)));
@@ -52,8 +52,35 @@ static void keep(kav_seek *seek, unsigned kind, uint64_t offset)
 {
     uint32_t *count = &seek->count[kind];
     uint32_t most = kind == KAV_SEEK_ZIP ? 1 : KAV_SEEK_MAX;
-    if (*count == most || offset == 0 || (*count && seek->offset[kind][*count - 1] >= offset)) return;
-    seek->offset[kind][(*count)++] = offset;
+    if (offset == 0 || (*count && seek->offset[kind][*count - 1] >= offset)) return;
+    if (*count == most) seek->more[kind] = true;
+    else seek->offset[kind][(*count)++] = offset;
+}
+
+size_t kav_seek_program(const uint8_t *p, size_t length)
+{
+    for (size_t far = KAV_SEEK_NEAREST; far <= KAV_SEEK_FARTHEST && far <= length; far++) {
+        const uint8_t *mz = p + length - far, *to = mz + 60;
+        if (mz[0] != 'M' || mz[1] != 'Z') continue;
+        if (kav_le32(to) == far) return far;
+    }
+    return 0;
+}
+
+/* A few bytes more, where they are there: programs that handle archives, and words that end with "PE", would use up the
+ * places. Near the beginning of a later window what stands before is not there any more. */
+static bool is_likely(unsigned kind, const uint8_t *data, size_t at, size_t end, uint64_t base)
+{
+    const uint8_t *p = data + at;
+    size_t there = end - at;
+    switch (kind) {
+    case KAV_SEEK_RAR: return there < 10 || (p[6] == 0 ? p[9] == 0x73 : p[6] == 1 && p[7] == 0);
+    case KAV_SEEK_7Z: return there < 7 || p[6] == 0;
+    case KAV_SEEK_CAB: return there < 26 || p[25] == 1;
+    case KAV_SEEK_PDF: return there < 7 || p[6] == '.';
+    case KAV_SEEK_PE: return (base > 0 && at < KAV_SEEK_FARTHEST) || kav_seek_program(data, at) != 0;
+    default: return true;
+    }
 }
 
 /* The places of pairs p[0 .. length): which beginnings are whole in data[0 .. end)? */
@@ -63,7 +90,8 @@ static void look(kav_seek *seek, const uint8_t *data, size_t end, uint64_t base,
         for (unsigned kind = 0; kind < KAV_SEEK_COUNT; kind++) {
             const beginning *b = &BEGINNINGS[kind];
             if (data[i] != (uint8_t)b->bytes[b->pair] || i < b->pair || b->length > end - (i - b->pair)) continue;
-            if (memcmp(data + i - b->pair, b->bytes, b->length) == 0) keep(seek, kind, base + i - b->pair);
+            if (memcmp(data + i - b->pair, b->bytes, b->length) == 0 && is_likely(kind, data, i - b->pair, end, base))
+                keep(seek, kind, base + i - b->pair);
         }
     }
 }

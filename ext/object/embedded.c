@@ -6,6 +6,7 @@
  * tell: it reaches to the end of the layer.
  */
 #include "exe.h"
+#include "numbers.h"
 #include "scanner.h"
 
 #include <stdio.h>
@@ -13,21 +14,9 @@
 #include <zlib.h>
 
 enum {
-    MOST = 16,              /* things in one layer that are looked at */
-    PROGRAM_MAX = 40 << 20, /* bytes from a program inside another to the end: in more it is not looked for */
-    NEAREST = 62,           /* from "MZ" to "PE" */
-    FARTHEST = 302
+    MOST = 16,             /* things in one layer that are looked at */
+    PROGRAM_MAX = 40 << 20 /* bytes from a program inside another to the end: in more ClamAV does not look for it */
 };
-
-static uint32_t le16(const uint8_t *p)
-{
-    return (uint32_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-    return le16(p) | le16(p + 2) << 16;
-}
 
 static bool read_at(const kav_source *source, uint64_t at, uint8_t *out, size_t len)
 {
@@ -41,27 +30,28 @@ static bool is_rar(const kav_source *source, uint64_t at)
     ssize_t n = kav_source_read(source, at, h, sizeof h);
     if (n < 20) return false;
     if (h[6] == 0) {
-        uint32_t length = le16(h + 12);
+        uint32_t length = kav_le16(h + 12);
         return h[9] == 0x73 && length >= 13 && 7 + length <= (uint32_t)n &&
-               (crc32(0, h + 9, length - 2) & 0xffff) == le16(h + 7);
+               (crc32(0, h + 9, length - 2) & 0xffff) == kav_le16(h + 7);
     }
     if (h[6] != 1 || h[7] != 0 || h[12] > 0x7f) return false;
     uint32_t length = 1u + h[12];
-    return 12 + length <= (uint32_t)n && crc32(0, h + 12, length) == le32(h + 8) && (h[13] == 1 || h[13] == 4);
+    return 12 + length <= (uint32_t)n && crc32(0, h + 12, length) == kav_le32(h + 8) && (h[13] == 1 || h[13] == 4);
 }
 
 static bool is_7z(const kav_source *source, uint64_t at)
 {
     uint8_t h[32];
-    return read_at(source, at, h, sizeof h) && crc32(0, h + 12, 20) == le32(h + 8);
+    return read_at(source, at, h, sizeof h) && crc32(0, h + 12, 20) == kav_le32(h + 8);
 }
 
 static bool is_cab(const kav_source *source, uint64_t at)
 {
     uint8_t h[36];
     if (!read_at(source, at, h, sizeof h)) return false;
-    uint32_t size = le32(h + 8);
-    return size >= sizeof h && size <= source->size - at && le32(h + 16) < size && h[25] == 1 && le16(h + 28) > 0;
+    uint32_t size = kav_le32(h + 8);
+    return size >= sizeof h && size <= source->size - at && kav_le32(h + 16) < size && h[25] == 1 &&
+           kav_le16(h + 28) > 0;
 }
 
 static bool is_pdf(const kav_source *source, uint64_t at)
@@ -73,17 +63,12 @@ static bool is_pdf(const kav_source *source, uint64_t at)
 /* Where the program begins whose "PE" stands at an offset. */
 static bool find_program(const kav_source *source, uint64_t pe, uint64_t *start)
 {
-    uint8_t before[FARTHEST];
-    uint64_t from = pe > FARTHEST ? pe - FARTHEST : 0;
-    size_t length = (size_t)(pe - from);
-    if (length < NEAREST || !read_at(source, from, before, length)) return false;
-    for (size_t i = length - NEAREST + 1; i-- > 0;) {
-        if (before[i] != 'M' || before[i + 1] != 'Z' || i + 64 > length) continue;
-        if (le32(before + i + 60) != length - i) continue;
-        *start = from + i;
-        return *start > 0;
-    }
-    return false;
+    uint8_t before[KAV_SEEK_FARTHEST];
+    size_t length = pe < sizeof before ? (size_t)pe : sizeof before;
+    if (!read_at(source, pe - length, before, length)) return false;
+    size_t far = kav_seek_program(before, length);
+    *start = pe - far;
+    return far != 0 && *start > 0;
 }
 
 /* -ENOMEM, 1 = it is, 0 = it is not. */
@@ -103,13 +88,19 @@ typedef struct {
     const kav_source *source;
     kav_unpack unpack;
     uint32_t count;
+    bool closed; /* the limit of depth is reached */
     bool stop;
 } search;
 
 static void scan_span(search *s, const char *word, uint64_t at, kav_type type)
 {
     char name[40];
-    if (s->stop || s->count++ == MOST) return;
+    if (s->stop) return;
+    if (s->closed || s->count == MOST) {
+        kav_unpack_flag(&s->unpack, s->closed ? KAV_R_DEPTH : KAV_R_MEMBERS);
+        return;
+    }
+    s->count++;
     snprintf(name, sizeof name, "%s@%llu", word, (unsigned long long)at);
     s->stop = kav_unpack_span(&s->unpack, name, s->source, (kav_span){at, s->source->size - at, &type}) != 0;
 }
@@ -134,6 +125,7 @@ static void scan_archives(search *s, const kav_seek *seek)
             if (s->scanner->limits.switches & KAV_S_SFX) scan_span(s, kav_format_name(type.format), at, type);
             else s->scanner->gist.flags |= KAV_F_UNOPENED;
         }
+        if (seek->more[ARCHIVES[i].kind]) kav_unpack_flag(&s->unpack, KAV_R_MEMBERS);
     }
 }
 
@@ -147,6 +139,16 @@ static void scan_programs(search *s, const kav_seek *seek)
         if (is == 1) scan_span(s, "pe", start, (kav_type){KAV_FMT_PE, KAV_T_PE});
         last = start;
     }
+    if (seek->more[KAV_SEEK_PE]) kav_unpack_flag(&s->unpack, KAV_R_MEMBERS);
+}
+
+static void scan_documents(search *s, const kav_seek *seek)
+{
+    for (uint32_t k = 0; k < seek->count[KAV_SEEK_PDF]; k++) {
+        uint64_t at = seek->offset[KAV_SEEK_PDF][k];
+        if (is_pdf(s->source, at)) scan_span(s, "pdf", at, (kav_type){KAV_FMT_PDF, KAV_T_PDF});
+    }
+    if (seek->more[KAV_SEEK_PDF]) kav_unpack_flag(&s->unpack, KAV_R_MEMBERS);
 }
 
 /* Is there anything at all? Most layers end here. */
@@ -160,19 +162,15 @@ static bool is_empty(const kav_seek *seek)
 void kav_embedded_scan(kav_object_scanner *s, const kav_source *source, kav_type type, const kav_seek *seek,
                        uint32_t depth, kav_outcome *outcome)
 {
-    search found = {.scanner = s, .source = source};
     if (is_empty(seek)) return;
-    if (depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP) return; /* its bytes were looked at in the layer */
+    search found = {.scanner = s, .source = source, .closed = depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP};
     kav_unpack_init(&found.unpack, s, depth + 1);
     scan_archives(&found, seek);
-    for (uint32_t k = 0; type.format != KAV_FMT_PDF && k < seek->count[KAV_SEEK_PDF]; k++) {
-        uint64_t at = seek->offset[KAV_SEEK_PDF][k];
-        if (is_pdf(source, at)) scan_span(&found, "pdf", at, (kav_type){KAV_FMT_PDF, KAV_T_PDF});
-    }
+    if (type.format != KAV_FMT_PDF) scan_documents(&found, seek);
     if (type.format == KAV_FMT_PE || type.format == KAV_FMT_OLE2) scan_programs(&found, seek);
     if (found.unpack.container.reasons == 0 && found.count == 0) return;
     if (s->gist.tried <= depth) s->gist.tried = (uint16_t)(depth + 1);
-    if (s->gist.depth <= depth) s->gist.depth = (uint16_t)(depth + 1);
+    if (found.count && s->gist.depth <= depth) s->gist.depth = (uint16_t)(depth + 1);
     outcome->reasons |= found.unpack.container.reasons;
     outcome->status = kav_graver(outcome->status, found.unpack.container.status);
 }

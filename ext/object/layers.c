@@ -232,6 +232,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
     kav_known_layer layer;
     kav_seek seek;
     memset(seek.count, 0, sizeof seek.count);
+    memset(seek.more, 0, sizeof seek.more);
     if (!manner.view && !manner.span) options.seek = &seek;
     *outcome = (kav_outcome){.reasons = known, .status = KAV_CLEAN, .container = false};
     kav_known_begin(s, source, manner.view || manner.span, depth, known, &layer, &options);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "zip.h"
+#include "numbers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -13,19 +14,6 @@
 #define SEARCH_WINDOW (64u << 10)
 #define EXTRA_MAX     (64u << 10)
 
-static uint16_t le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-static uint32_t le32(const uint8_t *p)
-{
-    return (uint32_t)le16(p) | (uint32_t)le16(p + 2) << 16;
-}
-static uint64_t le64(const uint8_t *p)
-{
-    return (uint64_t)le32(p) | (uint64_t)le32(p + 4) << 32;
-}
-
 static bool read_exactly(const kav_source *s, uint64_t at, void *out, size_t len)
 {
     return kav_source_read(s, at, out, len) == (ssize_t)len;
@@ -37,16 +25,16 @@ static bool read_end64(kav_zip_directory *d, uint64_t end_at, uint64_t *size, ui
     uint8_t locator[LOCATOR_LEN], end64[END64_LEN];
     if (end_at < LOCATOR_LEN || !read_exactly(d->source, end_at - LOCATOR_LEN, locator, sizeof locator)) return false;
     if (memcmp(locator, "PK\006\007", 4) != 0) return false;
-    uint64_t at = le64(locator + 8);
+    uint64_t at = kav_le64(locator + 8);
     if (!read_exactly(d->source, at, end64, sizeof end64) || memcmp(end64, "PK\006\006", 4) != 0) {
         /* With a stub before the archive the pointer is too low; the record usually ends where its locator begins. */
         if (end_at < LOCATOR_LEN + END64_LEN) return false;
         at = end_at - LOCATOR_LEN - END64_LEN;
         if (!read_exactly(d->source, at, end64, sizeof end64) || memcmp(end64, "PK\006\006", 4) != 0) return false;
     }
-    d->count = le64(end64 + 32);
-    *size = le64(end64 + 40);
-    *offset = le64(end64 + 48);
+    d->count = kav_le64(end64 + 32);
+    *size = kav_le64(end64 + 40);
+    *offset = kav_le64(end64 + 48);
     d->end = at;
     return true;
 }
@@ -60,8 +48,8 @@ static bool is_central(const kav_source *s, uint64_t at)
 /* Take the end record at end_at when a directory really stands where it says. */
 static bool take_end(kav_zip_directory *d, uint64_t end_at, const uint8_t *end)
 {
-    uint64_t size = le32(end + 12), offset = le32(end + 16);
-    d->count = le16(end + 10);
+    uint64_t size = kav_le32(end + 12), offset = kav_le32(end + 16);
+    d->count = kav_le16(end + 10);
     d->end = end_at;
     if (size == UINT32_MAX || offset == UINT32_MAX || d->count == UINT16_MAX) read_end64(d, end_at, &size, &offset);
     if (size == 0 && d->count == 0) { /* an empty archive */
@@ -118,7 +106,7 @@ static const uint8_t *ahead(kav_zip_directory *d, size_t len, int *error)
 static void read_extra64(kav_zip_entry *e, const uint8_t *extra, size_t len)
 {
     while (len >= 4) {
-        uint16_t id = le16(extra), size = le16(extra + 2);
+        uint16_t id = kav_le16(extra), size = kav_le16(extra + 2);
         if (size > len - 4) return;
         if (id == 0x0001) {
             const uint8_t *p = extra + 4;
@@ -126,7 +114,7 @@ static void read_extra64(kav_zip_entry *e, const uint8_t *extra, size_t len)
             uint64_t *const wide[] = {&e->unpacked, &e->packed, &e->header};
             for (size_t i = 0; i < 3; i++) {
                 if (*wide[i] != UINT32_MAX || left < 8) continue;
-                *wide[i] = le64(p);
+                *wide[i] = kav_le64(p);
                 p += 8;
                 left -= 8;
             }
@@ -150,14 +138,14 @@ int kav_zip_next(kav_zip_directory *d, kav_zip_entry *e)
     const uint8_t *p = ahead(d, CENTRAL_LEN, &error);
     if (p == NULL) return error;
     if (memcmp(p, "PK\001\002", 4) != 0) return is_closing(p) ? 0 : -EBADMSG;
-    size_t name_len = le16(p + 28), extra_len = le16(p + 30), comment_len = le16(p + 32);
+    size_t name_len = kav_le16(p + 28), extra_len = kav_le16(p + 30), comment_len = kav_le16(p + 32);
     if ((p = ahead(d, CENTRAL_LEN + name_len + extra_len, &error)) == NULL) return error;
-    *e = (kav_zip_entry){.header = le32(p + 42),
-                         .packed = le32(p + 20),
-                         .unpacked = le32(p + 24),
-                         .crc = le32(p + 16),
-                         .method = le16(p + 10),
-                         .flags = le16(p + 8),
+    *e = (kav_zip_entry){.header = kav_le32(p + 42),
+                         .packed = kav_le32(p + 20),
+                         .unpacked = kav_le32(p + 24),
+                         .crc = kav_le32(p + 16),
+                         .method = kav_le16(p + 10),
+                         .flags = kav_le16(p + 8),
                          .name = (const char *)p + CENTRAL_LEN,
                          .name_len = name_len};
     read_extra64(e, p + CENTRAL_LEN + name_len, extra_len);
@@ -178,13 +166,13 @@ bool kav_zip_local(const kav_source *source, uint64_t header, kav_zip_entry *loc
     uint8_t p[KAV_ZIP_LOCAL], extra[512];
     if (header >= source->size || !read_exactly(source, header, p, sizeof p)) return false;
     if (memcmp(p, "PK\003\004", 4) != 0) return false;
-    size_t name_len = le16(p + 26), extra_len = le16(p + 28);
+    size_t name_len = kav_le16(p + 26), extra_len = kav_le16(p + 28);
     *local = (kav_zip_entry){.header = header,
-                             .packed = le32(p + 18),
-                             .unpacked = le32(p + 22),
-                             .crc = le32(p + 14),
-                             .method = le16(p + 8),
-                             .flags = le16(p + 6),
+                             .packed = kav_le32(p + 18),
+                             .unpacked = kav_le32(p + 22),
+                             .crc = kav_le32(p + 14),
+                             .method = kav_le16(p + 8),
+                             .flags = kav_le16(p + 6),
                              .name = name};
     size_t kept = name_len < KAV_ZIP_NAME_MAX ? name_len : KAV_ZIP_NAME_MAX;
     ssize_t n = kav_source_read(source, header + KAV_ZIP_LOCAL, name, kept);

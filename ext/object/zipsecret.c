@@ -3,10 +3,11 @@
  * wrong ones pass), another into the sink. */
 #include "decode.h"
 #include "format.h"
+#include "numbers.h"
 #include "zip.h"
 
-#include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #define METHOD_AES   99
 #define AES_FIELD    0x9901
@@ -20,12 +21,8 @@ typedef struct {
     uint8_t bytes[HEAD_MAX];
     size_t length;
     bool checked; /* libarchive compares the CRC */
+    uint32_t crc; /* else compared here; 0: nobody says what it is */
 } head;
-
-static uint32_t le16(const uint8_t *p)
-{
-    return (uint32_t)(p[0] | p[1] << 8);
-}
 
 static void put32(uint8_t *p, uint64_t v)
 {
@@ -37,13 +34,13 @@ static bool read_aes(const kav_source *source, uint64_t header, uint8_t out[AES_
 {
     uint8_t local[KAV_ZIP_LOCAL], extra[EXTRA_MAX];
     if (kav_source_read(source, header, local, sizeof local) != sizeof local) return false;
-    size_t length = le16(local + 28);
+    size_t length = kav_le16(local + 28);
     if (length > sizeof extra) length = sizeof extra;
-    ssize_t n = kav_source_read(source, header + sizeof local + le16(local + 26), extra, length);
+    ssize_t n = kav_source_read(source, header + sizeof local + kav_le16(local + 26), extra, length);
     for (size_t at = 0; n > 0 && at + 4 <= (size_t)n;) {
-        size_t size = le16(extra + at + 2);
+        size_t size = kav_le16(extra + at + 2);
         if (size > (size_t)n - at - 4) return false;
-        if (le16(extra + at) == AES_FIELD && size >= AES_LENGTH) {
+        if (kav_le16(extra + at) == AES_FIELD && size >= AES_LENGTH) {
             memcpy(out, extra + at + 4, AES_LENGTH);
             return true;
         }
@@ -82,8 +79,25 @@ static bool make_head(const kav_source *source, const kav_zip_entry *e, head *ou
         if (kav_source_read(source, e->header + 10, time, sizeof time) != sizeof time) return false;
         out->bytes[17] = time[1];
         out->checked = false;
+        out->crc = e->crc;
     }
     return true;
+}
+
+/* Read the entry in hand to its end, only to see whether the password is right. Returns KAV_R_* bits. */
+static uint32_t try_entry(struct archive *a, const head *h, const kav_feed *feed)
+{
+    const void *bytes;
+    size_t len;
+    la_int64_t offset;
+    uint32_t crc = 0;
+    int code;
+    while ((code = archive_read_data_block(a, &bytes, &len, &offset)) == ARCHIVE_OK) {
+        if (len > 0) crc = (uint32_t)crc32_z(crc, bytes, len); /* zlib takes no bytes for a beginning */
+        if (kav_unpack_tick(feed->unpack) != 0) return KAV_R_TIME;
+    }
+    if (code != ARCHIVE_EOF) return kav_decode_reasons(a, feed);
+    return !h->checked && h->crc != 0 && h->crc != crc ? KAV_R_DAMAGED : 0;
 }
 
 /* One reading with one password: into the sink, or only to see whether it is right. Returns KAV_R_* bits. */
@@ -103,13 +117,7 @@ static uint32_t read_with(const head *h, const char *password, kav_feed feed, bo
         } else if (into) {
             reasons = kav_decode_entry(a, entry, &feed, &ended);
         } else {
-            const void *bytes;
-            size_t len;
-            la_int64_t offset;
-            int code;
-            while ((code = archive_read_data_block(a, &bytes, &len, &offset)) == ARCHIVE_OK)
-                if (kav_unpack_tick(feed.unpack) != 0) break;
-            reasons = code == ARCHIVE_EOF ? 0 : code == ARCHIVE_OK ? KAV_R_TIME : kav_decode_reasons(a, &feed);
+            reasons = try_entry(a, h, &feed);
         }
     }
     archive_read_free(a);

@@ -1,4 +1,5 @@
 #include "cfb_parts.h"
+#include "numbers.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,16 +12,6 @@
 #define TICK_EVERY    4096u
 #define GATHER        (64u << 10)
 #define ENTRY_SIZE    128
-
-static uint16_t le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-    return (uint32_t)le16(p) | (uint32_t)le16(p + 2) << 16;
-}
 
 static bool late(kav_cfb *c)
 {
@@ -43,7 +34,7 @@ static bool number_at(kav_cfb *c, uint64_t at, uint32_t *value)
         c->window_len = n < 0 ? 0 : (size_t)n;
     }
     if (at - from + 4 > c->window_len) return false;
-    *value = le32(c->window + (at - from));
+    *value = kav_le32(c->window + (at - from));
     return true;
 }
 
@@ -106,9 +97,9 @@ static int list_chain(kav_cfb *c, uint32_t sector, kav_cfb_list *list)
 static int list_fat(kav_cfb *c, const uint8_t *head)
 {
     uint32_t each = 1u << (c->shift - 2), needed = (c->sector_count + each - 1) / each, place;
-    uint32_t sector = le32(head + 68);
+    uint32_t sector = kav_le32(head + 68);
     for (uint32_t i = 0; i < DIFAT_IN_HEAD && c->fat.count < needed; i++)
-        if (!append(&c->fat, le32(head + 76 + 4 * i))) return -ENOMEM;
+        if (!append(&c->fat, kav_le32(head + 76 + 4 * i))) return -ENOMEM;
     while (c->fat.count < needed && sector < c->sector_count) {
         for (uint32_t i = 0; i + 1 < each && c->fat.count < needed; i++) {
             if (!number_at(c, place_of(c, sector) + 4 * (uint64_t)i, &place)) place = KAV_CFB_END;
@@ -130,14 +121,14 @@ static bool read_entry(kav_cfb *c, uint32_t index, kav_cfb_entry *e, uint32_t li
     memset(e, 0, sizeof *e);
     e->kind = raw[66];
     if (e->kind != KAV_CFB_STORAGE && e->kind != KAV_CFB_STREAM && e->kind != KAV_CFB_ROOT) return false;
-    uint32_t bytes = le16(raw + 64);
-    for (uint32_t i = 0; i < KAV_CFB_NAME && 2 * i + 2 < bytes; i++) e->name[e->name_len++] = le16(raw + 2 * i);
-    e->start = le32(raw + 116);
-    e->size = le32(raw + 120); /* the upper half means nothing where sectors are small */
-    if (c->shift > 9) e->size |= (uint64_t)le32(raw + 124) << 32;
-    links[0] = le32(raw + 68);
-    links[1] = le32(raw + 72);
-    links[2] = le32(raw + 76);
+    uint32_t bytes = kav_le16(raw + 64);
+    for (uint32_t i = 0; i < KAV_CFB_NAME && 2 * i + 2 < bytes; i++) e->name[e->name_len++] = kav_le16(raw + 2 * i);
+    e->start = kav_le32(raw + 116);
+    e->size = kav_le32(raw + 120); /* the upper half means nothing where sectors are small */
+    if (c->shift > 9) e->size |= (uint64_t)kav_le32(raw + 124) << 32;
+    links[0] = kav_le32(raw + 68);
+    links[1] = kav_le32(raw + 72);
+    links[2] = kav_le32(raw + 76);
     return true;
 }
 
@@ -205,9 +196,9 @@ static int list_entries(kav_cfb *c)
 /* Take the numbers of the header. False: no reader would open that. */
 static bool take_header(kav_cfb *c, const uint8_t *head)
 {
-    c->shift = le16(head + 30);
-    c->mini_shift = le16(head + 32);
-    c->cutoff = le32(head + 56);
+    c->shift = kav_le16(head + 30);
+    c->mini_shift = kav_le16(head + 32);
+    c->cutoff = kav_le32(head + 56);
     if (c->shift < 9 || c->shift > 16 || c->mini_shift < 2 || c->mini_shift > c->shift) return false;
     uint64_t sector = 1ull << c->shift;
     if (c->source->size <= sector) return false;
@@ -221,10 +212,10 @@ static int load(kav_cfb *c, const uint8_t *head)
     uint64_t minis = (uint64_t)c->sector_count << (c->shift - c->mini_shift);
     c->visited_len = (size_t)(minis / 8 + 1);
     if ((c->visited = calloc(c->visited_len, 1)) == NULL) return -ENOMEM;
-    if (list_fat(c, head) != 0 || list_chain(c, le32(head + 48), &c->directory) != 0) return -ENOMEM;
+    if (list_fat(c, head) != 0 || list_chain(c, kav_le32(head + 48), &c->directory) != 0) return -ENOMEM;
     if (list_entries(c) != 0) return -ENOMEM;
     if (c->entry_count == 0) return KAV_OPEN_NOT_MINE;
-    if (list_chain(c, le32(head + 60), &c->minifat) != 0) return -ENOMEM;
+    if (list_chain(c, kav_le32(head + 60), &c->minifat) != 0) return -ENOMEM;
     return list_chain(c, c->entries[0].start, &c->ministream);
 }
 

@@ -3,18 +3,9 @@
 #define KAV_DOCUMENT_H
 
 #include "cfb.h"
+#include "numbers.h"
 
 #define KAV_OLE_LOAD_MAX (32u << 20) /* what of one stream is held in memory; more is said, not passed over */
-
-static inline uint16_t kav_le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static inline uint32_t kav_le32(const uint8_t *p)
-{
-    return (uint32_t)kav_le16(p) | (uint32_t)kav_le16(p + 2) << 16;
-}
 
 /* The functions below hand parts to the sink; false: stop, a budget is used up. */
 

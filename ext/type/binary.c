@@ -1,21 +1,7 @@
 /* Formats that are known by their bytes. A magic number that is also a word ("PK", "BZh", "MZ", "BM") needs a second
  * sign: a container that is none costs an attempt and could make a clean text Corrupted. */
 #include "type_parts.h"
-
-static uint16_t le16(const uint8_t *p)
-{
-    return (uint16_t)(p[0] | p[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *p)
-{
-    return (uint32_t)le16(p) | (uint32_t)le16(p + 2) << 16;
-}
-
-static uint32_t be32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
+#include "numbers.h"
 
 static kav_type plain(enum kav_format format)
 {
@@ -45,7 +31,7 @@ static bool all_in(const kav_head *h, size_t from, size_t to, const char *set)
 static kav_type cafebabe(const kav_head *h)
 {
     if (h->len < 8) return plain(KAV_FMT_UNKNOWN);
-    uint32_t word = be32(h->head + 4);
+    uint32_t word = kav_u32(h->head + 4, true);
     if ((word & 0xffff) >= 45 && (word & 0xffff) < 256) return with(KAV_FMT_JAVA, KAV_T_JAVA);
     if (word > 0 && word < 45) return with(KAV_FMT_MACHO_FAT, KAV_T_MACHO);
     return plain(KAV_FMT_UNKNOWN);
@@ -54,8 +40,8 @@ static kav_type cafebabe(const kav_head *h)
 static bool is_bmp(const kav_head *h)
 {
     if (h->len < 26) return false;
-    uint32_t info = le32(h->head + 14), pixels = le32(h->head + 10);
-    return (info == 12 || (info >= 16 && info <= 124)) && pixels >= 14 + info && le32(h->head + 6) == 0;
+    uint32_t info = kav_le32(h->head + 14), pixels = kav_le32(h->head + 10);
+    return (info == 12 || (info >= 16 && info <= 124)) && pixels >= 14 + info && kav_le32(h->head + 6) == 0;
 }
 
 static bool is_lha(const kav_head *h)
@@ -81,7 +67,7 @@ static bool is_cpio_binary(const kav_head *h)
     if (h->len < 26) return false;
     bool big = h->head[0] == 0x71;
     const uint8_t *p = h->head;
-    unsigned mode = big ? p[6] << 8 | p[7] : le16(p + 6), name = big ? p[20] << 8 | p[21] : le16(p + 20);
+    unsigned mode = big ? p[6] << 8 | p[7] : kav_le16(p + 6), name = big ? p[20] << 8 | p[21] : kav_le16(p + 20);
     unsigned kind = mode >> 12;
     return (kind == 1 || kind == 2 || kind == 4 || kind == 6 || kind == 8 || kind == 9 || kind == 10 || kind == 12) &&
            name >= 2 && name <= 4096;
@@ -93,21 +79,21 @@ static bool is_lzma(const kav_head *h)
 {
     const uint8_t *p = h->head;
     if (h->len < 18 || p[0] >= 9 * 5 * 5 || p[13] != 0) return false;
-    uint32_t dictionary = le32(p + 1), high = le32(p + 9);
+    uint32_t dictionary = kav_le32(p + 1), high = kav_le32(p + 9);
     uint32_t top = dictionary & ~(dictionary - 1); /* lowest bit: 2^n or 2^n + 2^(n+1) */
     if (dictionary < 4096 || (dictionary != top && dictionary != top * 3u && dictionary != UINT32_MAX)) return false;
-    if (high == UINT32_MAX) return le32(p + 5) == UINT32_MAX;
-    return high < 64 && (high || le32(p + 5)) && p[0] == 0x5d;
+    if (high == UINT32_MAX) return kav_le32(p + 5) == UINT32_MAX;
+    return high < 64 && (high || kav_le32(p + 5)) && p[0] == 0x5d;
 }
 
 /* A skippable frame (zstd and lz4 share it) counts only with what follows it, as far as it can be seen. */
 static kav_type skippable(const kav_head *h)
 {
     if (h->len < 8) return plain(KAV_FMT_UNKNOWN);
-    uint64_t next = 8 + (uint64_t)le32(h->head + 4);
+    uint64_t next = 8 + (uint64_t)kav_le32(h->head + 4);
     if (next >= h->size) return plain(KAV_FMT_UNKNOWN);
     if (next > h->len - 4) return plain(next < h->len ? KAV_FMT_UNKNOWN : KAV_FMT_ZSTD);
-    uint32_t magic = le32(h->head + next);
+    uint32_t magic = kav_le32(h->head + next);
     if (magic == 0x184d2204u) return plain(KAV_FMT_LZ4);
     return plain(magic == 0xfd2fb528u || (magic & ~15u) == 0x184d2a50u ? KAV_FMT_ZSTD : KAV_FMT_UNKNOWN);
 }
@@ -182,7 +168,7 @@ static kav_type by_magic(const kav_head *h)
         break;
     case 0xbe:
     case 0xbf:
-        if (KAV_HEAD_AT(h, 1, "\xba\xfe\xca") && h->len >= 8 && le32(p + 4) < 45)
+        if (KAV_HEAD_AT(h, 1, "\xba\xfe\xca") && h->len >= 8 && kav_le32(p + 4) < 45)
             return with(KAV_FMT_MACHO_FAT, KAV_T_MACHO);
         break;
     case 0xfe:
@@ -265,8 +251,9 @@ static enum kav_format foreign_by_magic(const kav_head *h)
     if (h->len < 16) return KAV_FMT_UNKNOWN;
     switch (p[0]) {
     case 0x60:
-        return p[1] == 0xea && le16(p + 2) >= 30 && le16(p + 2) <= 2600 && p[4] >= 30 && p[4] < 64 ? KAV_FMT_ARJ
-                                                                                                   : KAV_FMT_UNKNOWN;
+        return p[1] == 0xea && kav_le16(p + 2) >= 30 && kav_le16(p + 2) <= 2600 && p[4] >= 30 && p[4] < 64
+                   ? KAV_FMT_ARJ
+                   : KAV_FMT_UNKNOWN;
     case 'I': return KAV_HEAD_AT(h, 0, "ITSF\3\0\0\0") ? KAV_FMT_CHM : KAV_FMT_UNKNOWN;
     case 0x78: return KAV_HEAD_AT(h, 0, "\x78\x9f\x3e\x22") ? KAV_FMT_TNEF : KAV_FMT_UNKNOWN;
     case 'S': return KAV_HEAD_AT(h, 0, "SZDD\x88\xf0'3") ? KAV_FMT_SZDD : KAV_FMT_UNKNOWN;
@@ -275,13 +262,13 @@ static enum kav_format foreign_by_magic(const kav_head *h)
     case 'E': return KAV_HEAD_AT(h, 0, "EGGA\0\1") ? KAV_FMT_EGG : KAV_FMT_UNKNOWN;
     case 'A': return KAV_HEAD_AT(h, 0, "ALZ\1") ? KAV_FMT_ALZ : KAV_FMT_UNKNOWN;
     case 'H': return KAV_HEAD_AT(h, 0, "HWP Document File V3.00") ? KAV_FMT_HWP3 : KAV_FMT_UNKNOWN;
-    case 'G': return KAV_HEAD_AT(h, 0, "GGUF") && le32(p + 4) < 16 ? KAV_FMT_GGUF : KAV_FMT_UNKNOWN;
+    case 'G': return KAV_HEAD_AT(h, 0, "GGUF") && kav_le32(p + 4) < 16 ? KAV_FMT_GGUF : KAV_FMT_UNKNOWN;
     case 0x7a: return KAV_HEAD_AT(h, 0, "\x7a\x1a\x20\x10") ? KAV_FMT_SIS : 0;
     default: break;
     }
     if (KAV_HEAD_AT(h, 8, "\x19\x04\0\x10")) return KAV_FMT_SIS;
     if (KAV_HEAD_AT(h, 32769, "BEA01")) return KAV_FMT_UDF;
-    bool python = p[2] == '\r' && p[3] == '\n' && le16(p) >= 3000 && le16(p) < 4000 && le32(p + 4) < 4;
+    bool python = p[2] == '\r' && p[3] == '\n' && kav_le16(p) >= 3000 && kav_le16(p) < 4000 && kav_le32(p + 4) < 4;
     return python ? KAV_FMT_PYC : KAV_FMT_UNKNOWN;
 }
 

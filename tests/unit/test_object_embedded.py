@@ -9,9 +9,10 @@ import zlib
 
 import pytest
 
-from kavfs.model import Status
+from kavfs.limits import Limits
+from kavfs.model import Reason, Status
 from tests.support.executables import Part, fat, macho, pe
-from tests.support.objects import EICAR, NEAR_MISS, scan
+from tests.support.objects import EICAR, NEAR_MISS, scan, scanner
 
 # The signature of these tests matches anywhere: what is packed inside is found only where it is unpacked.
 
@@ -59,6 +60,22 @@ def test_a_program_inside_a_program_is_looked_at_as_one(front: bytes) -> None:
 def test_many_programs_inside_one_are_looked_at_in_part() -> None:
     found = scan(pe() + b"".join(pe([Part(b".text", EICAR)], stub=128) for _ in range(40)))
     assert 10 <= sum(path.startswith(b"pe@") for path in found.infected) <= 16
+    assert Reason.MEMBERS in found.reasons
+
+
+def test_words_that_look_like_a_program_hide_none() -> None:
+    inner = pe([Part(b".text", EICAR)], stub=128)
+    assert b"pe@%d" % (len(pe()) + 600) in scan(pe() + b"TYPE\0\0" * 100 + inner).infected
+    decoys = b"".join(b"MZ" + bytes(58) + struct.pack("<I", 64) + b"PE\0\0" for _ in range(100))
+    assert Reason.MEMBERS in scan(pe() + decoys + inner).reasons
+
+
+@pytest.mark.parametrize("inner", [rar(b"inner", packed(EICAR)), pe([Part(b".text", EICAR)], stub=128)])
+def test_what_lies_deeper_than_the_limit_is_said(inner: bytes) -> None:
+    for depth, said in ((0, True), (4, False)):
+        found = scan(pe() + inner, scanner(Limits(max_depth=depth)))
+        assert (Reason.DEPTH in found.reasons) is said
+        assert any(b"@" in path for path in found.infected) is not said
 
 
 @pytest.mark.parametrize(("wide", "big"), [(False, False), (False, True), (True, True)])

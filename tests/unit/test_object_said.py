@@ -146,6 +146,18 @@ def test_a_password_opens_what_was_closed_with_it(line: str, opens: bool, aes: b
     assert (Reason.ENCRYPTED in verdict.reasons) is not opens
 
 
+def test_bytes_that_only_pass_the_ciphers_own_check_are_not_taken_for_what_was_closed(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_bytes(EICAR * 3)
+    words = ["zip", "-q", "-0", "-P", "open sesame", "secret.zip", "one.txt"]
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True)
+    wrong = "".join(f"No-{i};;0;wrong word {i}\n" for i in range(900))  # one of 256 passes
+    data = (tmp_path / "secret.zip").read_bytes()
+    verdict = scan(data, scanner(of=image(tmp_path, a_pwdb=wrong, b_ndb=EICAR_LINE)))
+    assert Reason.ENCRYPTED in verdict.reasons
+    rules = image(tmp_path, a_pwdb=f"{wrong}Pw-1;;0;open sesame\n", b_ndb=EICAR_LINE)
+    assert scan(data, scanner(of=rules)).threats
+
+
 def test_an_ignored_password_is_not_tried(tmp_path: Path) -> None:
     rules = image(tmp_path, a_pwdb="Pw-1;;0;open sesame\n", b_ndb=EICAR_LINE, c_ign2="Pw-1\n")
     assert Reason.ENCRYPTED in scan(encrypted(tmp_path, "open sesame"), scanner(of=rules)).reasons
