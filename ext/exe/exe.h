@@ -63,7 +63,8 @@ void kav_exe_free(kav_exe *exe);
 /* PE: does it unpack itself when it runs? */
 bool kav_exe_is_packed(const kav_exe *exe, const kav_source *source);
 
-/* PE: fill in versions. False: out of memory. Once it was called, calling it again costs nothing. */
+/* PE: fill in versions. False: not all of them, for want of memory or because there is too much to look at; said once.
+ * Once it was called, calling it again costs nothing. */
 bool kav_exe_versions(kav_exe *exe, const kav_source *source);
 
 /* After that: does a version information string begin at this offset? */

@@ -9,6 +9,7 @@ enum {
     DESCRIPTOR = 20, /* bytes */
     LIBRARIES_MAX = 1024,
     FUNCTIONS_MAX = 65536, /* of all libraries */
+    VISITS_MAX = 1 << 26,  /* of sections, all of which may be gone through for each function */
     NAME_MAX_LEN = 256
 };
 
@@ -99,7 +100,8 @@ static enum kav_imports add_functions(table *t, uint32_t names, uint32_t address
     bool there = names && kav_exe_offset(t->exe, t->source, names, &at);
     if ((!there || at == 0) && !kav_exe_offset(t->exe, t->source, addresses, &at)) return KAV_IMPORTS_NONE;
     for (; kav_exe_bytes(t->source, at, entry, sizeof entry) && kav_le32(entry); at += 4) {
-        if (t->seen++ == FUNCTIONS_MAX) return KAV_IMPORTS_MANY;
+        if (t->seen++ == FUNCTIONS_MAX || (uint64_t)t->seen * t->exe->section_count > VISITS_MAX)
+            return KAV_IMPORTS_MANY;
         if (!add_function(t, kav_le32(entry))) return KAV_IMPORTS_NONE;
     }
     return KAV_IMPORTS_FED;

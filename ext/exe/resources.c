@@ -1,7 +1,10 @@
 #include "resources.h"
 #include "exe_parts.h"
 
-enum { RESOURCES = 2 /* which directory of the PE */ };
+enum {
+    RESOURCES = 2, /* which directory of the PE */
+    VISITED = 64   /* sections that cost a step */
+};
 
 typedef struct {
     kav_resources *r;
@@ -10,12 +13,19 @@ typedef struct {
     void *context;
 } walk;
 
+/* Where a relative address stands. All sections may be gone through for it, and a file may have 65,535. */
+static bool find(kav_resources *r, uint32_t rva, uint64_t *at)
+{
+    uint32_t cost = 1 + r->exe->section_count / VISITED;
+    r->steps -= cost < r->steps ? cost : r->steps;
+    return r->steps > 0 && kav_exe_offset(r->exe, r->source, rva, at);
+}
+
 /* A directory: where its entries begin and how many are to be looked at. Those with names come first. */
 static bool read_directory(const walk *w, uint32_t rva, bool numbered_only, uint64_t *at, uint32_t *count)
 {
     uint8_t h[16];
-    if (!kav_exe_offset(w->r->exe, w->r->source, rva, at) || !kav_exe_bytes(w->r->source, *at, h, sizeof h))
-        return false;
+    if (!find(w->r, rva, at) || !kav_exe_bytes(w->r->source, *at, h, sizeof h)) return false;
     uint32_t named = kav_le16(h + 12), numbered = kav_le16(h + 14);
     *at += sizeof h + (numbered_only ? named * 8 : 0);
     *count = numbered_only ? numbered : (uint16_t)(named + numbered);
@@ -71,11 +81,10 @@ void kav_resources_each(kav_resources *r, uint32_t type, uint32_t id, kav_resour
     }
 }
 
-bool kav_resource_data(const kav_resources *r, uint32_t rva, uint64_t *offset, uint32_t *length)
+bool kav_resource_data(kav_resources *r, uint32_t rva, uint64_t *offset, uint32_t *length)
 {
     uint8_t h[16];
-    if (!kav_exe_offset(r->exe, r->source, rva, offset) || !kav_exe_bytes(r->source, *offset, h, sizeof h))
-        return false;
+    if (!find(r, rva, offset) || !kav_exe_bytes(r->source, *offset, h, sizeof h)) return false;
     *length = kav_le32(h + 4);
-    return kav_exe_offset(r->exe, r->source, kav_le32(h), offset);
+    return find(r, kav_le32(h), offset);
 }

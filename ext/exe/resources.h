@@ -11,7 +11,7 @@ enum { KAV_RESOURCE_ICON = 3, KAV_RESOURCE_ICON_GROUP = 14, KAV_RESOURCE_VERSION
 typedef struct {
     const kav_exe *exe;
     const kav_source *source;
-    uint32_t steps; /* entries of directories that may still be read; 0 afterwards: not all of them were looked at */
+    uint32_t steps; /* what may still be done; 0 afterwards: not all was looked at */
 } kav_resources;
 
 /* One language of a resource: the number or name of the resource, the relative address of its data entry. False:
@@ -22,6 +22,6 @@ typedef bool (*kav_resource_sink)(void *context, uint32_t id, uint32_t rva);
 void kav_resources_each(kav_resources *r, uint32_t type, uint32_t id, kav_resource_sink sink, void *context);
 
 /* Where the bytes of a resource stand, by its data entry. False: nowhere. The length is as it is said. */
-bool kav_resource_data(const kav_resources *r, uint32_t rva, uint64_t *offset, uint32_t *length);
+bool kav_resource_data(kav_resources *r, uint32_t rva, uint64_t *offset, uint32_t *length);
 
 #endif

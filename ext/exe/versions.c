@@ -154,8 +154,8 @@ bool kav_exe_versions(kav_exe *exe, const kav_source *source)
     for (uint32_t i = 0; i < s.found_count; i++) read_resource(&s, s.found[i], buffer);
     free(buffer);
     sort(exe);
-    exe->versions_read = !s.memory;
-    return !s.memory;
+    exe->versions_read = true;
+    return !s.memory && s.resources.steps > 0;
 }
 
 bool kav_exe_is_version(const kav_exe *exe, uint64_t offset)

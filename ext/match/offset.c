@@ -14,7 +14,7 @@ const kav_exe *kav_offset_exe(kav_session *s)
 static bool is_version(kav_session *s, uint64_t start)
 {
     if (!kav_offset_exe(s)) return false;
-    if (!kav_exe_versions(&s->exe, s->reader.source)) s->found->reasons |= KAV_R_MEMORY;
+    if (!kav_exe_versions(&s->exe, s->reader.source)) s->found->reasons |= KAV_R_MATCH;
     return kav_exe_is_version(&s->exe, start);
 }
 

@@ -52,14 +52,13 @@ def read_program(const uint8_t[::1] data not None):
     cdef kav_source source = kav_source(NULL, -1, 0, data.shape[0])
     cdef kav_exe exe
     cdef int failed
-    cdef bint done = False
     source.memory = &data[0] if data.shape[0] else NULL
     with nogil:
         failed = kav_exe_read(&exe, &source, kav_type_detect(source.memory, source.size, source.size))
         if not failed:
-            done = kav_exe_versions(&exe, &source)
+            kav_exe_versions(&exe, &source)
     try:
-        if not done:
+        if failed:
             raise MemoryError
         if not exe.valid:
             return None

@@ -7,6 +7,7 @@ import hashlib
 import pytest
 
 from kavfs._native import match
+from kavfs.model import Reason
 from tests.support.executables import Part, imports, pe
 from tests.support.matching import names, open_parts
 
@@ -66,3 +67,15 @@ def test_numbers_that_are_well_known_have_names() -> None:
 def test_programs_of_64_bits_have_no_import_hash() -> None:
     data = importing({b"a.dll": [b"f"]}, wide=True)
     assert find(data, by_imports("a.f"), "imports") == []
+
+
+def test_an_import_table_that_takes_too_long_to_follow_is_said() -> None:
+    """For each function all sections may be gone through; together that is limited."""
+    at = 0x1000 * 2001
+    table = imports(at, {b"mine.dll": [7] * 40_000})
+    sections = [Part(b".%d" % i, b"") for i in range(2000)] + [Part(b".idata", table)]
+    data = pe(sections, directories={1: (at, 40)}, entry=0)
+    text = by_imports(",".join(["mine.ord7"] * 40_000)).encode()
+    part = match.build_hash_segment(text, 216, form="imports", database=b"a.imp", digest=bytes(32)).data
+    found = open_parts([part]).scan(data, all_match=True)
+    assert (names(found), Reason(found.reasons)) == ([], Reason.MATCH)
