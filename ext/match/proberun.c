@@ -88,6 +88,7 @@ static bool find_reference(run *r, uint32_t own, uint32_t index, uint64_t *place
     }
     uint32_t count;
     const kav_noted *noted = kav_probing_places(&r->s->probing, r->body, subsig(r, index), &count);
+    if (r->s->probing.full) r->s->found->reasons |= KAV_R_MATCH; /* the last place may not be among them */
     while (count && noted[count - 1].place >= KAV_BYTECOMPARE_REACH) count--;
     if (count) *place = noted[count - 1].place;
     return count > 0;

@@ -52,7 +52,7 @@ static const struct {
 
 uint32_t kav_ole_protected(kav_cfb *c)
 {
-    uint32_t count, found = 0;
+    uint32_t count, found = 0, read = 0;
     bool package = false, info = false;
     const kav_cfb_entry *entries = kav_cfb_entries(c, &count);
     for (uint32_t i = 0; i < count; i++) {
@@ -63,7 +63,8 @@ uint32_t kav_ole_protected(kav_cfb *c)
         for (size_t k = 0; k < sizeof asked / sizeof asked[0]; k++) {
             uint8_t *bytes;
             size_t len;
-            if (!kav_cfb_named(e, asked[k].stream)) continue;
+            if (read >> k & 1 || !kav_cfb_named(e, asked[k].stream)) continue;
+            read |= 1u << k; /* there is one; a hostile file may have as many as it likes */
             kav_cfb_load(c, e, REACH, &bytes, &len);
             if (bytes != NULL && asked[k].is(bytes, len)) found = KAV_R_ENCRYPTED;
             free(bytes);

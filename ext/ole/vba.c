@@ -83,11 +83,17 @@ static bool keep_directory(void *context, const uint8_t *bytes, size_t len)
 {
     kav_vba *v = context;
     if (len == 0) return true;
-    if (len > KAV_OLE_LOAD_MAX - v->directory_len) return false;
+    if (len > KAV_OLE_LOAD_MAX - v->directory_len) {
+        kav_unpack_flag(v->unpack, KAV_R_SIZE);
+        return false;
+    }
     if (v->directory_room - v->directory_len < len) {
         size_t room = 2 * (v->directory_len + len);
         uint8_t *larger = realloc(v->directory, room);
-        if (larger == NULL) return false;
+        if (larger == NULL) {
+            kav_unpack_flag(v->unpack, KAV_R_MEMORY);
+            return false;
+        }
         v->directory = larger;
         v->directory_room = room;
     }

@@ -18,7 +18,9 @@ static void add(kav_markup *m, bool with_value)
         value++;
         len -= len > 1 ? 2 : 1;
     }
-    if (m->args.len + m->arg.len + len + 2 > m->args.limit || memchr(m->arg.text, 1, m->arg.len)) return;
+    size_t all = m->arg.len + len + 2;
+    if (m->args.len + all > m->args.limit || memchr(m->arg.text, 1, m->arg.len)) return;
+    if (!kav_text_out_reserve(&m->args, all)) return; /* all of it or nothing: it is read back */
     kav_text_write(&m->args, m->arg.text, m->arg.len);
     kav_text_put(&m->args, with_value ? 0 : 1);
     if (with_value) kav_text_write(&m->args, value, len);

@@ -12,6 +12,7 @@ enum { DECODED_MAX = 256, WORK_MAX = 64 << 20, PARAMETERS = 6 };
 typedef struct {
     kav_text_out text;
     uint32_t begin, end;
+    uint64_t read; /* bytes that were gone through for it */
     bool append;
 } decoded;
 
@@ -168,6 +169,7 @@ static void unpack_call(kav_script *s, const uint32_t parameters[PARAMETERS], de
     if (list->kind != KAV_TK_STRING && list->kind != KAV_TK_MEMBER) return;
     if (!text_of(s, &t[parameters[0]], &text, &len) || !text_of(s, list, &words_text, &words_len)) return;
     uint32_t count;
+    d->read += len + words_len;
     packed_word *words = split(words_text, words_len, &count);
     if (!words) {
         s->failed = true;
@@ -319,7 +321,7 @@ void kav_script_decode(kav_script *s)
             if (name.kind == KAV_TK_NAME) i++;
             if (has_packer_parameters(s, i)) {
                 decode_packer(s, i, name.kind == KAV_TK_NAME ? &name : NULL, &d);
-                work += s->tokens.count;
+                work += s->tokens.count + d.read;
                 used++;
             }
         } else if (is_call(s, i, "dF")) {
