@@ -62,6 +62,9 @@ SAMPLE = {
 }
 """A kind that is read in each form: new lines are compiled as a file of it, wherever they came from."""
 
+AS_EVER = (Form.TYPES, Form.PASSWORDS)
+"""What a layer is and what opens depends on these: an image of new lines has to see the same layers as the whole."""
+
 Load = Callable[[str], basics.Lines | None]
 
 
@@ -94,7 +97,7 @@ def with_deltas(catalog: Catalog, old: Catalog | None, used: Collection[bytes] |
     complete = _collect_texts(deltas, catalog, store)
     rows, tables = [], []
     for delta in sorted(deltas if complete else (), key=lambda delta: delta.past.generation):
-        row, table = _compile(delta, store)
+        row, table = _compile(delta, catalog, store)
         rows.append(row)
         tables.append(table)
     served = {row.generation for row in rows}
@@ -173,7 +176,7 @@ def _takers(deltas: Sequence[_Delta], entry: Entry) -> list[_Delta]:
 # -- compiled ----------------------------------------------------------------------------------------------------------
 
 
-def _compile(delta: _Delta, store: Store) -> tuple[Row, tuple[int, int, list[bytes]]]:
+def _compile(delta: _Delta, catalog: Catalog, store: Store) -> tuple[Row, tuple[int, int, list[bytes]]]:
     """The row of a catalog, and (targets, flags, hash sets) of the table's."""
     segments: list[tuple[str, int]] = []  # (key, literals)
     targets, sets, full = 0, [], delta.full
@@ -196,7 +199,9 @@ def _compile(delta: _Delta, store: Store) -> tuple[Row, tuple[int, int, list[byt
     if full:
         return Row(generation, (), delta.rules, full=True), (ALL_TARGETS, FLAG_FULL, [])
     groups = build_groups(plan_groups(segments), store)
-    parts = [store.part("segments", key) for key, _ in segments] + [store.part("groups", key) for key in groups]
+    lists = [entry.key for entry in catalog.entries if segments and READ.get(entry.kind) in AS_EVER]
+    parts = [store.part("segments", key) for key in [*lists, *(key for key, _ in segments)]]
+    parts += [store.part("groups", key) for key in groups]
     return Row(generation, tuple(parts), delta.rules), (targets, 0, sets)
 
 

@@ -200,6 +200,19 @@ def test_a_regular_expression_is_matched_by_the_delta(rules: Path, state: Path) 
         assert scan(delta, PE + b"key~ac") == set()
 
 
+def test_the_delta_sees_layers_of_the_types_that_lists_give_them(rules: Path, state: Path) -> None:
+    files = {"a_ndb": BODY, "t_ftm": f"0:0:{b'STRANGE'.hex()}:Strange:CL_TYPE_ANY:CL_TYPE_PDF\n"}
+    files["p_pwdb"] = "Pw-1;;0;open sesame\n"
+    older = generation(rules, state, **files)
+    with opened(rules, state, **files, b_ndb=body("T.Pdf-1", "the new marker", target=10)) as image:
+        delta, row = delta_to(image, older), row_to(image, older)
+        assert delta is not None
+        assert row is not None
+        assert (row.full, row.targets) == (False, 1 << 10)
+        assert scan(delta, b"STRANGE file with the new marker") == {b"T.Pdf-1"}
+        assert scan(delta, b"strange file with the new marker") == set()
+
+
 @pytest.mark.parametrize(
     "new",
     [{"b_ldb": "T.Macro-1;Engine:51-255,Target:1;0&1;61626364;${4-9}3$\n"}, {"c_ndb": "T.Member-1:1:$3$:6162636465\n"}],
