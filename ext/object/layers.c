@@ -36,11 +36,8 @@ static const opening IN_PAGES = {KAV_FMT_UNKNOWN, 0, kav_open_inline_data};
 /* Formats that have parts and views inside (KAV_M_PART, KAV_M_VIEW), which make no container of them. A format may
  * stand here more than once, and above besides. */
 static const opening DOCUMENTS[] = {
-    {KAV_FMT_OLE2, 0, kav_open_ole},
-    {KAV_FMT_RTF, 0, kav_open_rtf},
-    {KAV_FMT_MACHO_FAT, 0, kav_open_fat},
-    {KAV_FMT_PDF, 0, kav_open_pdf},
-    {KAV_FMT_FLASH, 0, kav_open_flash},
+    {KAV_FMT_OLE2, 0, kav_open_ole}, {KAV_FMT_RTF, 0, kav_open_rtf},     {KAV_FMT_MACHO_FAT, 0, kav_open_fat},
+    {KAV_FMT_PDF, 0, kav_open_pdf},  {KAV_FMT_FLASH, 0, kav_open_flash},
 };
 
 bool kav_layers_opens(kav_type type)
