@@ -16,7 +16,10 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "picture", "text", "match", "cache", "objects"]
-INCLUDES = [f"ext/{d}" for d in (*CORE, "object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav")]
+INCLUDES = [
+    f"ext/{d}"
+    for d in (*CORE, "object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav")
+]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
 LINK: list[str] = []
