@@ -21,7 +21,7 @@ from tests.support import databases
 from tests.support.fakes import Notebook
 
 MARK = b"this text is what the signature of the test of truth is made of"
-HARMLESS = MARK.swapcase()
+HARMLESS = MARK[::-1]
 HEAD = 8  # bytes before either of them
 
 
