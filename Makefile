@@ -19,7 +19,7 @@ PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(syscon
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long check format bench fuzz asan clean
+.PHONY: help scan system system-test build test test-long test-differential check format bench fuzz asan clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -75,6 +75,9 @@ test: build system-test $(VENV)/.test-tools  ## the tests, within minutes
 
 test-long: build system-test $(VENV)/.test-tools  ## the long tests too
 	$(BIN)/python -m pytest
+
+test-differential: build system-test $(VENV)/.test-tools  ## all signatures, and files of this machine, against ClamAV (an hour)
+	$(BIN)/python -m pytest tests/differential
 
 check: build system-test $(VENV)/.test-tools  ## formatters, linters, types, warnings as errors
 	$(BIN)/ruff check .
