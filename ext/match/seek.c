@@ -16,7 +16,7 @@ typedef struct {
 static const beginning BEGINNINGS[KAV_SEEK_COUNT] = {
     [KAV_SEEK_RAR] = {"Rar!\x1a\7", 6, 2},   [KAV_SEEK_7Z] = {"7z\xbc\xaf\x27\x1c", 6, 2},
     [KAV_SEEK_CAB] = {"MSCF\0\0\0\0", 8, 2}, [KAV_SEEK_ZIP] = {"PK\3\4", 4, 2},
-    [KAV_SEEK_PDF] = {"%PDF-", 5, 2},        [KAV_SEEK_PE] = {"PE\0\0", 4, 0},
+    [KAV_SEEK_PE] = {"PE\0\0", 4, 0},
 };
 
 enum { LONGEST = 8, BLOCK = 128, LANES = sizeof(lanes) };
@@ -35,7 +35,7 @@ pass_over(const uint8_t *p, size_t length)
             lanes a, b;
             memcpy(&a, p + at + i, sizeof a);
             memcpy(&b, p + at + i + 1, sizeof b);
-            any |= (lanes)((b == 'F') & ((a == 'C') | (a == 'D')));
+            any |= (lanes)((a == 'C') & (b == 'F'));
             any |= (lanes)((a == 'r') & (b == '!'));
             any |= (lanes)((a == 0xbc) & (b == 0xaf));
             any |= (lanes)((a == 3) & (b == 4));
@@ -77,7 +77,6 @@ static bool is_likely(unsigned kind, const uint8_t *data, size_t at, size_t end,
     case KAV_SEEK_RAR: return there < 10 || (p[6] == 0 ? p[9] == 0x73 : p[6] == 1 && p[7] == 0);
     case KAV_SEEK_7Z: return there < 7 || p[6] == 0;
     case KAV_SEEK_CAB: return there < 26 || p[25] == 1;
-    case KAV_SEEK_PDF: return there < 7 || p[6] == '.';
     case KAV_SEEK_PE: return (base > 0 && at < KAV_SEEK_FARTHEST) || kav_seek_program(data, at) != 0;
     default: return true;
     }

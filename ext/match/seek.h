@@ -15,9 +15,8 @@ enum kav_seek_kind {
     KAV_SEEK_7Z = 1,
     KAV_SEEK_CAB = 2,
     KAV_SEEK_ZIP = 3, /* only the first: an archive has many such places */
-    KAV_SEEK_PDF = 4,
-    KAV_SEEK_PE = 5, /* the place of a "PE\0\0" that an "MZ" before it points to */
-    KAV_SEEK_COUNT = 6
+    KAV_SEEK_PE = 4,  /* the place of a "PE\0\0" that an "MZ" before it points to */
+    KAV_SEEK_COUNT = 5
 };
 
 #define KAV_SEEK_MAX 16 /* places of one kind */

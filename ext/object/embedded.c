@@ -1,5 +1,5 @@
 /* Embedded: what begins inside a layer that is no archive itself: archives behind programs, programs inside programs
- * and documents, PDF inside anything.
+ * and documents. A PDF further on than type detection looks for it is no document for ClamAV.
  *
  * A place that was found (ext/match/seek.h) is a few bytes, which programs that handle archives have in them as well;
  * so it has to hold a header that is whole, by its checksum where the format has one. How long the thing is nobody can
@@ -52,12 +52,6 @@ static bool is_cab(const kav_source *source, uint64_t at)
     uint32_t size = kav_le32(h + 8);
     return size >= sizeof h && size <= source->size - at && kav_le32(h + 16) < size && h[25] == 1 &&
            kav_le16(h + 28) > 0;
-}
-
-static bool is_pdf(const kav_source *source, uint64_t at)
-{
-    uint8_t h[7];
-    return read_at(source, at, h, sizeof h) && h[6] == '.';
 }
 
 /* Where the program begins whose "PE" stands at an offset. */
@@ -142,15 +136,6 @@ static void scan_programs(search *s, const kav_seek *seek)
     if (seek->more[KAV_SEEK_PE]) kav_unpack_flag(&s->unpack, KAV_R_MEMBERS);
 }
 
-static void scan_documents(search *s, const kav_seek *seek)
-{
-    for (uint32_t k = 0; k < seek->count[KAV_SEEK_PDF]; k++) {
-        uint64_t at = seek->offset[KAV_SEEK_PDF][k];
-        if (is_pdf(s->source, at)) scan_span(s, "pdf", at, (kav_type){KAV_FMT_PDF, KAV_T_PDF});
-    }
-    if (seek->more[KAV_SEEK_PDF]) kav_unpack_flag(&s->unpack, KAV_R_MEMBERS);
-}
-
 /* Is there anything at all? Most layers end here. */
 static bool is_empty(const kav_seek *seek)
 {
@@ -166,7 +151,6 @@ void kav_embedded_scan(kav_object_scanner *s, const kav_source *source, kav_type
     search found = {.scanner = s, .source = source, .closed = depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP};
     kav_unpack_init(&found.unpack, s, depth + 1);
     scan_archives(&found, seek);
-    if (type.format != KAV_FMT_PDF) scan_documents(&found, seek);
     if (type.format == KAV_FMT_PE || type.format == KAV_FMT_OLE2) scan_programs(&found, seek);
     if (found.unpack.container.reasons == 0 && found.count == 0) return;
     if (s->gist.tried <= depth) s->gist.tried = (uint16_t)(depth + 1);

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 WORDS = [
     "Hello", "World", "foo", "BAR", "x1", "the", "Quick", "\u00fcber", "\u65e5\u672c\u3002", "\uff0e", "a\xa1C",
-    "don't", '"q"', "1.5", "A&amp;B", "&lt;b&gt;", "&#65;", "&#x42;", "&#x20AC;", "&#0;", "&euro;", "&Kcy;", "&unknown;", "& ",
+    "don't", '"q"', "1.5", "A&amp;B", "&lt;b&gt;", "&#65;", "&#x42;", "&#x20AC;", "&#0;", "&euro;", "&Kcy;",
+    "&unknown;", "& ",
     "&#;", "&#xzz;", "&#99999999999999999999;", "&noend", "-->", "<", ">", "=",
     "\x01", "\x7f", "\t", "\n", "\r\n", "  ", "\v", "/", "%41", "\\", '\\"',
     "a.b",
@@ -110,8 +111,8 @@ NUMBERS = [
     "1.2e",
 ]
 IN_STRINGS = [
-    "a", "Bc", "%41", "%u0041", "%u00e9", "%zz", "\\n", "\\x41", "\\x4", "\\u0042", "\\u00", "\\\\", "\\0", " ", "</b>", "123", "<p>",
-    "\\q", "\xe9",
+    "a", "Bc", "%41", "%u0041", "%u00e9", "%zz", "\\n", "\\x41", "\\x4", "\\u0042", "\\u00", "\\\\", "\\0", " ", "</b>",
+    "123", "<p>", "\\q", "\xe9",
 ]  # fmt: skip
 BROKEN = ["\\u0041bc", "a\\u0062", "a\\x", "#", "@", "`", "\xe9", '"unfinished', "'unfin"]
 PACKED = "eval(function(p,a,c,k,e,d){while(c--)if(k[c])p=p.replace(k[c]);return p}('%s',%s,4,'%s'.split('|'),0,{}))%s"

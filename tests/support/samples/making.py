@@ -120,7 +120,7 @@ def samples(lines: list[str], generator: Path, seed: int, made: Made) -> Iterato
             if given is None:
                 made.skipped[str(reason)] += 1
                 continue
-        if given is not None:
+        if given is not None and (wish is None or not _headed(wish)):
             made.by["siggen"] += 1
             yield Sample(name, "siggen", *given)
         elif wish is not None:
@@ -128,6 +128,11 @@ def samples(lines: list[str], generator: Path, seed: int, made: Made) -> Iterato
             yield Sample(name, how(wish), content, _near(wish, tools, rng))
         if wish is not None and rng.randrange(EVERY_DRESS) == 0:
             yield from _dresses(name, wish, rng, made)
+
+
+def _headed(wish: Wish) -> bool:
+    """It has offsets of executables; siggen's have one section, and those for Mac OS no entry point for ClamAV."""
+    return any(piece.place.kind not in ("any", "at", "end") for piece in wish.pieces)
 
 
 def how(wish: Wish) -> str:

@@ -166,7 +166,7 @@ class _Reader:
             if number in compared:
                 piece = replace(piece, data=compared_text(piece.data, self.subs[compared[number]]))
             if number + 1 in wanted and self.kind(self.subs[number + 1]) == "macro":
-                piece = replace(piece, data=piece.data + self.macro(self.subs[number + 1]))
+                piece = replace(piece, data=self.macro(piece.data, self.subs[number + 1]))
             yield from [piece] * (1 if piece.place.kind not in ("any", "inside") else wanted[number])
 
     def pattern(self, text: str) -> Piece:
@@ -187,12 +187,17 @@ class _Reader:
         made, start, _ = matching(raw, flags, self.rng)
         return Piece(at, made if at.kind == "any" else made[start:])
 
-    def macro(self, text: str) -> bytes:
-        match = re.fullmatch(r"\$\{(\d+)-\d+\}(\d+)\$", text)
-        if match is None or int(match[2]) not in self.groups:
+    def macro(self, reference: bytes, text: str) -> bytes:
+        """The reference, once more with a member in its distance, and again: ClamAV settles no macro for the first match
+        of it, and one only when the next comes."""
+        match = re.fullmatch(r"\$\{(\d+)-(\d+)\}(\d+)\$", text)
+        if match is None or int(match[3]) not in self.groups:
             raise Unmakeable("a macro of which the group is not known")
-        member = self.tools.gen_body(self.groups[int(match[2])], "", self.rng, self.fill)
-        return self.fill * int(match[1]) + member
+        at = max(int(match[1]), len(reference))
+        if at > int(match[2]):
+            raise Unmakeable("a macro within its own reference")
+        member = self.tools.gen_body(self.groups[int(match[3])], "", self.rng, self.fill)
+        return reference + b";" + reference + self.fill * (at - len(reference)) + member + b";" + reference
 
 
 def compared_text(reference: bytes, text: str) -> bytes:

@@ -34,7 +34,7 @@ CATEGORIES |= {
 SPELLINGS = [
     (rb"\(\?<(?![=!])", b"(?P<"),
     (rb"\\[kg]\{(\w+)\}|\\k<(\w+)>|\\k'(\w+)'", rb"(?P=\1\2\3)"),
-    (rb"\\h", rb"[ \\t]"), (rb"\\R", rb"\\r\\n"), (rb"\\K|\\G", b""), (rb"\\Q(.*?)\\E", rb"\1"),
+    (rb"\\h", rb"[ \\t]"), (rb"\\R", rb"\\r\\n"), (rb"\\K|\\G", b""),
     (rb"\\x\{([0-9A-Fa-f]{2})\}", rb"\\x\1"), (rb"\\x(?![0-9A-Fa-f]{2})", rb"\\x00"), (rb"\\e", rb"\\x1b"),
     (rb"\\([zZ])", rb"\\Z"), (rb"\[:alpha:\]", b"A-Za-z"), (rb"\[:alnum:\]", b"A-Za-z0-9"), (rb"\[:digit:\]", b"0-9"),
     (rb"\[:space:\]", rb"\\s"), (rb"\[:xdigit:\]", b"0-9A-Fa-f"), (rb"\[:upper:\]", b"A-Z"), (rb"\[:lower:\]", b"a-z"),
@@ -149,6 +149,7 @@ class _Writer:
 def matching(expression: bytes, flags: str, rng: random.Random) -> tuple[bytes, int, int]:
     """(text, start and end of the match in it); the match is most of the text."""
     spelled = expression
+    spelled = re.sub(rb"\\Q(.*?)\\E", lambda quoted: re.escape(quoted[1]), spelled)
     for pattern, new in SPELLINGS:
         spelled = re.sub(pattern, new, spelled)
     modes = sum({"i": re.I, "s": re.S, "m": re.M, "x": re.X}.get(flag, 0) for flag in set(flags))
