@@ -67,9 +67,9 @@ def groups_of(lines: list[str]) -> dict[int, str]:
 def _siggens(line: str, tools: object, rng: random.Random) -> tuple[bytes, bytes | None] | None:
     """siggen's own file and near miss, where it can make them."""
     try:
-        make = tools.from_ldb if ";" in line else tools.from_ndb  # type: ignore[attr-defined]
+        make = tools.from_ldb if ";" in line else tools.from_ndb
         target, pieces, described = make(line, rng)
-        image = tools.place(tools.SKELETON[target], pieces, target)  # type: ignore[attr-defined]
+        image = tools.place(tools.SKELETON[target], pieces, target)
     except (ValueError, KeyError, IndexError):
         return None
     if image is None:
@@ -93,9 +93,9 @@ def _siggens(line: str, tools: object, rng: random.Random) -> tuple[bytes, bytes
 def _own(line: str, groups: dict[int, str], tools: object, rng: random.Random) -> tuple[Wish, bytes]:
     reason = Unmakeable("an expression that nothing makes true")
     try:
-        for wish in wishes(line, groups, tools, rng):  # type: ignore[arg-type]
+        for wish in wishes(line, groups, tools, rng):
             try:
-                return wish, sample(wish, tools)  # type: ignore[arg-type]
+                return wish, sample(wish, tools)
             except Unmakeable as failed:
                 reason = failed
     except Unmakeable as failed:
@@ -141,7 +141,7 @@ def how(wish: Wish) -> str:
 
 def _near(wish: Wish, tools: object, rng: random.Random) -> bytes | None:
     try:
-        return sample(wish.changed(rng), tools)  # type: ignore[arg-type]
+        return sample(wish.changed(rng), tools)
     except (Unmakeable, IndexError):
         return None
 

@@ -188,8 +188,8 @@ class _Reader:
         return Piece(at, made if at.kind == "any" else made[start:])
 
     def macro(self, reference: bytes, text: str) -> bytes:
-        """The reference, once more with a member in its distance, and again: ClamAV settles no macro for the first match
-        of it, and one only when the next comes."""
+        """The reference, once more with a member in its distance, and again: ClamAV settles no macro for the first
+        match of it, and one only when the next comes."""
         match = re.fullmatch(r"\$\{(\d+)-(\d+)\}(\d+)\$", text)
         if match is None or int(match[3]) not in self.groups:
             raise Unmakeable("a macro of which the group is not known")
@@ -213,11 +213,11 @@ def compared_text(reference: bytes, text: str) -> bytes:
     order = "little" if "l" in letters else "big"
     try:
         if "i" in letters:
-            number = value.to_bytes(count, order)  # type: ignore[arg-type]
+            number = value.to_bytes(count, order)
         elif "d" in letters or "a" in letters:
             number = b"%0*d" % (count, value)
         else:
-            number = value.to_bytes((count + 1) // 2, order).hex().encode()  # type: ignore[arg-type]
+            number = value.to_bytes((count + 1) // 2, order).hex().encode()
     except OverflowError:
         raise Unmakeable("a byte comparison with a number that has no room") from None
     if len(number) > count or at < len(reference):
