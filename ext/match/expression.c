@@ -157,6 +157,7 @@ uint32_t kav_expression_cap(const kav_code *code, uint32_t count)
 
 typedef struct {
     uint64_t count, subsigs; /* matches together; which subsignatures */
+    uint64_t possible;       /* subsignatures that these may become at most */
     uint8_t truth;
     bool known; /* count and subsigs are final */
 } value;
@@ -173,9 +174,10 @@ static enum kav_truth compare(const kav_code *c, uint64_t count)
 
 static value eval_leaf(const kav_code *c, uint32_t count)
 {
-    if (count == KAV_ANY_COUNT) return (value){.truth = KAV_PERHAPS};
+    uint64_t bit = (uint64_t)1 << c->index;
+    if (count == KAV_ANY_COUNT) return (value){.possible = bit, .truth = KAV_PERHAPS};
     if (compare(c, count) == KAV_FALSE) return (value){.truth = KAV_FALSE, .known = true};
-    return (value){count, (uint64_t)1 << c->index, KAV_TRUE, true};
+    return (value){count, bit, bit, KAV_TRUE, true};
 }
 
 static value eval_pair(const kav_code *c, value a, value b)
@@ -185,17 +187,19 @@ static value eval_pair(const kav_code *c, value a, value b)
     if (a.truth == deciding || b.truth == deciding) truth = deciding;
     else if (a.truth != KAV_PERHAPS && b.truth != KAV_PERHAPS) truth = a.truth;
     if (truth == KAV_FALSE) return (value){.truth = KAV_FALSE, .known = true};
-    return (value){a.count + b.count, a.subsigs | b.subsigs, truth, a.known && b.known};
+    return (value){a.count + b.count, a.subsigs | b.subsigs, a.possible | b.possible, truth, a.known && b.known};
 }
 
 static value eval_block(const kav_code *c, value a)
 {
     if (a.truth == KAV_FALSE) a = (value){.truth = KAV_FALSE, .known = true};
+    if (!a.known && c->value && (uint32_t)__builtin_popcountll(a.possible) < c->value)
+        return (value){.truth = KAV_FALSE, .known = true};
     if (!a.known) return (value){.truth = KAV_PERHAPS};
     bool holds = compare(c, a.count) == KAV_TRUE;
     if (holds && c->value && (uint32_t)__builtin_popcountll(a.subsigs) < c->value) holds = false;
     /* The subsignatures of a compared parenthesis do not count for a ",m" further out. */
-    return holds ? (value){a.count, 0, KAV_TRUE, true} : (value){.truth = KAV_FALSE, .known = true};
+    return holds ? (value){a.count, 0, 0, KAV_TRUE, true} : (value){.truth = KAV_FALSE, .known = true};
 }
 
 enum kav_truth kav_expression_eval(const kav_code *code, uint32_t count, kav_leaf_count leaf, const void *context)

@@ -251,9 +251,33 @@ static void post(kav_parse *p, const kav_literal *literal, uint32_t piece)
     kav_buffer_add(&p->tables->postings, &posting, sizeof posting);
 }
 
-void kav_window_post(kav_parse *p, const kav_window *w, uint32_t piece, bool weak)
+/* Bytes as an expression: the weak database takes expressions only. */
+static void write_bytes(kav_parse *p, kav_literal *literal, const uint8_t *bytes, uint32_t length)
 {
     kav_buffer *data = &p->tables->data;
+    literal->text = (uint32_t)data->length;
+    for (uint32_t k = 0; k < length; k++) {
+        kav_values v = {.width = 1};
+        v.bits[bytes[k] >> 3] = (uint8_t)(1 << (bytes[k] & 7));
+        write_place(data, &v);
+    }
+    literal->text_length = (uint32_t)(data->length - literal->text);
+}
+
+uint32_t kav_literal_weaken(kav_parse *p, uint32_t literal)
+{
+    kav_literal strong = *KAV_ITEM(p->tables->literals, const kav_literal, literal);
+    kav_literal weak = {.flags = strong.flags | KAV_LF_WEAK};
+    size_t before = p->tables->data.length;
+    write_bytes(p, &weak, strong.bytes, strong.length);
+    if (!kav_buffer_ok(&p->tables->data)) return literal;
+    uint32_t count = KAV_COUNT(p->tables->literals, kav_literal), index = intern_literal(p, &weak);
+    if (index < count) p->tables->data.length = before; /* known: its text stands there already */
+    return index;
+}
+
+void kav_window_post(kav_parse *p, const kav_window *w, uint32_t piece, bool weak)
+{
     kav_literal literal = {.flags = (uint8_t)(w->flags | (weak ? KAV_LF_WEAK : 0))};
     if (!w->strong) {
         literal.text = w->text;
@@ -262,15 +286,9 @@ void kav_window_post(kav_parse *p, const kav_window *w, uint32_t piece, bool wea
         return;
     }
     for (uint32_t i = 0; i < w->count; i++) {
-        if (weak) { /* the weak database takes expressions only */
-            literal.text = (uint32_t)data->length;
-            for (uint32_t k = 0; k < w->length; k++) {
-                kav_values v = {.width = 1};
-                v.bits[w->bytes[i][k] >> 3] = (uint8_t)(1 << (w->bytes[i][k] & 7));
-                write_place(data, &v);
-            }
-            literal.text_length = (uint32_t)(data->length - literal.text);
-            if (data->failed) return;
+        if (weak) {
+            write_bytes(p, &literal, w->bytes[i], w->length);
+            if (p->tables->data.failed) return;
         } else {
             literal.length = (uint8_t)w->length;
             memcpy(literal.bytes, w->bytes[i], w->length);

@@ -69,4 +69,7 @@ bool kav_window_choose(const kav_parse *parse, kav_window *out);
 /* literal.c: add the window's literals and post the piece under them. */
 void kav_window_post(kav_parse *parse, const kav_window *window, uint32_t piece, bool weak);
 
+/* literal.c: the literal of the weak database that finds what this one finds. */
+uint32_t kav_literal_weaken(kav_parse *parse, uint32_t literal);
+
 #endif

@@ -2,6 +2,7 @@
 #include "expression.h"
 #include "kav.h"
 #include "part.h"
+#include "passes.h"
 #include "probe.h"
 #include "totals.h"
 
@@ -297,39 +298,18 @@ static void finish_postings(kav_segment *s, kav_buffer *literals, kav_buffer *po
     }
 }
 
-/* What a pattern comes to of which the first pass found nothing. */
-static uint32_t nothing_found(const kav_segment *s, uint32_t index)
-{
-    const kav_pattern *pattern = KAV_ITEM(s->tables.patterns, const kav_pattern, index);
-    bool open = (pattern->flags & KAV_PA_WEAK) && !(pattern->flags & KAV_PA_GATED);
-    return open ? KAV_ANY_COUNT : 0;
-}
-
-/* Signatures that can be true although the first pass found none of their patterns. */
-static void finish_rest(kav_segment *s, kav_buffer *rest)
-{
-    uint32_t count = KAV_COUNT(s->signatures, kav_signature), counts[KAV_SUBSIGS_MAX] = {0};
-    for (uint32_t i = 0; i < count; i++) {
-        const kav_signature *g = KAV_ITEM(s->signatures, kav_signature, i);
-        const kav_code *code = KAV_ITEM(s->code, kav_code, g->code);
-        kav_probe_row row = row_of(s, KAV_ITEM(s->subsigs, const uint32_t, g->subsig), g->subsig_count);
-        for (uint32_t k = 0; k < row.count; k++)
-            counts[k] = row.subsigs[k] & KAV_SUB_PROBE ? 0 : nothing_found(s, row.subsigs[k]);
-        kav_probe_outlook(&row, counts);
-        if (kav_expression_eval(code, g->code_count, kav_probe_count, counts) != KAV_FALSE)
-            kav_buffer_add(rest, &i, sizeof i);
-    }
-}
-
 bool kav_segment_finish(kav_segment *s, kav_text database, const uint8_t source[32], bool official, kav_buffer *out)
 {
     kav_tables *t = &s->tables;
     kav_buffer refs = {0}, rest = {0}, literals = {0}, postings = {0};
     kav_body_totals totals = {0};
+    kav_passes passes = {&s->parse, KAV_ITEM(s->signatures, kav_signature, 0), KAV_COUNT(s->signatures, kav_signature),
+                         KAV_ITEM(s->code, const kav_code, 0), KAV_ITEM(s->subsigs, const uint32_t, 0)};
     bool ok = !t->postings.failed && !t->literals.failed && !t->elements.failed && !t->data.failed;
+    ok = ok && kav_passes_defer(&passes) && !t->data.failed && t->data.length <= UINT32_MAX;
     if (ok) {
         finish_refs(s, &refs);
-        finish_rest(s, &rest);
+        kav_passes_rest(&passes, &rest);
         finish_postings(s, &literals, &postings);
         kav_part_begin(out);
         kav_part_table(out, KAV_TAB_DATABASE, database.text, database.length);
