@@ -53,7 +53,7 @@ static void add_fillers(const kav_compile *job, rows *r, char *text)
         r->lengths[job->count + i] = FILLER_LENGTH;
         r->ids[job->count + i] = KAV_NONE; /* no literal has this number: a match is passed over */
         for (uint32_t k = 0; k < FILLER_LENGTH; k++) {
-            if (job->weak) snprintf(text + 4 * k, 5, "\\x%02x", bytes[k]);
+            if (job->kind == KAV_DB_WEAK) snprintf(text + 4 * k, 5, "\\x%02x", bytes[k]);
             else text[k] = (char)bytes[k];
         }
         text += FILLER_TEXT;
@@ -73,8 +73,8 @@ static bool make_rows(const kav_compile *job, rows *r)
         r->flags[i] = l->flags & KAV_LF_NOCASE ? HS_FLAG_CASELESS : 0;
         r->ids[i] = job->wanted[i];
         r->lengths[i] = l->length;
-        r->texts[i] = job->weak ? text : (const char *)l->bytes;
-        if (job->weak) {
+        r->texts[i] = job->kind == KAV_DB_WEAK ? text : (const char *)l->bytes;
+        if (job->kind == KAV_DB_WEAK) {
             r->flags[i] |= HS_FLAG_DOTALL;
             memcpy(text, job->texts + l->text, l->text_length);
             text += l->text_length + 1;
@@ -91,7 +91,7 @@ static hs_database_t *compile(kav_compile *job)
     hs_compile_error_t *error = NULL;
     if (!make_rows(job, &r)) {
         snprintf(job->why, sizeof job->why, "out of memory");
-    } else if (job->weak) {
+    } else if (job->kind == KAV_DB_WEAK) {
         hs_compile_multi(r.texts, r.flags, r.ids, job->count + FILLERS, HS_MODE_BLOCK, NULL, &db, &error);
     } else {
         hs_compile_lit_multi(r.texts, r.flags, r.ids, r.lengths, job->count + FILLERS, HS_MODE_BLOCK, NULL, &db,
@@ -155,7 +155,7 @@ static tally scan_samples(const hs_database_t *db, const kav_compile *job)
     uint32_t length = 0, step = job->count / SAMPLES + 1;
     for (uint32_t i = 0; i < job->count; i += step) {
         const kav_literal *l = &job->literals[job->wanted[i]];
-        if (job->weak) {
+        if (job->kind == KAV_DB_WEAK) {
             length += example(job->texts + l->text, l->text_length, text + length);
         } else {
             memcpy(text + length, l->bytes, l->length);

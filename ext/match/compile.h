@@ -13,7 +13,7 @@ typedef struct {
     const uint32_t *wanted;      /* indices of those that go into this database */
     uint32_t count;
     uint16_t targets;
-    bool weak;            /* expressions instead of literals */
+    uint8_t kind;         /* enum kav_stored_kind; the weak one has expressions instead of literals */
     const uint8_t *texts; /* weak: what literals' text fields point into */
     /* out */
     uint8_t *bytes; /* malloc'ed */

@@ -24,7 +24,7 @@
 #include "icon.h"
 #include <stdint.h>
 
-#define KAV_FORMAT_VERSION 2u
+#define KAV_FORMAT_VERSION 3u
 #define KAV_PART_MAGIC     "KAVPART" /* with its NUL: 8 bytes */
 #define KAV_TABLE_COUNT    24
 #define KAV_PAGE           4096u
@@ -304,10 +304,13 @@ typedef struct {
 typedef struct {
     uint64_t offset, length; /* in the part */
     uint16_t targets;        /* bit per target that it serves */
-    uint8_t weak;
-    uint8_t form; /* enum kav_form */
+    uint8_t kind;            /* enum kav_stored_kind */
+    uint8_t form;            /* enum kav_form */
     uint32_t reserved;
 } kav_stored;
+
+/* The fast pass takes the narrowest that there is: a database for a charset lacks what cannot occur in it. */
+enum kav_stored_kind { KAV_DB_FAST = 0, KAV_DB_ASCII = 1, KAV_DB_PLAIN = 2, KAV_DB_WEAK = 3, KAV_DB_KINDS = 4 };
 
 enum kav_form { KAV_FORM_MAPPED = 1, KAV_FORM_SERIAL = 2 };
 

@@ -35,7 +35,7 @@ static enum kav_group_open open_database(kav_group *g, const kav_stored *stored)
         db = copy;
     }
     for (int t = 0; t < KAV_TARGETS; t++) {
-        if (stored->targets >> t & 1) *(stored->weak ? &g->weak[t] : &g->fast[t]) = db;
+        if (stored->targets >> t & 1) g->databases[stored->kind][t] = db;
     }
     return KAV_GROUP_OK;
 }
@@ -69,11 +69,11 @@ enum kav_group_open kav_group_open(kav_group *g, const uint8_t *part)
     if (firsts == 0 || !check_tables(g)) return KAV_GROUP_DAMAGED;
     const kav_stored *stored = kav_part_data(part, KAV_TAB_STORED);
     uint32_t count = kav_part_count(part, KAV_TAB_STORED, sizeof *stored);
-    if (count > 2 * KAV_TARGETS) return KAV_GROUP_DAMAGED;
+    if (count > KAV_DB_KINDS * KAV_TARGETS) return KAV_GROUP_DAMAGED;
     for (uint32_t i = 0; i < count; i++) {
         uint64_t length = kav_part_of(part)->length;
         if (stored[i].offset > length || stored[i].length > length - stored[i].offset || stored[i].length < 64 ||
-            stored[i].offset % KAV_PAGE)
+            stored[i].offset % KAV_PAGE || stored[i].kind >= KAV_DB_KINDS)
             return KAV_GROUP_DAMAGED;
         enum kav_group_open result = open_database(g, &stored[i]);
         if (result != KAV_GROUP_OK) {

@@ -1,7 +1,8 @@
 /* Group: the Vectorscan databases over the literals of some BODY parts, one pair per target type that has literals of
  * its own (with those for any type), and one pair for all other types.
  *
- * The fast database of a pair is scanned for every layer. The weak one (short or common literals) is scanned in a
+ * The fast database of a pair is scanned for every layer; of those for texts there are narrow ones besides, for layers
+ * that are made of few different bytes (charset.h). The weak one (short or common literals) is scanned in a
  * second pass over the layer, and only when a signature can still become true through it.
  *
  * A database lies in the part as it lies in memory, at a page boundary, so that the mapped file is scanned in place.
@@ -31,8 +32,8 @@ typedef struct {
     const uint32_t *firsts; /* per literal */
     const kav_posting *postings;
     uint32_t member_count, literal_count, posting_count;
-    const hs_database_t *fast[KAV_TARGETS], *weak[KAV_TARGETS]; /* by target type; NULL: no literals */
-    hs_database_t *owned[2 * KAV_TARGETS];                      /* deserialised copies */
+    const hs_database_t *databases[KAV_DB_KINDS][KAV_TARGETS]; /* NULL: no literals, or no narrow one */
+    hs_database_t *owned[KAV_DB_KINDS * KAV_TARGETS];          /* deserialised copies */
     uint32_t owned_count;
 } kav_group;
 

@@ -1,6 +1,8 @@
 #include "group.h"
+#include "charset.h"
 #include "compile.h"
 #include "intern.h"
+#include "kav.h"
 #include "part.h"
 
 #include <pthread.h>
@@ -15,8 +17,8 @@ typedef struct {
     kav_buffer texts;    /* of weak ones */
     kav_buffer pairs;    /* kav_pair: literal, posting */
     kav_intern index;
-    kav_compile jobs[2 * KAV_TARGETS];
-    uint32_t *wanted[2 * KAV_TARGETS];
+    kav_compile jobs[KAV_DB_KINDS * KAV_TARGETS];
+    uint32_t *wanted[KAV_DB_KINDS * KAV_TARGETS];
     uint32_t job_count;
     atomic_uint next; /* the job that a thread takes next */
 } builder;
@@ -70,33 +72,51 @@ static void merge_literal(builder *b, const kav_body *body, uint32_t member, con
     }
 }
 
-/* Which databases: one per target with literals of its own, one for the rest; each fast and weak. */
+/* Does this database look for the literal? */
+static bool takes(enum kav_stored_kind kind, uint16_t targets, const kav_literal *l)
+{
+    if (((l->flags & KAV_LF_WEAK) != 0) != (kind == KAV_DB_WEAK) || !(l->targets & targets)) return false;
+    if (kind != KAV_DB_ASCII && kind != KAV_DB_PLAIN) return true;
+    enum kav_charset set = kind == KAV_DB_ASCII ? KAV_CS_ASCII : KAV_CS_PLAIN;
+    for (uint32_t i = 0; i < l->length; i++) {
+        if (!kav_charset_has(set, l->bytes[i])) return false;
+    }
+    return true;
+}
+
+static bool plan_job(builder *b, enum kav_stored_kind kind, uint16_t targets, uint16_t serves)
+{
+    uint32_t count = KAV_COUNT(b->literals, kav_literal), n = 0;
+    const kav_literal *literals = KAV_ITEM(b->literals, const kav_literal, 0);
+    uint32_t *wanted = malloc((count + 1) * sizeof *wanted);
+    if (!wanted) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (takes(kind, targets, &literals[i])) wanted[n++] = i;
+    }
+    b->wanted[b->job_count] = wanted;
+    b->jobs[b->job_count++] = (kav_compile){
+        .literals = literals, .wanted = wanted, .count = n, .targets = serves, .kind = kind, .texts = b->texts.data};
+    return true;
+}
+
+/* Which databases: one per target with literals of its own, one for the rest; each fast and weak. Besides, a narrow one
+ * for what texts are mostly made of, and for the form that signatures for texts and pages are made for. */
 static bool plan_jobs(builder *b)
 {
+    const uint16_t any = 1u << KAV_T_ANY, forms = 1u << KAV_T_TEXT | 1u << KAV_T_HTML;
     uint32_t count = KAV_COUNT(b->literals, kav_literal);
-    const kav_literal *literals = KAV_ITEM(b->literals, const kav_literal, 0);
     for (int weak = 0; weak < 2; weak++) {
-        uint16_t own = 0, any = 1;
+        uint16_t own = 0;
         for (uint32_t i = 0; i < count; i++) {
-            if (((literals[i].flags & KAV_LF_WEAK) != 0) == weak) own |= literals[i].targets;
+            const kav_literal *l = KAV_ITEM(b->literals, const kav_literal, i);
+            if (((l->flags & KAV_LF_WEAK) != 0) == weak) own |= l->targets;
         }
         for (int t = KAV_TARGETS - 1; t >= 0; t--) {
-            uint16_t takes = (uint16_t)(1u << t | any), serves = (uint16_t)(1u << t);
-            if (!(own >> t & 1)) continue;
-            if (t == 0) serves = (uint16_t)(~own | any);
-            uint32_t *wanted = malloc((count + 1) * sizeof *wanted), n = 0;
-            if (!wanted) return false;
-            for (uint32_t i = 0; i < count; i++) {
-                bool right = ((literals[i].flags & KAV_LF_WEAK) != 0) == weak;
-                if (right && (literals[i].targets & takes)) wanted[n++] = i;
-            }
-            b->wanted[b->job_count] = wanted;
-            b->jobs[b->job_count++] = (kav_compile){.literals = literals,
-                                                    .wanted = wanted,
-                                                    .count = n,
-                                                    .targets = serves,
-                                                    .weak = weak,
-                                                    .texts = b->texts.data};
+            uint16_t bit = (uint16_t)(1u << t), targets = bit | any, serves = t ? bit : (uint16_t)(~own | any);
+            if (!(own & bit)) continue;
+            if (!plan_job(b, weak ? KAV_DB_WEAK : KAV_DB_FAST, targets, serves)) return false;
+            if (!weak && t == KAV_T_ANY && !plan_job(b, KAV_DB_ASCII, targets, serves)) return false;
+            if (!weak && bit & forms && !plan_job(b, KAV_DB_PLAIN, targets, serves)) return false;
         }
     }
     return true;
@@ -175,7 +195,7 @@ static bool write_group(const builder *b, const kav_body *bodies, uint32_t count
     for (uint32_t i = 0; i < b->job_count; i++) {
         const kav_compile *job = &b->jobs[i];
         kav_buffer_align(out, KAV_PAGE);
-        kav_stored row = {0, job->length, job->targets, job->weak, job->form, 0};
+        kav_stored row = {0, job->length, job->targets, job->kind, job->form, 0};
         row.offset = kav_buffer_add(out, job->bytes, job->length);
         kav_buffer_add(&stored, &row, sizeof row);
     }

@@ -1,4 +1,5 @@
 #include "bytecompare.h"
+#include "charset.h"
 #include "offset.h"
 #include "verify.h"
 
@@ -199,6 +200,16 @@ static int on_literal(unsigned id, unsigned long long from, unsigned long long t
     return 0;
 }
 
+/* The database for what stands in the window. */
+static const hs_database_t *database_of(const kav_group *g, uint8_t target, bool weak, enum kav_charset charset)
+{
+    if (weak) return g->databases[KAV_DB_WEAK][target];
+    const hs_database_t *plain = g->databases[KAV_DB_PLAIN][target], *ascii = g->databases[KAV_DB_ASCII][target];
+    if (charset == KAV_CS_PLAIN && plain) return plain;
+    if (charset != KAV_CS_ANY && ascii) return ascii;
+    return g->databases[KAV_DB_FAST][target];
+}
+
 /* All groups over pos .. end, whose surroundings are in the reader's window. */
 static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t end)
 {
@@ -207,13 +218,14 @@ static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t en
     kav_window_scan w = {.s = s, .from = pos - overlap, .done = pos, .weak = weak};
     w.view = (kav_view){r->data, r->base, r->end, r->size == s->layer_size || r->shrunk ? r->size : UINT64_MAX};
     w.targets = (uint16_t)(1u << KAV_T_ANY | 1u << s->target);
+    const char *data = (const char *)r->data + (w.from - r->base);
+    enum kav_charset charset = weak ? KAV_CS_ANY : kav_charset_of((const uint8_t *)data, (size_t)(end - w.from));
     for (uint32_t i = 0; i < s->image->group_count; i++) {
         const kav_group *g = &s->image->groups[i].group;
-        const hs_database_t *db = weak ? g->weak[s->target] : g->fast[s->target];
+        const hs_database_t *db = database_of(g, s->target, weak, charset);
         if (!db) continue;
         w.group = &s->image->groups[i];
         w.flushed = 0;
-        const char *data = (const char *)r->data + (w.from - r->base);
         hs_error_t error = hs_scan(db, data, (unsigned)(end - w.from), 0, s->scratch, on_literal, &w);
         if (error != HS_SUCCESS) w.reasons |= KAV_R_MATCH;
         put_in_order(&w, end);

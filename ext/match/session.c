@@ -12,8 +12,10 @@ static bool make_scratch(kav_session *s)
 {
     for (uint32_t i = 0; i < s->image->group_count; i++) {
         const kav_group *g = &s->image->groups[i].group;
-        for (int t = 0; t < KAV_TARGETS; t++) {
-            if (!add_scratch(&s->scratch, g->fast[t]) || !add_scratch(&s->scratch, g->weak[t])) return false;
+        for (int kind = 0; kind < KAV_DB_KINDS; kind++) {
+            for (int t = 0; t < KAV_TARGETS; t++) {
+                if (!add_scratch(&s->scratch, g->databases[kind][t])) return false;
+            }
         }
     }
     return true;
