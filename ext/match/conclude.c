@@ -1,4 +1,5 @@
 #include "condition.h"
+#include "direct.h"
 #include "expression.h"
 #include "icons.h"
 #include "part.h"
@@ -12,7 +13,7 @@
 #define HASH_HITS 64 /* most signatures of one database that name the same digest */
 
 typedef struct {
-    const kav_session *s;
+    kav_session *s;
     uint32_t body;
     bool final; /* the weak pass is over, or was not needed */
 } leaves;
@@ -22,6 +23,7 @@ static uint32_t count_of_pattern(const leaves *l, uint32_t pattern)
     const kav_image_body *b = &l->s->image->bodies[l->body];
     const kav_pattern_state *state = &l->s->patterns[b->patterns + pattern];
     uint8_t flags = b->body.patterns[pattern].flags;
+    if (flags & KAV_PA_DIRECT) return kav_direct_count(l->s, l->body, pattern);
     if (l->final || !(flags & KAV_PA_WEAK)) return state->count;
     if ((flags & KAV_PA_GATED) && !(state->flags & KAV_ST_OPEN)) return 0;
     return KAV_ANY_COUNT;
@@ -59,7 +61,7 @@ static void fill_counts(const leaves *l, const kav_signature *g, uint32_t counts
 }
 
 /* What can be said without running probes. */
-static enum kav_truth truth(const kav_session *s, kav_touch t, bool final)
+static enum kav_truth truth(kav_session *s, kav_touch t, bool final)
 {
     leaves l = {s, t.body, final};
     const kav_signature *g = signature_of(s, t);
@@ -88,7 +90,7 @@ static bool want_pattern(kav_session *s, uint32_t body, uint32_t index)
 {
     const kav_image_body *b = &s->image->bodies[body];
     kav_pattern_state *state = &s->patterns[b->patterns + index];
-    if (!(b->body.patterns[index].flags & KAV_PA_WEAK)) return false;
+    if ((b->body.patterns[index].flags & (KAV_PA_WEAK | KAV_PA_DIRECT)) != KAV_PA_WEAK) return false;
     if (!(state->flags & KAV_ST_TOUCHED)) { /* on the list, so that it is reset */
         state->flags |= KAV_ST_TOUCHED;
         s->touched_patterns[s->touched_pattern_count++] = (kav_touch){body, index};

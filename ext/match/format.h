@@ -194,10 +194,11 @@ enum kav_place {
 };
 
 enum kav_pattern_flag {
-    KAV_PA_WEAK = 1u << 0,  /* looked for in the second pass only */
-    KAV_PA_GATED = 1u << 1, /* weak, and not there unless its gate was seen in the first pass */
-    KAV_PA_EARLY = 1u << 2, /* its places in ClamAV's first window are noted for probes */
-    KAV_PA_PLACES = 1u << 3 /* all of them are */
+    KAV_PA_WEAK = 1u << 0,   /* looked for in the second pass only */
+    KAV_PA_GATED = 1u << 1,  /* weak, and not there unless its gate was seen in the first pass */
+    KAV_PA_EARLY = 1u << 2,  /* its places in ClamAV's first window are noted for probes */
+    KAV_PA_PLACES = 1u << 3, /* all of them are */
+    KAV_PA_DIRECT = 1u << 4  /* weak, but looked at in its one place and in no database (direct.h) */
 };
 
 typedef struct {

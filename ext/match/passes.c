@@ -1,4 +1,5 @@
 #include "passes.h"
+#include "direct.h"
 #include "expression.h"
 #include "probe.h"
 
@@ -96,6 +97,25 @@ static void choose_gates(const kav_tables *t, notes *n, uint32_t index)
     pattern->flags = (uint8_t)((pattern->flags & ~KAV_PA_GATED) | KAV_PA_WEAK | (gated ? KAV_PA_GATED : 0));
 }
 
+/* A weak pattern of one piece that can stand in one place only. */
+static bool is_direct(const kav_tables *t, const kav_pattern *p)
+{
+    const kav_chain *chain = KAV_ITEM(t->chains, const kav_chain, p->chain);
+    const kav_piece *piece = KAV_ITEM(t->pieces, const kav_piece, chain->piece);
+    return (p->flags & (KAV_PA_WEAK | KAV_PA_EARLY | KAV_PA_PLACES)) == KAV_PA_WEAK && p->shift == 0 &&
+           (p->place == KAV_AT_START || p->place == KAV_AT_END) && p->chain_count == 1 && chain->piece_count == 1 &&
+           piece->pivot == 0 && (uint64_t)piece->back + piece->ahead <= KAV_DIRECT_MAX;
+}
+
+static void mark_direct(const kav_tables *t)
+{
+    uint32_t count = KAV_COUNT(t->patterns, kav_pattern);
+    for (uint32_t i = 0; i < count; i++) {
+        kav_pattern *p = KAV_ITEM(t->patterns, kav_pattern, i);
+        if (is_direct(t, p)) p->flags = (uint8_t)((p->flags & ~KAV_PA_GATED) | KAV_PA_DIRECT);
+    }
+}
+
 /* What a piece of a pattern that waits is posted under: in the first pass only as a gate, in the second anyway. */
 static void move_posting(const kav_passes *p, const notes *n, uint32_t index, kav_buffer *out)
 {
@@ -121,6 +141,7 @@ static void move_postings(const kav_passes *p, const notes *n)
     kav_buffer moved = {0};
     for (uint32_t i = 0; i < count && !t->literals.failed; i++) {
         const kav_build_posting *posting = KAV_ITEM(t->postings, const kav_build_posting, i);
+        if (pattern_of(t, posting)->flags & KAV_PA_DIRECT) continue;
         if (n->waiting[pattern_number(t, posting)]) move_posting(p, n, i, &moved);
         else kav_buffer_add(&moved, posting, sizeof *posting);
     }
@@ -154,6 +175,7 @@ bool kav_passes_defer(kav_passes *p)
         for (uint32_t i = 0; i < patterns; i++) {
             if (n.waiting[i]) choose_gates(t, &n, i);
         }
+        mark_direct(t);
         move_postings(p, &n);
         mark_weak(p, n.waiting);
     }

@@ -20,7 +20,8 @@
 enum kav_state_flag {
     KAV_ST_TOUCHED = 1, /* its signatures are on the list */
     KAV_ST_OPEN = 2,    /* weak pattern: its gate was seen */
-    KAV_ST_WANTED = 4   /* weak pattern: a signature can become true through it */
+    KAV_ST_WANTED = 4,  /* weak pattern: a signature can become true through it */
+    KAV_ST_LOOKED = 8   /* direct pattern: its count is known */
 };
 
 typedef struct {
