@@ -173,7 +173,7 @@ def test_all_matches_are_named_when_asked_for(tmp_path):
 
 UNPRIVILEGED = """
 import os, sys
-import kavfs.scan.scanner, kavfs.scan.sandbox
+import kavfs.scan.scanner, kavfs.scan.sandbox, kavfs.signatures.renew, kavfs.signatures.segment
 from kavfs._native import walk, worker  # the interpreter's own folders may be closed to nobody
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 import kavfs
