@@ -25,7 +25,11 @@ HERE = CHECKOUT / "tests" / "fuzz"
 BUILD = CHECKOUT / "build" / "fuzz"
 LIBRARIES = ("libhs", "libarchive", "zlib", "liblzma", "libpcre2-8", "libpng", "libjpeg", "libcrypto", "gmime-3.0")
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
-NULL_IS_FINE = "-fno-sanitize=pointer-overflow"  # clang's would not have 0 added to NULL, which every compiler allows
+CLANG_FLAGS = [
+    "-fsanitize=fuzzer-no-link,address,undefined",
+    "-fno-sanitize=pointer-overflow",  # it would not have 0 added to NULL, which every compiler allows
+    "-D__SANITIZE_ADDRESS__",  # as gcc says it
+]
 # What is linked.
 FOLDERS = ("source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash")
 NOT_LINKED = ("unpack.c",)  # sink.c stands in for it
@@ -54,12 +58,9 @@ def asked(option: str) -> list[str]:
 
 
 def compiled(source: Path, defines: tuple[str, ...] = (), name: str = "") -> Path:
-    """The object of a source, made anew when that or any header is younger."""
+    """The object of a source, made anew when that, any header or this file is younger."""
     compiler = clang()
-    sanitize = (
-        ["-fsanitize=fuzzer-no-link,address,undefined", NULL_IS_FINE] if compiler else ["-fsanitize=address,undefined"]
-    )
-    flags = [*FLAGS, *sanitize]
+    flags = [*FLAGS, *(CLANG_FLAGS if compiler else ["-fsanitize=address,undefined"])]
     target = BUILD / (compiler or "gcc") / f"{source.parent.name}-{name or source.stem}.o"
     target.parent.mkdir(parents=True, exist_ok=True)
     youngest = max(path.stat().st_mtime for path in (source, *headers()))
@@ -73,7 +74,7 @@ def compiled(source: Path, defines: tuple[str, ...] = (), name: str = "") -> Pat
 
 @functools.cache
 def headers() -> tuple[Path, ...]:
-    return (*CHECKOUT.glob("ext/*/*.h"), *HERE.glob("*.h"))
+    return (*CHECKOUT.glob("ext/*/*.h"), *HERE.glob("*.h"), HERE / "__main__.py")
 
 
 def build(names: list[str]) -> dict[str, Path]:
