@@ -11,6 +11,8 @@
 #define NEEDED_MAX      63 /* highest "version needed to extract" that the format's description gives out */
 #define METHOD_MAX      99
 #define SPANS_FIRST     64
+#define OVERLAPS_MAX    5 /* as many are mistakes of packers */
+#define OVERLAPS_READ   2 /* how many times over an archive with more of them is read */
 
 typedef struct {
     uint64_t from, to;
@@ -24,6 +26,7 @@ typedef struct {
     char name[KAV_ZIP_NAME_MAX];
     span *spans; /* what directory and members cover */
     size_t span_count, span_room;
+    uint64_t allowance; /* packed bytes that may still be read */
 } zip;
 
 static bool cover(zip *z, uint64_t from, uint64_t to)
@@ -244,17 +247,45 @@ static void pass_gaps(zip *z)
     }
 }
 
+/* Members that share bytes make a bomb of any size. What an honest archive of this size holds is read all the same. */
+static void look_for_overlaps(zip *z, kav_zip_directory *d)
+{
+    z->allowance = UINT64_MAX;
+    if (kav_zip_overlaps(d, z->unpack) <= OVERLAPS_MAX) return;
+    z->allowance = z->source->size < UINT64_MAX / OVERLAPS_READ ? z->source->size * OVERLAPS_READ : UINT64_MAX;
+    kav_unpack_flag(z->unpack, KAV_R_DAMAGED);
+    kav_unpack_suspect(z->unpack, "Heuristics.Zip.OverlappingFiles");
+}
+
+/* Whether this member may still be read. What it covers is known otherwise: it is no gap. */
+static bool allow(zip *z, const kav_zip_entry *e)
+{
+    uint64_t left = z->source->size > e->header ? z->source->size - e->header : 0;
+    uint64_t packed = e->packed < left ? e->packed : left;
+    if (packed > z->allowance) {
+        if (!cover(z, e->header, e->header + packed)) kav_unpack_flag(z->unpack, KAV_R_MEMORY);
+        return false;
+    }
+    if (z->allowance != UINT64_MAX) z->allowance -= packed;
+    return true;
+}
+
 static void pass_directory(zip *z, kav_zip_directory *d)
 {
     kav_zip_entry entry;
     uint64_t seen = 0;
     int more;
+    look_for_overlaps(z, d);
     if (!cover(z, d->start, d->end)) {
         kav_unpack_flag(z->unpack, KAV_R_MEMORY);
         return;
     }
     while ((more = kav_zip_next(d, &entry)) == 1) {
         seen++;
+        if (!allow(z, &entry)) {
+            if (kav_unpack_tick(z->unpack) != 0) return;
+            continue;
+        }
         if (!pass_member(z, &entry)) return;
     }
     if (more == -ENOMEM) kav_unpack_flag(z->unpack, KAV_R_MEMORY);

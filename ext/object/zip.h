@@ -48,6 +48,10 @@ bool kav_zip_find(kav_zip_directory *d, const kav_source *source);
 int kav_zip_next(kav_zip_directory *d, kav_zip_entry *entry);
 void kav_zip_close(kav_zip_directory *d);
 
+/* zipoverlap.c: how many members lie partly or wholly in the bytes of others, as the directory has it; local names and
+ * extra fields, which it does not know, are not counted in. For a directory that was just found, and leaves it so. */
+uint32_t kav_zip_overlaps(kav_zip_directory *d, kav_unpack *u);
+
 /* Read the local header at entry->header into *local; *data is where the bytes begin. name (room KAV_ZIP_NAME_MAX)
  * takes its name. False when there is no local header. */
 #define KAV_ZIP_NAME_MAX 4096

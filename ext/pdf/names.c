@@ -123,7 +123,10 @@ static size_t read_name(const uint8_t *p, size_t at, size_t len, char name[NAME 
 static int remember_filter(kav_pdf *p, uint32_t object, uint32_t flag)
 {
     kav_pdf_object *o = &p->objects[object];
-    if (o->filter_count >= KAV_PDF_CHAIN) return 0;
+    if (o->filter_count >= KAV_PDF_CHAIN) { /* what they hide is seen no further */
+        kav_unpack_flag(p->unpack, KAV_R_DEPTH);
+        return 0;
+    }
     if (kav_pdf_grow((void **)&p->filters, p->filters_len, &p->filters_room, 1) != 0) return -ENOMEM;
     if (o->filter_count == 0) o->filters_at = p->filters_len;
     p->filters[p->filters_len++] = (uint8_t)__builtin_ctz(flag);

@@ -56,9 +56,12 @@ BOMBS: dict[str, Callable[[], bytes]] = {
     "chain.gz": bombs.gzip_chain,
     "zeros.gz": bombs.gzip_of_zeros,
     "zeros.gz.gz": bombs.gzip_of_gzip_of_zeros,
+    "quine.zip": bombs.quine_zip,
     "nested.tar": bombs.nested_tars,
     "empty.tar": bombs.many_empty_entries,
     "nested.eml": lambda: bombs.mail_of_parts(10, 1000),
+    "filters.pdf": bombs.pdf_of_filters,
+    "loop.doc": bombs.compound_in_circles,
 }
 
 
@@ -79,3 +82,12 @@ def test_a_mail_of_ten_thousand_parts_is_looked_at_as_a_whole(tmp_path: Path) ->
     answer = scan(path, tmp_path)
     assert_bounded(answer)
     assert answer.result["member_count"] >= 10_000 or not answer.result["coverage"]["complete"]
+
+
+@pytest.mark.long
+def test_object_streams_that_name_each_other_end(tmp_path: Path) -> None:
+    path = tmp_path / "loop.pdf"
+    path.write_bytes(bombs.pdf_of_object_streams_in_circles())
+    answer = scan(path, tmp_path)
+    assert_bounded(answer)
+    assert answer.result["coverage"]["complete"] or answer.result["status"] != "clean"
