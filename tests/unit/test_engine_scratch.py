@@ -112,13 +112,13 @@ def test_who_closes_the_pipe_and_goes_on_has_no_folder() -> None:
     deed = """
 from contextlib import suppress
 os.close(made._alive)
+open(sys.argv[1] + "/began", "w").close()
 while True:
     with suppress(OSError):
         open(made.path + b"/" + os.urandom(8).hex().encode(), "w").close()
 """
     with taken_over(deed) as (_, folder):
-        wait_until(lambda: os.listdir(folder) != [])
-        wait_until(lambda: os.listdir(folder) == [])
+        wait_until(lambda: os.listdir(folder) == ["began"])
 
 
 def test_less_than_the_quota_is_nobodys_business(tmp_path: Path) -> None:
