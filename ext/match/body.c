@@ -151,6 +151,13 @@ static bool check_literals(const kav_body *b)
     return true;
 }
 
+/* What a session takes memory for. */
+static bool totals_bounded(const kav_body *b)
+{
+    const kav_body_totals *t = b->totals;
+    return t->back <= KAV_REACH_MAX && t->ahead <= KAV_REACH_MAX && t->tracks <= b->piece_count;
+}
+
 bool kav_body_open(kav_body *b, const uint8_t *part)
 {
     *b = (kav_body){.part = part};
@@ -168,6 +175,7 @@ bool kav_body_open(kav_body *b, const uint8_t *part)
     b->piece_count = kav_part_count(part, KAV_TAB_PIECES, sizeof *b->pieces);
     b->elements = kav_part_data(part, KAV_TAB_ELEMENTS);
     b->element_count = kav_part_count(part, KAV_TAB_ELEMENTS, sizeof *b->elements);
+    if (!totals_bounded(b)) return false;
     b->edges = kav_part_data(part, KAV_TAB_EDGES);
     b->edge_count = kav_part_count(part, KAV_TAB_EDGES, sizeof *b->edges);
     b->data = kav_part_data(part, KAV_TAB_DATA);

@@ -223,7 +223,8 @@ typedef struct {
     uint32_t edge;             /* in EDGES, or KAV_NONE */
 } kav_piece;
 
-#define KAV_PIECE_SPAN 60000u /* most bytes of one piece */
+#define KAV_PIECE_SPAN 60000u     /* most bytes of one piece */
+#define KAV_REACH_MAX  (1u << 18) /* no check looks further from a literal: a piece, its edges and its literal */
 
 typedef struct {
     uint8_t kind;  /* enum kav_element_kind */
