@@ -2,6 +2,10 @@
 
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum { BLOCK = 32 };
 
 /* What becomes of a byte: itself, another, a blank, or 0: nothing. */
@@ -12,44 +16,87 @@ static inline uint8_t form_of(uint8_t c)
     return c == ' ' || (c >= '\t' && c <= '\r') ? ' ' : 0;
 }
 
-/* A block that keeps its length: no byte is left out, no blank follows another. Compilers make vector code of it. */
-static bool block_keeps(const uint8_t *in, uint8_t *form, bool space)
+static uint8_t *plain_bytes(const uint8_t *in, const uint8_t *end, uint8_t *o, bool *space)
 {
-    uint8_t bad = 0;
-    for (int i = 0; i < BLOCK; i++) {
-        uint8_t c = in[i];
-        uint8_t upper = (uint8_t)((uint8_t)(c - 'A') < 26);
-        uint8_t white = (uint8_t)((uint8_t)(c - '\t') < 5);
-        bad |= (uint8_t)((c < ' ') & !white) | (uint8_t)(c >> 7);
-        form[i] = white ? ' ' : (uint8_t)(c | (uint8_t)(upper << 5));
+    bool blank = *space;
+    for (; in < end; in++) {
+        uint8_t c = form_of(*in);
+        *o = c;
+        o += c != 0 && !(c == ' ' && blank);
+        if (c) blank = c == ' ';
     }
-    bad |= (uint8_t)(space & (form[0] == ' '));
-    for (int i = 1; i < BLOCK; i++) bad |= (uint8_t)((form[i] == ' ') & (form[i - 1] == ' '));
-    return !bad;
+    *space = blank;
+    return o;
 }
+
+#ifdef __SSE2__
+
+/* A block's bytes as they will be, and which of them: a bit each. */
+typedef struct {
+    uint8_t form[2 * BLOCK]; /* runs are copied in whole vectors, which reach beyond the block */
+    uint32_t blank, left_out;
+} block_form;
+
+static inline __m128i between(__m128i c, char first, char count)
+{
+    __m128i from = _mm_sub_epi8(c, _mm_set1_epi8(first));
+    return _mm_cmpeq_epi8(_mm_min_epu8(from, _mm_set1_epi8((char)(count - 1))), from);
+}
+
+static inline void look(const uint8_t *in, block_form *b, unsigned at)
+{
+    __m128i c = _mm_loadu_si128((const __m128i *)(in + at));
+    __m128i white = between(c, '\t', 5), space = _mm_set1_epi8(' ');
+    __m128i blank = _mm_or_si128(white, _mm_cmpeq_epi8(c, space));
+    __m128i control = _mm_cmplt_epi8(c, space); /* signed: from 0x80 on, too */
+    __m128i small = _mm_or_si128(c, _mm_and_si128(between(c, 'A', 26), space));
+    __m128i form = _mm_or_si128(_mm_andnot_si128(white, small), _mm_and_si128(white, space));
+    _mm_storeu_si128((__m128i *)(b->form + at), form);
+    b->blank |= (uint32_t)_mm_movemask_epi8(blank) << at;
+    b->left_out |= (uint32_t)_mm_movemask_epi8(_mm_andnot_si128(white, control)) << at;
+}
+
+/* Which bytes stay. A blank does not when the byte before it is one, whatever is left out in between: in a sum a carry
+ * runs through the ones of what is left out, to the byte behind them. */
+static inline uint32_t kept(const block_form *b, bool *space)
+{
+    uint64_t behind = (uint64_t)b->blank << 1 | *space, out = b->left_out;
+    uint64_t after_blank = (behind & ~out) | (((behind & out) + out) & ~out);
+    *space = after_blank >> BLOCK & 1;
+    return ~(b->left_out | (b->blank & (uint32_t)after_blank));
+}
+
+/* One block; writes up to BLOCK bytes more than it returns. */
+static inline uint8_t *plain_block(const uint8_t *in, uint8_t *o, bool *space)
+{
+    block_form b;
+    b.blank = b.left_out = 0;
+    look(in, &b, 0);
+    look(in, &b, BLOCK / 2);
+    uint32_t keep = kept(&b, space);
+    if (keep == UINT32_MAX) {
+        memcpy(o, b.form, BLOCK);
+        return o + BLOCK;
+    }
+    for (uint64_t left = keep; left;) {
+        unsigned from = (unsigned)__builtin_ctzll(left);
+        unsigned count = (unsigned)__builtin_ctzll(~(left >> from));
+        memcpy(o, b.form + from, BLOCK / 2);
+        if (count > BLOCK / 2) memcpy(o + BLOCK / 2, b.form + from + BLOCK / 2, BLOCK / 2);
+        o += count;
+        left &= ~(((UINT64_C(1) << count) - 1) << from);
+    }
+    return o;
+}
+
+#endif
 
 size_t kav_plain(const uint8_t *in, size_t len, uint8_t *out, bool *space)
 {
-    uint8_t *o = out;
     const uint8_t *end = in + len;
-    bool blank = *space;
-    uint8_t form[BLOCK];
-    while (in < end) {
-        if (end - in >= BLOCK && block_keeps(in, form, blank)) {
-            memcpy(o, form, BLOCK);
-            blank = form[BLOCK - 1] == ' ';
-            o += BLOCK;
-            in += BLOCK;
-            continue;
-        }
-        const uint8_t *stop = end - in >= BLOCK ? in + BLOCK : end;
-        for (; in < stop; in++) {
-            uint8_t c = form_of(*in);
-            *o = c;
-            o += c != 0 && !(c == ' ' && blank);
-            if (c) blank = c == ' ';
-        }
-    }
-    *space = blank;
-    return (size_t)(o - out);
+    uint8_t *o = out;
+#ifdef __SSE2__
+    for (; end - in >= 2 * BLOCK; in += BLOCK) o = plain_block(in, o, space);
+#endif
+    return (size_t)(plain_bytes(in, end, o, space) - out);
 }

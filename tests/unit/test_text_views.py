@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import random
+import re
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -142,6 +144,31 @@ def test_a_text_of_several_pieces_is_seen_in_all_of_them(tmp_path: Path) -> None
     of = image_of(tmp_path, {"a.ndb": body("Begin", "begin here", TEXT) + body("End", "end there", TEXT)})
     data = b"Begin\nHere " + b"any words at all\n" * (50 << 16) + b"END\nthere"
     assert names_in(data, of) == ["Begin", "End"]
+
+
+def normal(text: bytes) -> bytes:
+    """What the header of ext/text/plain.c promises, said with regular expressions."""
+    kept = re.sub(rb"[\x00-\x08\x0e-\x1f\x80-\xff]", b"", text)
+    return re.sub(rb"[ \t-\r]+", b" ", kept).lower()
+
+
+def mixture(rng: random.Random) -> bytes:
+    """Words, runs of blanks, and what is left out, in any order, and much of one or little of another."""
+    kinds = [b"W", b"o", b"r", b" ", b"  ", b"\t\n", b"\r\n    ", b"\xc3", b"\xe2\x82\xac", b" \xff ", b"Some Words "]
+    weights = [rng.choice((0, 1, 1, 8)) for _ in kinds]
+    if not any(weights):
+        weights[0] = 1
+    return b"#!/bin/sh\n" + b"".join(rng.choices(kinds, weights, k=rng.randrange(1, 300)))
+
+
+def test_the_whole_form_of_any_mixture_is_as_promised(tmp_path: Path) -> None:
+    rng = random.Random(20240229)
+    texts = [mixture(rng) for _ in range(150)]
+    forms = [normal(text) for text in texts]
+    lines = [f"Begin-{i}:7:0:{form.hex()}\nEnd-{i}:7:EOF-{len(form)}:{form.hex()}\n" for i, form in enumerate(forms)]
+    of = image_of(tmp_path, {"a.ndb": "".join(lines)})
+    for i, text in enumerate(texts):
+        assert {f"Begin-{i}", f"End-{i}"} <= set(names_in(text, of)), text
 
 
 def test_data_in_a_page_is_a_part_of_it() -> None:
