@@ -4,6 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
+enum { BLOCK = 16 };
+
 bool kav_letter_is_stop(uint32_t letter, uint8_t next)
 {
     if (letter == 0xe38082 || letter == 0xefbc8e || letter == 0xefb992) return true;
@@ -61,16 +67,52 @@ static bool is_prose(uint8_t c)
     return c > ' ' && c < 0x80 && c != '<' && c != '&';
 }
 
+#ifdef __SSE2__
+
+static inline __m128i is(__m128i bytes, char c)
+{
+    return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c));
+}
+
+/* A block of prose, to both places: words with one blank between them, a word at its end. False: it is not that. */
+static inline bool prose_block(const uint8_t *p, uint8_t *a, uint8_t *b)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)p), space = _mm_set1_epi8(' ');
+    __m128i blank = _mm_or_si128(is(bytes, ' '), is(bytes, '\n'));
+    __m128i other = _mm_or_si128(_mm_cmplt_epi8(bytes, space), _mm_or_si128(is(bytes, '<'), is(bytes, '&')));
+    unsigned blanks = (unsigned)_mm_movemask_epi8(blank);
+    if (_mm_movemask_epi8(_mm_andnot_si128(blank, other)) || blanks & (blanks << 1 | 1 | 1u << (BLOCK - 1)))
+        return false;
+    __m128i letter = _mm_sub_epi8(bytes, _mm_set1_epi8('A'));
+    __m128i large = _mm_cmpeq_epi8(_mm_min_epu8(letter, _mm_set1_epi8(25)), letter);
+    __m128i form = _mm_or_si128(bytes, _mm_and_si128(_mm_or_si128(large, is(bytes, '\n')), space));
+    form = _mm_andnot_si128(_mm_and_si128(is(bytes, '\n'), _mm_set1_epi8('\n')), form);
+    _mm_storeu_si128((__m128i *)a, form);
+    _mm_storeu_si128((__m128i *)b, form);
+    return true;
+}
+
+#endif
+
 /* Most of a page: words with one blank between them, without a state for each byte. */
 static void prose(kav_markup *m)
 {
     kav_text_out *page = m->job->page, *words = m->job->words;
+    const uint8_t *end = m->steps.text + m->steps.len;
     uint8_t *p = m->p;
     if (!page || !words || !kav_text_out_reserve(page, KAV_PAGE_STEP) || !kav_text_out_reserve(words, KAV_PAGE_STEP))
         return;
     uint8_t *a = page->data + page->len, *b = words->data + words->len;
     bool blank = m->blank;
     for (;; p++) {
+#ifdef __SSE2__
+        while (end - p >= BLOCK && prose_block(p, a, b)) {
+            p += BLOCK;
+            a += BLOCK;
+            b += BLOCK;
+            blank = false;
+        }
+#endif
         if (is_prose(*p)) {
             *b++ = *a++ = kav_lower(*p);
             blank = false;

@@ -40,6 +40,16 @@ CASES: dict[str, tuple[bytes, tuple[Target, str], tuple[Target, str]]] = {
     "comments": (FAR + b"<html>be<!-- x -->fore", (HTML, "before"), (HTML, "<!-- x")),
     "no tags": (b"<html>be<b>fore", (HTML, "be fore"), (HTML, "before")),
     "attributes": (b"<html><a HREF = 'Some/Place' >", (HTML, '<a href="some/place">'), (HTML, "='some")),
+    "long prose": (
+        FAR + b"<html>One two THREE\nfour Five six seven EIGHT nine\nten",
+        (HTML, "one two three four five six seven eight nine ten"),
+        (HTML, "THREE\nfour"),
+    ),
+    "blanks in long prose": (
+        FAR + b"<html>One two THREE\n four Five six seven EIGHT  nine ten\n\neleven",
+        (HTML, "one two three four five six seven eight nine ten eleven"),
+        (HTML, "eight  nine"),
+    ),
     "references": (FAR + b"<html>&#66;&#x41;&auml;&lt;d&gt;", (HTML, "ba\xe4<d>"), (HTML, "&lt;")),
     "wide references": (b"<html>&#8364;", (HTML, "&#x20ac;"), (HTML, "&#8364;x")),
     "page in utf-16": ("<html>A <!-- -->Word".encode("utf-16"), (HTML, "a word"), (HTML, "A\0")),
