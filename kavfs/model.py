@@ -189,6 +189,24 @@ class Member(NamedTuple):
     container: bool = False
 
 
+class Identity(NamedTuple):
+    """Which file was scanned, and in which state: the same later, the same bytes."""
+
+    dev: int  # st_dev as major << 32 | minor
+    ino: int
+    size: int  # bytes
+    mtime_ns: int  # since 1970
+    ctime_ns: int
+
+
+class Deed(NamedTuple):
+    """One action on a target: carried out, or why not."""
+
+    verb: str  # "backup", "cure", "quarantine", "move", "movePath", "remove", "rename", "exec"
+    done: bool
+    text: str = ""  # where it went, which item it became; or why it could not be done
+
+
 class Result(NamedTuple):
     """What is known about one path after a scan."""
 
@@ -208,6 +226,8 @@ class Result(NamedTuple):
     container: bool = False
     suppressed: bool = False  # a match was lifted by an exception
     cached: bool = False  # answered from a store; scanned says what was read when it was found
+    identity: Identity | None = None  # of the file; None where no file was opened
+    deeds: tuple[Deed, ...] = ()  # what was done about it, in order; the first failure ends them
 
     @property
     def complete(self) -> bool:

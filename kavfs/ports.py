@@ -122,6 +122,28 @@ class Report(Protocol):
     def finish(self, totals: Totals) -> None: ...
 
 
+class Cured(NamedTuple):
+    """What a curer made of a file."""
+
+    changed: tuple[bytes, ...] = ()  # members that were taken out or cleaned, as Threat.member names them
+    why: str = ""  # not empty: it could not be cured, and nothing was written
+
+
+class Curer(Protocol):
+    """Makes a clean file of an infected one, in a process that has given up everything but its two descriptors."""
+
+    def __call__(self, source: int, out: int, result: Result) -> Cured:
+        """*source*: the file that was scanned, open for reading, at any offset. *out*: an empty file, open for reading
+        and writing. Raises nothing that is the file's fault."""
+        ...
+
+
+class Rescan(Protocol):
+    """Scans what is behind a descriptor with the same signatures and settings, without any cache."""
+
+    def __call__(self, fd: int, name: bytes) -> Result: ...
+
+
 class Scan(Protocol):
     """A running scan, as the library and the command line see it."""
 

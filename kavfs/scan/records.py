@@ -16,6 +16,7 @@ from kavfs.model import (
     ENGINES,
     REASON_WORDS,
     Entry,
+    Identity,
     Member,
     Reason,
     Result,
@@ -101,7 +102,7 @@ def result(path: bytes, data: bytes, text: bytes, engine: str = "native") -> Res
     """From a kav_result with its notes behind it; *text* says why when the coordinator gave the verdict. *engine* is
     the first that was asked: where nothing was found, it speaks for all."""
     fields = _RESULT.unpack_from(data)
-    _, status, target, number, bits, flags, size, scanned, members, notes, _, _, sha256, *_ = fields
+    _, status, target, number, bits, flags, size, scanned, members, notes, _, _, sha256, mtime, ctime, dev, ino = fields
     threats: list[Threat] = []
     lines: list[Member] = []
     for note in _notes(data, notes):
@@ -128,6 +129,7 @@ def result(path: bytes, data: bytes, text: bytes, engine: str = "native") -> Res
         container=bool(flags & F_CONTAINER),
         suppressed=bool(flags & F_SUPPRESSED),
         cached=bool(flags & F_CACHED),
+        identity=Identity(dev, ino, size, mtime, ctime) if ino else None,
     )
 
 

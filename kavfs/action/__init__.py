@@ -1,0 +1,1 @@
+"""What is done about a target that is not clean."""
