@@ -176,13 +176,13 @@ int kav_pdf_packed_read(kav_pdf *p, uint8_t *bytes, size_t len, int64_t first, i
 /* Hand the stream of an object on, as a part. Non-zero: stop; -ENOMEM. */
 int kav_pdf_stream_pass(kav_pdf *p, uint32_t object);
 
-/* Hand the scripts that stand in strings of an object on, as a part. Non-zero: stop; -ENOMEM. */
+/* Hand the scripts that stand in strings of an object on, as a part or two. Non-zero: stop; -ENOMEM. */
 int kav_pdf_script_pass(kav_pdf *p, uint32_t object);
 
 /* Hand an object on as it stands. Non-zero: stop. */
 int kav_pdf_object_pass(kav_pdf *p, uint32_t object);
 
-/* Begin the part of an object; what: "" or " contents". */
+/* Begin the part of an object; what: "", " contents" or " script". */
 int kav_pdf_part_begin(kav_pdf *p, const kav_pdf_object *o, const char *what);
 
 /* ---- crypt.c ----------------------------------------------------------------------------------------------------- */

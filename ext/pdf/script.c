@@ -1,5 +1,6 @@
 /* JavaScript that stands in a string behind /JavaScript ... /JS. What follows the string up to the next value goes with
- * it: there are writers that do not escape brackets. */
+ * it: there are writers that do not escape brackets. ClamAV leaves escapes as they are unless the document is encrypted,
+ * and signatures are made for that; where there are any, a second part has the script as a reader runs it. */
 #define _GNU_SOURCE /* memmem */
 
 #include "pdf.h"
@@ -13,14 +14,16 @@ typedef struct {
     kav_pdf_object object;
     const uint8_t *bytes;
     size_t len;
-    bool begun;
+    const char *what; /* of its part's name */
+    bool plain;       /* escapes stay */
+    bool begun, escaped;
 } passing;
 
 /* Non-zero: stop. */
 static int put(passing *w, const uint8_t *bytes, size_t len)
 {
     if (len == 0) return 0;
-    if (!w->begun && kav_pdf_part_begin(w->pdf, &w->object, "") != 0) return 1;
+    if (!w->begun && kav_pdf_part_begin(w->pdf, &w->object, w->what) != 0) return 1;
     w->begun = true;
     return kav_unpack_data(w->pdf->unpack, bytes, len);
 }
@@ -42,8 +45,9 @@ static int take_script(passing *w, size_t *at)
     size_t len, end = *at;
     bool open = w->pdf->lock.open && !w->object.packed;
     size_t value = kav_pdf_value(w->bytes, *at, w->len, "/JS");
-    uint8_t *script = kav_pdf_string(w->bytes, value, w->len, !open, &len, &end);
+    uint8_t *script = kav_pdf_string(w->bytes, value, w->len, w->plain && !open, &len, &end);
     if (!script) return 0;
+    if (w->plain && !open && w->bytes[value] == '(' && memchr(script, '\\', len)) w->escaped = true;
     *at = end;
     if (open) len = kav_pdf_lock_string(w->pdf, &w->object, script, len);
     int rc = put(w, script, len);
@@ -51,19 +55,28 @@ static int take_script(passing *w, size_t *at)
     return rc ? rc : put_rest(w, end);
 }
 
-int kav_pdf_script_pass(kav_pdf *p, uint32_t object)
+/* All scripts of the object, as one part. Non-zero: stop. */
+static int pass_scripts(passing *w)
 {
-    passing w = {.pdf = p, .object = p->objects[object]};
-    w.bytes = kav_pdf_load(p, &w.object, &w.len);
-    if (!w.bytes) return -ENOMEM;
     size_t at = 0;
     int stop = 0;
-    while (at < w.len && !stop) {
-        const uint8_t *hit = memmem(w.bytes + at, w.len - at, "/JavaScript", 11);
+    while (at < w->len && !stop) {
+        const uint8_t *hit = memmem(w->bytes + at, w->len - at, "/JavaScript", 11);
         if (!hit) break;
-        at = (size_t)(hit - w.bytes) + 11;
-        stop = take_script(&w, &at);
+        at = (size_t)(hit - w->bytes) + 11;
+        stop = take_script(w, &at);
     }
-    if (w.begun) return kav_unpack_end(p->unpack, 0);
-    return stop;
+    return w->begun ? kav_unpack_end(w->pdf->unpack, 0) : stop;
+}
+
+int kav_pdf_script_pass(kav_pdf *p, uint32_t object)
+{
+    passing w = {.pdf = p, .object = p->objects[object], .what = "", .plain = true};
+    w.bytes = kav_pdf_load(p, &w.object, &w.len);
+    if (!w.bytes) return -ENOMEM;
+    int rc = pass_scripts(&w);
+    if (rc != 0 || !w.escaped) return rc;
+    w.what = " script";
+    w.plain = w.begun = false;
+    return pass_scripts(&w);
 }

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 
 from tests.support.compound import Compound
-from tests.support.pdfs import Pdf, document
+from tests.support.pdfs import Pdf, document, escaped
 
 LEAF = 64 << 20  # bytes of zeros in a leaf of the nested zip
 
@@ -106,7 +106,7 @@ def many_empty_entries(count: int = 1_000_000) -> bytes:
 
 def mail_of_parts(count: int = 10_000, nesting: int = 1) -> bytes:
     head = b"From: a@example.com\r\nSubject: parts\r\nMIME-Version: 1.0\r\n"
-    text = b"".join(b"--b\r\nContent-Type: text/plain\r\n\r\npart %d\r\n" % n for n in range(count))
+    text = escaped(hidden)
     mail = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n' + text + b"--b--\r\n"
     for level in range(nesting - 1):
         edge = b"n%d" % level
@@ -221,7 +221,7 @@ def pdf_of_object_streams_in_circles(hidden: bytes = b"nothing", count: int = 20
     made = Pdf()
     made.add(b"<</Type/Catalog/Pages 2 0 R>>")
     made.add(b"<</Type/Pages/Kids[1 0 R 2 0 R]/Parent 2 0 R>>")
-    text = hidden.replace(b"(", b"\\(")
+    text = escaped(hidden)
     for number in range(3, 3 + count):
         following = 3 + (number - 2) % count
         script = b"<</S/JavaScript/JS(%s)/Next %d 0 R>>" % (text, number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import lzma
+import re
 import struct
 import subprocess
 import zlib
@@ -92,6 +93,11 @@ def lzw(data: bytes, early: int = 1) -> bytes:
     put(257, width)
     value <<= -bits % 8
     return value.to_bytes((bits + 7) // 8, "big")
+
+
+def escaped(text: bytes) -> bytes:
+    """As it stands between the brackets of a string."""
+    return re.sub(rb"[\\()]", rb"\\\g<0>", text)
 
 
 FILTERS: dict[str, Callable[[bytes], bytes]] = {

@@ -10,8 +10,9 @@ import pytest
 from kavfs.limits import Limits
 from kavfs.model import Reason, Status, Switch
 from kavfs.options import EVERYTHING
+from tests.support.bombs import pdf_of_object_streams_in_circles
 from tests.support.objects import EICAR, F_CONTAINER, NEAR_MISS, scan, scanner
-from tests.support.pdfs import FILTERS, Lock, Pdf, document, encoded, film, lzw
+from tests.support.pdfs import FILTERS, Lock, Pdf, document, encoded, escaped, film, lzw
 
 FILLING = bytes(range(256)) * 300
 SEALED = [(2, False), (3, False), (4, False), (4, True), (5, True), (6, True)]
@@ -105,6 +106,22 @@ def test_scripts_in_strings() -> None:
         made = Pdf()
         made.add(body)
         assert scan(made.build()).infected == ([b"obj 1 0"] if bad else [])
+
+
+def test_scripts_whose_brackets_are_escaped_are_seen_as_they_run() -> None:
+    for content, bad in ((EICAR, True), (NEAR_MISS, False)):
+        body = b"<</S/JavaScript/JS(" + escaped(content) + b")>>"
+        plain, inside = Pdf(), Pdf()
+        plain.add(body)
+        inside.stream(b"9 0 " + body, ["FlateDecode"], b"/Type/ObjStm/N 1/First 4")
+        assert scan(plain.build()).infected == ([b"obj 1 0 script"] if bad else [])
+        assert scan(inside.build()).infected == ([b"obj 9 0 script"] if bad else [])
+
+
+def test_object_streams_that_name_each_other_hide_nothing() -> None:
+    numbers = [b"obj %d 0 script" % number for number in range(3, 8)]
+    assert scan(pdf_of_object_streams_in_circles(EICAR, 5)).infected == numbers
+    assert scan(pdf_of_object_streams_in_circles(NEAR_MISS, 5)).clean
 
 
 def test_what_a_page_shows_is_put_together() -> None:
