@@ -9,12 +9,16 @@
 
 #define PASSED_PER_UNIT 16         /* bytes passed over that cost as much as a callout */
 #define UNITS_PER_TICK  (1u << 20) /* tens of milliseconds */
+#define MORE_TICKS      32u        /* for what is given up at first */
+#define WIDE_STATES     20000u     /* numbers in the tables of the search that does not backtrack */
+#define LONGER          1000u      /* times the first limits */
 
 struct kav_regexp {
     pcre2_code *code;
     pcre2_match_context *context;
     pcre2_match_data *data;
     kav_required required;
+    bool one_meaning; /* whether there is a match does not depend on the order in which ways are tried */
 };
 
 static uint32_t pcre2_options(uint32_t options)
@@ -55,6 +59,18 @@ static pcre2_code *compile(const char *text, size_t length, uint32_t options, in
     return compile_crowded(text, length, options, error);
 }
 
+/* Groups and repetitions that give nothing back, and verbs. Some that are none are taken for one, which does no harm.
+ */
+static bool has_one_meaning(const char *text, size_t length)
+{
+    for (size_t i = 0; i + 1 < length; i++) {
+        char c = text[i], next = text[i + 1];
+        if (next == '+' && strchr("*+?}", c) && c) return false;
+        if (c == '(' && (next == '*' || (next == '?' && i + 2 < length && text[i + 2] == '>'))) return false;
+    }
+    return true;
+}
+
 kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bool *no_memory)
 {
     int error = 0;
@@ -73,6 +89,7 @@ kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bo
     }
     *no_memory = false;
     if (!(options & (KAV_RX_NOCASE | KAV_RX_EXTENDED))) kav_required_find(text, length, &r->required);
+    r->one_meaning = has_one_meaning(text, length);
     pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
     pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
     return r;
@@ -91,6 +108,7 @@ typedef struct {
     const kav_regexp_subject *subject;
     size_t place, passed; /* place of the last callout; bytes passed over since the last tick */
     uint32_t callouts;
+    uint32_t ticks_left; /* 0: as many as the caller allows */
     uint32_t reasons;
 } watch;
 
@@ -103,7 +121,8 @@ static int on_callout(pcre2_callout_block *block, void *context)
     if (++w->callouts + w->passed / PASSED_PER_UNIT < UNITS_PER_TICK) return 0;
     w->callouts = 0;
     w->passed = 0;
-    if (w->subject->tick) w->reasons = w->subject->tick(w->subject->tick_context, w->subject->tick_bytes);
+    if (w->ticks_left && --w->ticks_left == 0) w->reasons = KAV_R_MATCH;
+    else if (w->subject->tick) w->reasons = w->subject->tick(w->subject->tick_context, w->subject->tick_bytes);
     return w->reasons ? PCRE2_ERROR_CALLOUT : 0;
 }
 
@@ -114,13 +133,48 @@ static bool is_no_match(int code)
            code == PCRE2_ERROR_BADUTFOFFSET;
 }
 
+/* Given up for too many steps. Most such expressions have loops inside of loops, which are tried in ever new ways; the
+ * search that follows all ways at once needs no more for them than for others. Of several matches it has the longest.
+ */
+static int search_wide(const kav_regexp *r, const kav_regexp_subject *s, uint32_t options)
+{
+    int *states = malloc(WIDE_STATES * sizeof *states), code = PCRE2_ERROR_NOMEMORY;
+    if (states)
+        code =
+            pcre2_dfa_match(r->code, s->bytes, s->length, s->from, options, r->data, r->context, states, WIDE_STATES);
+    free(states);
+    return code == 0 ? 1 : code; /* more matches than there is room for */
+}
+
+/* What that search does not know (references to what was matched) is tried on and on. */
+static int search_longer(const kav_regexp *r, const kav_regexp_subject *s, uint32_t options)
+{
+    pcre2_set_match_limit(r->context, LONGER * KAV_REGEXP_STEPS);
+    pcre2_set_depth_limit(r->context, LONGER * KAV_REGEXP_DEPTH);
+    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, r->data, r->context);
+    pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
+    pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
+    return code;
+}
+
+static bool is_given_up(int code)
+{
+    return code == PCRE2_ERROR_MATCHLIMIT || code == PCRE2_ERROR_DEPTHLIMIT || code == PCRE2_ERROR_HEAPLIMIT;
+}
+
 bool kav_regexp_find(const kav_regexp *r, const kav_regexp_subject *s, size_t *begin, size_t *end, uint32_t *reasons)
 {
     watch w = {.subject = s, .place = s->from};
+    uint32_t options = s->here ? PCRE2_ANCHORED : 0;
     *reasons = 0;
     if (!kav_required_is_in(&r->required, s->bytes + s->from, s->length - s->from)) return false;
     pcre2_set_callout(r->context, on_callout, &w);
-    int code = pcre2_match(r->code, s->bytes, s->length, s->from, s->here ? PCRE2_ANCHORED : 0, r->data, r->context);
+    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, r->data, r->context);
+    if (is_given_up(code)) {
+        w.ticks_left = MORE_TICKS;
+        code = r->one_meaning ? search_wide(r, s, options) : PCRE2_ERROR_DFA_UITEM;
+        if (code < 0 && code != PCRE2_ERROR_NOMATCH && code != PCRE2_ERROR_CALLOUT) code = search_longer(r, s, options);
+    }
     pcre2_set_callout(r->context, NULL, NULL);
     *reasons = w.reasons;
     if (code > 0) {

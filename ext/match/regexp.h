@@ -1,6 +1,7 @@
 /* Regexp: one regular expression by PCRE2, matched under limits.
  *
- * The limits on backtracking are ClamAV's, so that an expression gives up where it gives up there. They do not bound
+ * The limits on backtracking are ClamAV's. Where it gives up and says nothing, the expression is asked once more, by
+ * PCRE2's search that does not backtrack; where that cannot answer either, the search says so. The limits do not bound
  * time: a step may pass over the whole subject. So every expression is compiled with callouts between its elements, in
  * which the work done is counted and the caller is asked whether to go on (this costs up to half of the speed, and
  * PCRE2 counts the same steps with them as without). No JIT: it has other limits, and makes memory executable that it

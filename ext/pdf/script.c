@@ -1,6 +1,6 @@
 /* JavaScript that stands in a string behind /JavaScript ... /JS. What follows the string up to the next value goes with
- * it: there are writers that do not escape brackets. ClamAV leaves escapes as they are unless the document is encrypted,
- * and signatures are made for that; where there are any, a second part has the script as a reader runs it. */
+ * it: there are writers that do not escape brackets. ClamAV leaves escapes as they are unless the document is
+ * encrypted, and signatures are made for that; where there are any, a second part has the script as it runs. */
 #define _GNU_SOURCE /* memmem */
 
 #include "pdf.h"

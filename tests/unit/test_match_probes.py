@@ -171,10 +171,33 @@ def test_a_regular_expression_that_explodes_is_given_up_and_said_so(regex: bytes
     assert given_up.reasons in (0, Reason.MATCH)
 
 
+@pytest.mark.parametrize(
+    ("regex", "missed", "taken"),
+    [
+        (b"(a|aa)+$", b"b", b"ba"),  # loops in loops
+        (b"(?:a*?(?: _\\s*)*?)*,", b"b", b" _ a,"),
+        (b"(a+)(a+)(a+)b\\1c", b"bad", b"bac"),  # a reference, and not too many ways
+    ],
+)
+def test_where_the_first_search_gives_up_another_decides(regex: bytes, missed: bytes, taken: bytes) -> None:
+    one = open_lines(b"It;" + COMMON + b";0&1;" + KEY.hex().encode() + b";0/" + regex + b"/")
+    miss, hit = one.scan(KEY + b"a" * 120 + missed), one.scan(KEY + b"a" * 120 + missed + b"a" * 120 + taken)
+    assert (names(miss), miss.reasons) == ([], 0)
+    assert (names(hit), hit.reasons) == (["It"], 0)
+
+
 def test_giving_up_is_a_reason() -> None:
-    one = open_lines(b"It;" + COMMON + b";0&1;" + KEY.hex().encode() + b";0/(a|aa)+$/")
+    one = open_lines(b"It;" + COMMON + b";0&1;" + KEY.hex().encode() + b";0/(a|aa)+\\1$/")
     assert one.scan(KEY + b"a" * 100 + b"b").reasons == Reason.MATCH
     assert one.scan(b"other" + b"a" * 100 + b"b").reasons == 0  # the trigger does not hold
+
+
+def test_what_gives_nothing_back_means_the_same_when_it_is_searched_further() -> None:
+    """The search that follows all ways at once would take the longest of the last group, and find a match."""
+    slow = b"(?:(a|aa)+x|" + KEY + b"(?>a|aa)b)"
+    one = open_lines(b"It;" + COMMON + b";0&1;" + KEY.hex().encode() + b";0/" + slow + b"/")
+    assert names(one.scan(KEY + b"aab" + b"a" * 100)) == []
+    assert names(one.scan(KEY + b"ab" + b"a" * 100)) == ["It"]
 
 
 def test_beyond_the_largest_layer_nothing_is_run_and_said_so() -> None:
