@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
 from kavfs._native import match
+from kavfs.signatures.ignore import Muted
 from kavfs.signatures.kinds import READ
 from kavfs.signatures.lines import LEVEL, READERS, is_malformed
 from kavfs.signatures.sources import STARTER, Identity, Source
@@ -20,7 +21,7 @@ from kavfs.signatures.sources import STARTER, Identity, Source
 ENGINE = 1
 """Goes up whenever the engine may answer differently with the same rules: then no remembered answer holds."""
 
-LAYOUT = 4
+LAYOUT = 5
 """Of the catalog itself."""
 
 
@@ -45,6 +46,7 @@ class Entry:
     segments: tuple[tuple[str, int], ...] = ()  # (name, literals that go into a group); three or two when patched
     reasons: tuple[tuple[str, int], ...] = ()  # why lines were not taken, most frequent first
     member: bytes = b""  # its name in the pack at that path; b"" for the pack itself too
+    muted: tuple[Muted, ...] = ()  # lines that it silences by their digests
 
     @property
     def name(self) -> bytes:
@@ -125,6 +127,11 @@ class Catalog:
         return digest.digest()[:16]
 
     @property
+    def muted(self) -> frozenset[Muted]:
+        """Lines of any database file that were left out when it was compiled."""
+        return frozenset(line for entry in self.entries for line in entry.muted)
+
+    @property
     def signature_count(self) -> int:
         return sum({entry.key: entry.signatures for entry in self.entries}.values())
 
@@ -169,6 +176,7 @@ def _catalog(tree: dict) -> Catalog:  # type: ignore[type-arg]
                 "identity": Identity(**entry["identity"]),
                 "segments": tuple((key, literals) for key, literals in entry["segments"]),
                 "reasons": tuple((why, n) for why, n in entry["reasons"]),
+                "muted": tuple((os.fsencode(name), digest) for name, digest in entry["muted"]),
             }
         )
         for entry in tree["entries"]

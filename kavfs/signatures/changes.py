@@ -46,7 +46,8 @@ CHANGES: dict[str, Change] = {
     # Logical signatures that name groups of icons are true with what stands in here.
     "idb": Change.FULL,
     # Exceptions and ignored names lift matches. An object with a lifted match is never remembered: when the exception
-    # goes, the object is scanned in full as ever. One without a match has nothing to be lifted.
+    # goes, the object is scanned in full as ever. One without a match has nothing to be lifted. A line that is ignored
+    # by its digest is missing from its own database; when it comes back, it is a new line there.
     "fp": Change.NOTHING,
     "sfp": Change.NOTHING,
     "ign": Change.NOTHING,

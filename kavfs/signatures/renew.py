@@ -15,8 +15,9 @@ from dataclasses import replace
 from kavfs.errors import DatabaseDamaged, DatabaseMissing
 from kavfs.signatures.catalog import Catalog, Entry, stamp, unique
 from kavfs.signatures.groups import build_groups, group_is_whole, plan_groups
-from kavfs.signatures.kinds import PACKS
-from kavfs.signatures.lines import OUTDATED
+from kavfs.signatures.ignore import Muted, read_ign2, without_muted
+from kavfs.signatures.kinds import PACKS, READ, Form
+from kavfs.signatures.lines import OUTDATED, Tally
 from kavfs.signatures.pack import outdated_packs, read_members, read_text
 from kavfs.signatures.patch import patched
 from kavfs.signatures.segment import segment_key
@@ -27,18 +28,10 @@ from kavfs.signatures.stored import ensure_lines, ensure_segment, lines_are_ther
 
 def renew(sources: Sequence[Source], store: Store, old: Catalog | None) -> Catalog:
     """Compile what is missing and return the new catalog. The caller holds the image's lock and writes the catalog."""
-    known = {(entry.path, entry.member): entry for entry in old.entries} if old else {}
-    outdated = outdated_packs(sources)
-    entries: list[Entry] = []
-    for source in sources:
-        if source.path in outdated:
-            entries.append(_pack_entry(source, source.identity, False, ((OUTDATED, 1),)))
-        elif source.kind in PACKS:
-            entries += _pack_entries(source, known, store)
-        else:
-            entries.append(_entry(source, known.get((source.path, b"")), store))
-    for i in _clashing(entries):
-        entries[i] = _entry(entries[i].source, None, store)
+    muted = old.muted if old else frozenset()
+    entries = _entries(sources, store, old, muted)
+    if (asked := frozenset(line for entry in entries for line in entry.muted)) != muted:
+        entries = _entries(sources, store, None, asked)
     if not any(entry.signatures for entry in entries):
         raise _nothing(entries)
     segments = unique(key for entry in entries for key, _ in entry.segments)
@@ -53,25 +46,26 @@ def still_valid(catalog: Catalog, sources: Sequence[Source], store: Store) -> bo
     For state folders that came here by copying and cannot be written.
     """
     entries = {(entry.path, entry.member): entry.key or entry.side for entry in catalog.entries}
-    if entries != _keys(sources):
+    if entries != _keys(sources, catalog.muted):
         return False
     return all(segment_is_whole(store, part.key) for part in catalog.parts if part.kind == "segments") and all(
         group_is_whole(store, members) for members in _plan(catalog.entries)
     )
 
 
-def _keys(sources: Sequence[Source]) -> dict[tuple[bytes, bytes], str]:
+def _keys(sources: Sequence[Source], muted: frozenset[Muted]) -> dict[tuple[bytes, bytes], str]:
     """What a catalog of these files has, by path and member: the names of their segments."""
     keys: dict[tuple[bytes, bytes], str] = {}
     outdated = outdated_packs(sources)
     for source in sources:
         if source.kind not in PACKS:
-            keys[source.path, b""] = segment_key(source, read_source(source.path)[0])
+            keys[source.path, b""] = segment_key(source, _heard(source, read_source(source.path)[0], muted))
             continue
         keys[source.path, b""] = ""
         if source.path not in outdated:
             members = read_members(source)
-            keys.update(((source.path, m.source.member), segment_key(m.source, m.text)) for m in members)
+            for m in members:
+                keys[source.path, m.source.member] = segment_key(m.source, _heard(m.source, m.text, muted))
     return keys
 
 
@@ -82,12 +76,31 @@ def _plan(entries: Sequence[Entry]) -> list[list[str]]:
 # -- entries ---------------------------------------------------------------------------------------------------------
 
 
+def _entries(sources: Sequence[Source], store: Store, old: Catalog | None, muted: frozenset[Muted]) -> list[Entry]:
+    """The entries of all files, compiled without the lines in *muted*; those of *old* were, too."""
+    known = {(entry.path, entry.member): entry for entry in old.entries} if old else {}
+    outdated = outdated_packs(sources)
+    entries: list[Entry] = []
+    for source in sources:
+        if source.path in outdated:
+            entries.append(_pack_entry(source, source.identity, False, ((OUTDATED, 1),)))
+        elif source.kind in PACKS:
+            entries += _pack_entries(source, known, store, muted)
+        else:
+            entries.append(_entry(source, known.get((source.path, b"")), store, muted))
+    for i in _clashing(entries):
+        entries[i] = _entry(entries[i].source, None, store, muted)
+    return entries
+
+
 def _pack_entry(source: Source, identity: Identity, settled: bool, reasons: tuple[tuple[str, int], ...] = ()) -> Entry:
     """The entry of a pack itself; its members have their own."""
     return Entry(source.path, source.kind, identity, settled, side="", key="", reasons=reasons)
 
 
-def _pack_entries(source: Source, known: Mapping[tuple[bytes, bytes], Entry], store: Store) -> list[Entry]:
+def _pack_entries(
+    source: Source, known: Mapping[tuple[bytes, bytes], Entry], store: Store, muted: frozenset[Muted]
+) -> list[Entry]:
     """The entries of a pack and of each database in it, by name."""
     head = known.get((source.path, b""))
     before = [entry for entry in known.values() if entry.path == source.path and entry.member]
@@ -99,19 +112,24 @@ def _pack_entries(source: Source, known: Mapping[tuple[bytes, bytes], Entry], st
     for member in read_members(source):
         identity = member.source.identity
         read = member.text, identity, is_settled(identity)
-        entries.append(_entry(member.source, known.get((source.path, member.source.member)), store, read))
+        entries.append(_entry(member.source, known.get((source.path, member.source.member)), store, muted, read))
         del member, read  # before the next one is read: they are large
     entries.sort(key=lambda entry: entry.member)
     return [_pack_entry(source, identity, is_settled(identity)), *entries]
 
 
 def _entry(
-    source: Source, known: Entry | None, store: Store, read: tuple[bytes, Identity, bool] | None = None
+    source: Source,
+    known: Entry | None,
+    store: Store,
+    muted: frozenset[Muted],
+    read: tuple[bytes, Identity, bool] | None = None,
 ) -> Entry:
     """The entry of one database file, its segments whole in the store. *read*: its text, which the caller has."""
     if known and known.settled and known.identity == source.identity and _is_there(store, known):
         return known
     text, identity, settled = read or read_text(source)
+    text = _heard(source, text, muted)
     key = segment_key(source, text)
     if known and known.key == key and _is_there(store, known):
         return replace(known, identity=identity, settled=settled)
@@ -134,7 +152,13 @@ def _entry(
         segments=segments,
         reasons=tuple(sorted(tally.reasons.items(), key=lambda item: (-item[1], item[0]))),
         member=source.member,
+        muted=tuple(read_ign2(text, Tally())[1]) if READ.get(source.kind) is Form.IGNORE else (),
     )
+
+
+def _heard(source: Source, text: bytes, muted: frozenset[Muted]) -> bytes:
+    """What is compiled of a text."""
+    return text if READ.get(source.kind) is Form.IGNORE else without_muted(text, muted)
 
 
 def _is_there(store: Store, entry: Entry) -> bool:

@@ -53,8 +53,8 @@ def compile_segment(source: Source, text: bytes, key: str) -> Segment:
         _count_for_later(source.kind, text, tally)
         return Segment(b"", tally)
     if form is Form.IGNORE:
-        names = read_ign2(text, tally)
-        return Segment(match.build_ignore(names) if names else b"", tally)
+        names, _ = read_ign2(text, tally)
+        return Segment(match.build_ignore(names) if tally.taken else b"", tally)
     if form in HASHES:
         return _compile_hashes(source, text, key, tally, form)
     if form in LISTED:

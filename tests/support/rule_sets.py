@@ -139,6 +139,10 @@ class RuleSet:
         names = [_name_in(line) for name in DETECTING for line in self.lines.get(name, ())]
         for name in self._rng.sample(names, min(len(names), self._rng.randint(0, 4))):
             self._put("e.ign2", f"{name}\n")
+        lines = [line for name in DETECTING for line in self.lines.get(name, ())]
+        for line in self._rng.sample(lines, min(len(lines), self._rng.randint(0, 3))):
+            digest = hashlib.md5(line.rstrip("\n").encode(), usedforsecurity=False).hexdigest()
+            self._put("e.ign2", f"{_name_in(line)}:{digest}\n")
 
     # ---- lines -----------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kavfs._native.match import PatternError, SegmentBuilder, part_is_whole
-from kavfs.signatures.ignore import read_ign2
+from kavfs.signatures.ignore import read_ign2, without_muted
 from kavfs.signatures.kinds import LATER, READ, kind_of
 from kavfs.signatures.ldb import read_ldb
 from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, SWITCHED_OFF, Tally
@@ -230,17 +232,27 @@ def test_a_part_that_is_no_pattern_is_a_probe_with_its_number(part):
 
 def test_ignored_names_are_taken_in_each_spelling():
     tally = Tally()
-    names = read_ign2(
+    names, muted = read_ign2(
         b"# words\nPlain.Name-1\nfile.ndb:17:Placed.Name-2\nPrinted.Name-3.UNOFFICIAL\nPlain.Name-1\n", tally
     )
-    assert names == [b"Plain.Name-1", b"Placed.Name-2", b"Printed.Name-3"]
+    assert (names, muted) == ([b"Plain.Name-1", b"Placed.Name-2", b"Printed.Name-3"], [])
     assert (tally.taken, tally.comments, tally.reasons) == (4, 1, {})
 
 
-def test_ignoring_by_digest_is_counted_and_does_not_silence_the_whole_name():
+def test_lines_named_by_digest_do_not_silence_the_whole_name():
     tally = Tally()
-    assert read_ign2(b"Name:5b5bf989e9742b85563e2de5e3198fb5\na:1:Name:5b5b\n", tally) == []
-    assert tally.reasons == {"not supported yet: ignoring by digest of the line": 2}
+    names, muted = read_ign2(b"Name:5B5bf989e9742b85563e2de5e3198fb5\nName:5b5b\n:\na:1:Name:5b5b\n", tally)
+    assert (names, muted) == ([], [(b"Name", "5b5bf989e9742b85563e2de5e3198fb5")])
+    assert tally.reasons == {"malformed digest": 1, "no name": 1, "wrong number of fields": 1}
+
+
+def test_a_line_that_is_silent_by_its_digest_leaves_the_others_where_they_are():
+    lines = [b"Good.Name-1:0:*:61626364", b"Some.Name-1:0:*:61626364", b"Some.Name-1:0:*:61626365"]
+    muted = [(b"Some.Name-1", hashlib.md5(lines[1]).hexdigest()), (b"Good.Name-1", hashlib.md5(lines[2]).hexdigest())]
+    for end in (b"\n", b"\r\n"):
+        text = without_muted(end.join(lines), muted)
+        assert text.splitlines() == [lines[0], b"#", lines[2]]
+    assert without_muted(b"\n".join(lines), ()) == b"\n".join(lines)
 
 
 # -- kinds -----------------------------------------------------------------------------------------------------------
