@@ -1,6 +1,7 @@
 #include "segment.h"
 #include "expression.h"
 #include "kav.h"
+#include "needs.h"
 #include "part.h"
 #include "passes.h"
 #include "probe.h"
@@ -254,18 +255,37 @@ static int compare_refs(const void *a, const void *b)
     return x->signature < y->signature ? -1 : x->signature > y->signature;
 }
 
-/* From pairs to a list of signatures per pattern. */
-static void finish_refs(kav_segment *s, kav_buffer *refs)
+/* Does the pattern bring this signature up? Where none of what a signature needs can, each of its patterns does; and
+ * members of macro groups name their signatures for another end. */
+static bool is_needed(const kav_segment *s, const kav_ref *pair, uint64_t needs)
+{
+    const kav_signature *g = KAV_ITEM(s->signatures, const kav_signature, pair->signature);
+    bool needed = !needs || KAV_ITEM(s->tables.patterns, const kav_pattern, pair->pattern)->place == KAV_AT_MACRO;
+    for (uint32_t i = 0; i < g->subsig_count && !needed; i++)
+        needed = needs >> i & 1 && *KAV_ITEM(s->subsigs, const uint32_t, g->subsig + i) == pair->pattern;
+    return needed;
+}
+
+/* From pairs to a list of signatures per pattern: those that it brings up. */
+static void finish_refs(kav_segment *s, const kav_passes *passes, kav_buffer *refs)
 {
     kav_ref *pairs = KAV_ITEM(s->pairs, kav_ref, 0);
     uint32_t count = KAV_COUNT(s->pairs, kav_ref);
+    uint32_t *namers = calloc(KAV_COUNT(s->tables.patterns, kav_pattern) + 1u, sizeof *namers);
+    uint64_t *needs = calloc(passes->count + 1u, sizeof *needs);
+    if (!namers || !needs) refs->failed = true;
     if (count) qsort(pairs, count, sizeof *pairs, compare_refs);
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && namers; i++) namers[pairs[i].pattern]++;
+    for (uint32_t i = 0; i < passes->count && namers && needs; i++) needs[i] = kav_needs_find(passes, i, namers);
+    for (uint32_t i = 0; i < count && !refs->failed; i++) {
         if (i && !compare_refs(&pairs[i], &pairs[i - 1])) continue;
+        if (!is_needed(s, &pairs[i], needs[pairs[i].signature])) continue;
         kav_pattern *pattern = KAV_ITEM(s->tables.patterns, kav_pattern, pairs[i].pattern);
         if (pattern->ref_count++ == 0) pattern->ref = KAV_COUNT(*refs, uint32_t);
         kav_buffer_add(refs, &pairs[i].signature, sizeof(uint32_t));
     }
+    free(namers);
+    free(needs);
 }
 
 static int compare_postings(const void *a, const void *b)
@@ -308,7 +328,7 @@ bool kav_segment_finish(kav_segment *s, kav_text database, const uint8_t source[
     bool ok = !t->postings.failed && !t->literals.failed && !t->elements.failed && !t->data.failed;
     ok = ok && kav_passes_defer(&passes) && !t->data.failed && t->data.length <= UINT32_MAX;
     if (ok) {
-        finish_refs(s, &refs);
+        finish_refs(s, &passes, &refs);
         kav_passes_rest(&passes, &rest);
         finish_postings(s, &literals, &postings);
         kav_part_begin(out);
