@@ -79,10 +79,9 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     uint32_t met = kav_scan_pass(s, false, options); /* which may add to found->reasons itself */
     found->reasons |= met;
     uint32_t stop = ~(uint32_t)KAV_R_MATCH;
-    if (r->size && !(found->reasons & stop) && kav_conclude_needs_weak(s)) {
-        met = kav_scan_pass(s, true, options);
-        found->reasons |= met;
-    }
+    met = 0;
+    if (r->size && !(found->reasons & stop) && kav_waiting_needs_pass(s, &met)) met |= kav_scan_pass(s, true, options);
+    found->reasons |= met;
     found->reasons |= why_short(s, source, size);
     found->error = r->error;
     finish_digests(s, needed, wanted);

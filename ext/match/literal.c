@@ -16,6 +16,11 @@ static const uint8_t RARITY[256] = {
     84, 83, 84, 83, 84, 79, 83, 80, 83, 84, 84, 83, 84, 80, 82, 83, 82, 84, 83, 82, 80, 79, 83, 81, 84, 82, 83, 82, 82,
     65, 71, 82, 79, 80, 81, 81, 78, 80, 83, 82, 82, 83, 83, 78, 81, 78, 82, 80, 81, 79, 79, 74, 49};
 
+uint8_t kav_rarity(uint8_t byte)
+{
+    return RARITY[byte];
+}
+
 #define REPEATED     6 /* a byte like the one before: runs are common */
 #define PER_LITERAL  4 /* what each further literal of a window costs */
 #define STRONG_SCORE 112

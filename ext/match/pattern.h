@@ -63,6 +63,9 @@ const char *kav_place_parse(kav_text offset, kav_pattern *out);
 /* piece.c: append the elements of a piece and fill it in; chain, index and gap are the caller's. False: parse->why. */
 bool kav_piece_parse(kav_parse *parse, kav_text text, kav_piece *piece);
 
+/* literal.c: how rare a byte is in files of all kinds, in eighths of a bit. */
+uint8_t kav_rarity(uint8_t byte);
+
 /* literal.c: the best window over the atoms of the piece in hand. False when not even two bytes are known. */
 bool kav_window_choose(const kav_parse *parse, kav_window *out);
 

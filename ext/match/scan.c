@@ -1,5 +1,6 @@
 #include "bytecompare.h"
 #include "charset.h"
+#include "needle.h"
 #include "offset.h"
 #include "verify.h"
 
@@ -210,14 +211,64 @@ static const hs_database_t *database_of(const kav_group *g, uint8_t target, bool
     return g->databases[KAV_DB_FAST][target];
 }
 
+/* What is in the reader's window, and for whom. */
+static void show(kav_window_scan *w)
+{
+    const kav_reader *r = &w->s->reader;
+    uint64_t edge = r->size == w->s->layer_size || r->shrunk ? r->size : UINT64_MAX;
+    w->view = (kav_view){r->data, r->base, r->end, edge};
+    w->targets = (uint16_t)(1u << KAV_T_ANY | 1u << w->s->target);
+}
+
+#define LOOK_COST  64 /* looking at a place, in bytes gone through */
+#define PASS_COST  16 /* the second pass costs as much as going through the layer so many times ... */
+#define PASS_LEAST 65536
+
+static kav_needle *earliest(const kav_body *b, kav_needle *needles, uint32_t count)
+{
+    kav_needle *first = NULL;
+    for (uint32_t i = 0; i < count; i++) {
+        const kav_needle *n = &needles[i];
+        if (n->at == KAV_NOWHERE) continue;
+        if (!first || n->at + b->pieces[n->piece].anchor < first->at + b->pieces[first->piece].anchor)
+            first = &needles[i];
+    }
+    return first;
+}
+
+bool kav_scan_alone(kav_session *s, uint32_t body, uint32_t pattern, uint32_t *reasons)
+{
+    const kav_reader *r = &s->reader;
+    const kav_body *b = &s->image->bodies[body].body;
+    kav_needle needles[KAV_NEEDLES], *n;
+    if (r->base || r->end != r->size || r->size > s->window || s->effort > PASS_COST * r->size + PASS_LEAST)
+        return false;
+    uint32_t count = kav_needles_of(b, pattern, needles);
+    if (!count) return false;
+    kav_pattern_state *state = state_of(s, body, pattern);
+    kav_window_scan w = {.s = s, .weak = true};
+    show(&w);
+    state->flags |= KAV_ST_WANTED;
+    for (uint32_t i = 0; i < count; i++) kav_needle_find(&needles[i], r->data, r->size, 0);
+    while (state->count < b->patterns[pattern].cap && (n = earliest(b, needles, count))) { /* as Vectorscan reports */
+        look_at(&w, body, n->piece, n->at + b->pieces[n->piece].anchor);
+        kav_needle_find(n, r->data, r->size, n->at + 1);
+        s->effort += LOOK_COST;
+    }
+    put_in_order(&w, r->size);
+    state->flags = (state->flags & ~(uint32_t)KAV_ST_WANTED) | KAV_ST_SOUGHT;
+    s->effort += r->size * count;
+    *reasons |= w.reasons;
+    return true;
+}
+
 /* All groups over pos .. end, whose surroundings are in the reader's window. */
 static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t end)
 {
     const kav_reader *r = &s->reader;
     uint64_t overlap = pos - r->base < KAV_OVERLAP ? pos - r->base : KAV_OVERLAP;
     kav_window_scan w = {.s = s, .from = pos - overlap, .done = pos, .weak = weak};
-    w.view = (kav_view){r->data, r->base, r->end, r->size == s->layer_size || r->shrunk ? r->size : UINT64_MAX};
-    w.targets = (uint16_t)(1u << KAV_T_ANY | 1u << s->target);
+    show(&w);
     const char *data = (const char *)r->data + (w.from - r->base);
     enum kav_charset charset = weak ? KAV_CS_ANY : kav_charset_of((const uint8_t *)data, (size_t)(end - w.from));
     for (uint32_t i = 0; i < s->image->group_count; i++) {

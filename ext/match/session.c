@@ -80,6 +80,7 @@ void kav_session_reset(kav_session *s)
         s->signatures[s->image->bodies[t->body].signatures + t->index] = 0;
     }
     s->touched_pattern_count = s->touched_signature_count = s->find_count = 0;
+    s->effort = 0;
     kav_tracks_reset(&s->tracks);
     kav_probing_reset(&s->probing);
     if (s->exe_read) kav_exe_free(&s->exe);

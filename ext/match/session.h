@@ -21,7 +21,8 @@ enum kav_state_flag {
     KAV_ST_TOUCHED = 1, /* its signatures are on the list */
     KAV_ST_OPEN = 2,    /* weak pattern: its gate was seen */
     KAV_ST_WANTED = 4,  /* weak pattern: a signature can become true through it */
-    KAV_ST_LOOKED = 8   /* direct pattern: its count is known */
+    KAV_ST_LOOKED = 8,  /* direct pattern: its count is known */
+    KAV_ST_SOUGHT = 16  /* weak pattern: looked for on its own, its count is known */
 };
 
 typedef struct {
@@ -65,6 +66,7 @@ struct kav_session {
     kav_tracks tracks;
     kav_find *finds;
     uint32_t find_count;
+    uint64_t effort; /* spent on patterns that were looked for on their own, in bytes */
     kav_probing probing;
     kav_buffer truths; /* kav_true */
     kav_buffer hits;   /* kav_hit */
@@ -94,6 +96,10 @@ void kav_session_reset(kav_session *s);
 /* scan.c: look at the whole layer, fast or weak. */
 uint32_t kav_scan_pass(kav_session *s, bool weak, const kav_layer_options *options);
 
+/* scan.c: look for one weak pattern on its own, in a layer that is in the reader's window as a whole. False: that
+ * cannot be done, or the second pass would cost less by now; nothing was counted then. */
+bool kav_scan_alone(kav_session *s, uint32_t body, uint32_t pattern, uint32_t *reasons);
+
 /* recall.c: fingerprint the layer and ask whether it is known; true = it is. Begins the fingerprint of the pass else.
  */
 bool kav_recall(kav_session *s, const kav_layer_options *options);
@@ -108,8 +114,9 @@ uint32_t kav_sections_find(kav_session *s, const kav_layer_options *options);
 /* conclude.c: a signature is true, unless its name is to be ignored. */
 void kav_conclude_add(kav_session *s, kav_true hit);
 
-/* conclude.c: after the fast pass: can a signature still become true through weak patterns? Marks those patterns. */
-bool kav_conclude_needs_weak(kav_session *s);
+/* waiting.c: after the fast pass: is a second one needed because a signature can still become true through weak
+ * patterns? Marks those patterns. Those of a small layer are looked for at once, as long as that costs less. */
+bool kav_waiting_needs_pass(kav_session *s, uint32_t *reasons);
 
 /* conclude.c: signatures that are true, hashes, what is ignored; fills found. False: out of memory. */
 bool kav_conclude(kav_session *s, const kav_layer_options *options);
