@@ -2,17 +2,21 @@
 
 The format is the product's: ``[section]``, ``Name=value``, comments on lines of their own beginning with ``#`` or
 ``;``. Names are compared without regard to case, because plain INI libraries, with which consoles load and save the
-file, change it. Values are bytes and taken whole: no quotes, no continuation lines, no comments behind a value (a path
-may hold any of these characters).
+file, change it. Values are bytes and taken whole: no comments behind a value (a path may hold any of these characters).
+Two things are undone, as the product's manual and such libraries write them: a backslash at the end of a line joins the
+next one, as in a shell; and a value that stands within double quotes, with none inside but such as have a backslash, is
+what stands between them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from kavfs.errors import ConfigError
 
+_QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SIZE_MAX = 4 << 20  # bytes; a configuration is never that large, /dev/zero is
 
 
@@ -46,8 +50,7 @@ def read_entries(path: bytes) -> list[Entry]:
 def parse(data: bytes, name: str) -> Iterator[Entry]:
     """The entries of *data*; *name* is the file's name in messages."""
     section = ""
-    for number, raw in enumerate(data.removeprefix(b"\xef\xbb\xbf").split(b"\n"), 1):
-        line = raw.strip()
+    for number, line in _lines(data.removeprefix(b"\xef\xbb\xbf")):
         place = f"{name}:{number}"
         if not line or line[:1] in (b"#", b";"):
             continue
@@ -61,7 +64,28 @@ def parse(data: bytes, name: str) -> Iterator[Entry]:
             raise ConfigError(f"{place}: neither [section] nor Name=value: {file_name(line[:60])}")
         if not section:
             raise ConfigError(f"{place}: {file_name(key.strip())} stands before the first [section]")
-        yield Entry(section, _text(key, place), value.strip(), place)
+        yield Entry(section, _text(key, place), unquoted(value.strip()), place)
+
+
+def unquoted(value: bytes) -> bytes:
+    """*value* without the quotes around it, if it has such."""
+    match = _QUOTED.fullmatch(value)
+    return match[1].replace(b'\\"', b'"') if match else value
+
+
+def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Lines without blanks around them, those that are joined as one, with the number of the first."""
+    begun, first = b"", 0
+    for number, raw in enumerate(data.split(b"\n"), 1):
+        line = begun + raw.removesuffix(b"\r")
+        first = first or number
+        if line.endswith(b"\\") and line.lstrip()[:1] not in (b"#", b";", b"["):
+            begun = line[:-1]
+            continue
+        yield first, line.strip()
+        begun, first = b"", 0
+    if begun:
+        yield first, begun.strip()
 
 
 def _text(word: bytes, place: str) -> str:

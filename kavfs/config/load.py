@@ -1,55 +1,87 @@
 """Loading: a configuration file to Settings.
 
-Used as ``load(path)``. Everything that kavscanner does not know in its own sections is an error with file, line and the
-nearest name; sections of other components are passed over, because one file serves them all.
+Used as ``load(path)``; ``read(path)`` gives what stands where besides. Everything that kavscanner does not know in its
+own sections is an error with file, line and the nearest name; sections of other components are passed over, because one
+file serves them all.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from kavfs.config.ini import Entry, read_entries
-from kavfs.config.keys import KEYS, SECTIONS, Key
+from kavfs.config.keys import KEYS, NOT_YET, SECTIONS, Key
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError
 
-_BY_NAME: dict[tuple[str, str], Key] = {(key.section, key.name.lower()): key for key in KEYS}
-_EMPTY_IS_DEFAULT = {"temp", "date_format", "time_format", "report_level", "report_mode"}
+_BY_NAME: dict[tuple[str, str], Key] = {
+    (key.section, name.lower()): key for key in KEYS for name in (key.name, *key.synonyms)
+}
+_DEFAULTS = Settings()
+
+
+@dataclass
+class Loaded:
+    """What a file says: the settings, where each key was given, and what was passed over."""
+
+    settings: Settings = _DEFAULTS
+    given: dict[Key, Entry] = field(default_factory=dict)
+    foreign: list[Entry] = field(default_factory=list)  # of other components
 
 
 def load(path: bytes) -> Settings:
     """The settings of the file at *path*; ConfigError says file and line of what is wrong."""
-    return settings_of(read_entries(path))
+    return read(path).settings
+
+
+def read(path: bytes) -> Loaded:
+    """The settings of the file at *path* and where they stand in it."""
+    return loaded(read_entries(path))
 
 
 def settings_of(entries: list[Entry]) -> Settings:
-    """Settings with every entry applied; a key given twice is an error."""
-    defaults = Settings()
-    changes: dict[str, object] = {}
-    switches = defaults.switches
-    seen: dict[str, Entry] = {}
+    """Settings with every entry applied."""
+    return loaded(entries).settings
+
+
+def loaded(entries: list[Entry]) -> Loaded:
+    """Every entry applied; a key given twice is an error."""
+    into = Loaded()
     for entry in entries:
-        key = _key_of(entry)
+        key = key_of(entry)
         if key is None:
+            into.foreign.append(entry)
             continue
-        what = key.field or f"{key.section}/{key.name}"
-        if what in seen:
-            raise ConfigError(f"{entry.place}: {entry.key} is set a second time (first at {seen[what].place})")
-        seen[what] = entry
-        if not entry.value and key.field in _EMPTY_IS_DEFAULT:
-            continue
-        try:
-            value = key.read(entry.value)
-        except ValueError as error:
-            raise ConfigError(f"{entry.place}: {key.name}: {error}") from None
-        if key.switch:
-            switches = switches | key.switch if value else switches & ~key.switch
-        elif key.field:
-            changes[key.field] = value
-    return defaults._replace(switches=switches, **changes)  # type: ignore[arg-type]  # the readers of KEYS match
+        if key in into.given:
+            raise ConfigError(f"{entry.place}: {entry.key} is set a second time (first at {into.given[key].place})")
+        into.given[key] = replace(entry, section=key.section, key=key.name)
+        into.settings = with_value(into.settings, key, into.given[key])
+    return into
 
 
-def _key_of(entry: Entry) -> Key | None:
+def with_value(settings: Settings, key: Key, entry: Entry) -> Settings:
+    """*settings* with the value of one entry, which is named *key*."""
+    if not entry.value and key.kind.empty_is_default:
+        return settings
+    try:
+        value = key.kind.read(entry.value)
+    except ValueError as error:
+        raise ConfigError(f"{entry.place}: {key.name}: {error}") from None
+    if key.switch:
+        return settings._replace(switches=settings.switches | key.switch if value else settings.switches & ~key.switch)
+    if not key.field:
+        return settings
+    if key.field == "actions":
+        value = (*settings.actions, entry) if value else settings.actions
+    elif key.field == "notify_command":
+        value = entry if value else None
+    if key.field in NOT_YET and value != getattr(_DEFAULTS, key.field):
+        raise ConfigError(f"{entry.place}: {key.name}: not available yet; only the default can be set")
+    return settings._replace(**{key.field: value})
+
+
+def key_of(entry: Entry) -> Key | None:
     """The key an entry sets; None for a section of another component; ConfigError for a name we should know."""
     section = entry.section.lower()
     key = _BY_NAME.get((section, entry.key.lower()))

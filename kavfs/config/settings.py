@@ -6,15 +6,18 @@ because every start pays for making the class, and a dataclass takes four times 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING
 
+if TYPE_CHECKING:
+    from kavfs.config.ini import Entry
+
 
 class Settings(NamedTuple):
-    """One field per key of the sections [path], [locale], [options] and [scanner.*]."""
+    """One field per key of the sections [path], [locale], [scanner.*] and [quarantine]."""
 
     databases: bytes = b""  # folder or image; b"" = the places that kavfs.signatures knows
     temp: bytes = b"/var/tmp"
@@ -55,10 +58,29 @@ class Settings(NamedTuple):
     report_ok: bool = True
     report_objects_only: bool = False
     report_containers_only: bool = False
+    report_html: bytes = b""  # b"" = none
+    event_store: bytes | None = b""  # b"" = the usual place; None = none is kept
+    event_retention: float = 365 * 86400.0  # seconds; 0 = for ever
     display_ok: bool = True
     display_progress: bool = True
     display_objects_only: bool = False
     display_containers_only: bool = False
+    cure: bool = False
+    keep_container: bool = False  # a container of which a member cannot be cured stays
+    action_time: float = 60.0  # seconds for one command of exec
+    actions: tuple[Entry, ...] = ()  # On... of [scanner.object] and [scanner.container], as they stand in the file
+    backup_path: bytes = b""  # b"" = no copy is made
+    quarantine_path: bytes = b""  # b"" = the usual place
+    quarantine_max_age: float = 0.0  # seconds; 0 = for ever
+    quarantine_max_size: int = 0  # bytes; 0 = any
+    rescan_after_update: bool = False
+    restore_clean: bool = False
+    notify_mail: tuple[str, ...] = ()
+    notify_command: Entry | None = None
+    notify_on: tuple[str, ...] = ("infected", "suspicion", "warning", "cured", "curefailed", "error")  # or ("always",)
+    notify_subject: str = ""  # "" = our own
+    notify_from: str = ""  # "" = whoever runs the scan
+    notify_sendmail: bytes = b"/usr/sbin/sendmail"
 
     @property
     def limits(self) -> Limits:

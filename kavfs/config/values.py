@@ -17,11 +17,12 @@ CACHE_LEAST = 1 << 20  # bytes: with less a cache forgets faster than it learns
 
 
 def boolean(text: str) -> bool:
-    """yes, no, true, false in any case. An empty value is no: the product's consoles write it so."""
+    """yes, no, true, false, on, off, 1, 0 in any case. An empty value is no: the product's consoles write it so, and
+    PHP's reader of INI files makes 1 of yes and nothing of no."""
     word = text.lower()
-    if word in ("yes", "true"):
+    if word in ("yes", "true", "on", "1"):
         return True
-    if word in ("no", "false", ""):
+    if word in ("no", "false", "off", "0", ""):
         return False
     raise ValueError(f"'{text}' is neither yes nor no")
 
@@ -89,12 +90,20 @@ def size_or_none(text: str, least: int) -> int:
     return size_from(text, least) if size(text) else 0
 
 
-def duration(text: str) -> float:
+def duration(text: str, most: float = 365 * 86400) -> float:
     """Seconds: 90, 90s, 250ms, 5m, 2h, 1d."""
     number, unit = _split(text)
-    if unit.lower() not in _TIME_UNITS or number * _TIME_UNITS[unit.lower()] > 365 * 86400:
+    if unit.lower() not in _TIME_UNITS or number * _TIME_UNITS[unit.lower()] > most:
         raise ValueError(f"'{text}' is not a duration (examples: 90s, 5m, 2h)")
     return number * _TIME_UNITS[unit.lower()]
+
+
+def duration_or_none(text: str) -> float:
+    """Seconds, up to a hundred years, with a unit: how long something is kept. 0 is for ever."""
+    number, unit = _split(text)
+    if number and not unit:
+        raise ValueError(f"'{text}' has no unit (examples: 12h, 90d)")
+    return duration(text, 36525 * 86400)
 
 
 def octal_mode(text: str) -> int:

@@ -37,7 +37,7 @@ def test_every_key_in_the_file_has_a_comment_above_it_or_above_its_group() -> No
 
 
 def test_nothing_in_the_file_is_unknown_to_the_reader() -> None:
-    known = {(key.section, key.name) for key in KEYS}
+    known = {(key.section, name) for key in KEYS for name in (key.name, *key.synonyms)}
     assert {(entry.section, entry.key) for entry in read_entries(os.fsencode(FILE))} <= known
 
 
