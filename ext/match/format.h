@@ -343,7 +343,9 @@ typedef struct {
     uint64_t formats[KAV_FORMAT_WORDS]; /* what our own detection may say and be right */
     uint32_t line, offset, magic, magic_len;
     uint16_t format; /* else it is this */
-    uint8_t target, reserved[5];
+    uint8_t target;
+    uint8_t general; /* 1: only of what our own detection says nothing; masks of its bytes stand behind the magic */
+    uint32_t reach;  /* it may begin so many bytes behind offset */
 } kav_magic;
 
 typedef struct {

@@ -6,6 +6,7 @@
 
 #define SUFFIX       ".UNOFFICIAL"
 #define NAME_MAX_LEN 1023
+#define GENERAL_HEAD 1024 /* bytes in which patterns that tell a type are looked for, as in ClamAV */
 
 static bool lies_in(const kav_image_listed *l, uint32_t at, uint32_t length)
 {
@@ -50,6 +51,7 @@ static bool open_types(const kav_image_listed *l)
     const kav_magic *rows = l->rows;
     for (uint32_t i = 0; i < l->count; i++) {
         if (!lies_in(l, rows[i].magic, rows[i].magic_len)) return false;
+        if (rows[i].general && !lies_in(l, rows[i].magic + rows[i].magic_len, rows[i].magic_len)) return false;
         if (rows[i].format >= KAV_FMT_COUNT || rows[i].target >= KAV_TARGET_COUNT) return false;
     }
     return true;
@@ -175,16 +177,46 @@ bool kav_image_password(const kav_image *image, uint32_t *at, uint32_t container
 
 /* ---- types ----------------------------------------------------------------------------------------------------- */
 
-kav_type kav_listed_type(const kav_image *image, const uint8_t *head, size_t length, kav_type own)
+static bool equals(const uint8_t *bytes, const uint8_t *magic, uint32_t length)
 {
-    for (uint32_t i = image->listed_count; i-- > 0;) { /* ClamAV asks first what it has read last */
+    for (uint32_t i = 0; i < length; i++)
+        if ((bytes[i] ^ magic[i]) & magic[length + i]) return false;
+    return true;
+}
+
+static bool has_magic(const kav_image_listed *l, const kav_magic *row, const uint8_t *head, size_t length)
+{
+    const uint8_t *magic = l->text + row->magic;
+    if (row->offset > length || row->magic_len > length - row->offset) return false;
+    if (!row->general) return memcmp(head + row->offset, magic, row->magic_len) == 0;
+    size_t last = length - row->magic_len;
+    if (row->reach < last - row->offset) last = row->offset + row->reach;
+    for (size_t at = row->offset; at <= last; at++)
+        if (equals(head + at, magic, row->magic_len)) return true;
+    return false;
+}
+
+/* What stands at its place comes first; ClamAV asks first what it has read last. */
+static const kav_magic *find_magic(const kav_image *image, bool general, const uint8_t *head, size_t length)
+{
+    for (uint32_t i = image->listed_count; i-- > 0;) {
         const kav_image_listed *l = &image->listed[i];
         for (uint32_t k = l->kind == KAV_P_TYPES ? l->count : 0; k-- > 0;) {
             const kav_magic *row = (const kav_magic *)l->rows + k;
-            if (row->offset > length || row->magic_len > length - row->offset) continue;
-            if (memcmp(head + row->offset, l->text + row->magic, row->magic_len) != 0) continue;
-            return is_among(row->formats, own.format) ? own : (kav_type){row->format, row->target};
+            if (row->general == general && has_magic(l, row, head, length)) return row;
         }
     }
-    return own;
+    return NULL;
+}
+
+static bool is_general(kav_type type)
+{
+    return type.format == KAV_FMT_UNKNOWN || type.format == KAV_FMT_TEXT || type.format == KAV_FMT_SCRIPT;
+}
+
+kav_type kav_listed_type(const kav_image *image, const uint8_t *head, size_t length, kav_type own)
+{
+    const kav_magic *row = find_magic(image, false, head, length);
+    if (!row && is_general(own)) row = find_magic(image, true, head, length < GENERAL_HEAD ? length : GENERAL_HEAD);
+    return !row || is_among(row->formats, own.format) ? own : (kav_type){row->format, row->target};
 }

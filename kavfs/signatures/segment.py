@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from kavfs._native import match
 from kavfs.signatures.cdb import Reader, Rows, read_cdb, read_rmd, read_zmd
+from kavfs.signatures.crb import read_crb
 from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.idb import read_idb
 from kavfs.signatures.ignore import read_ign2
@@ -119,6 +120,9 @@ def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, form: F
 
 
 def _count_for_later(kind: str, text: bytes, tally: Tally) -> None:
+    if kind == "crb":
+        read_crb(text, tally)
+        return
     reason = f"{LATER}.{kind} ({KINDS_LATER[kind]})"
     if kind in WHOLE_FILES:
         tally.reject(0, reason)

@@ -178,6 +178,30 @@ def test_a_listed_type_is_matched_as_such(tmp_path: Path) -> None:
     assert threats(b"x" + STRANGE, image(tmp_path, a_ndb=marker, b_ftm=f"{magic}\n")) == []
 
 
+@pytest.mark.parametrize(
+    ("magic", "told", "near"),
+    [
+        ("1:0:535452??4e", STRANGE, b"x" + STRANGE),
+        ("1:0,3:535452??4e", b"xyz" + STRANGE, b"wxyz" + STRANGE),
+        ("1:*:5?54(52|53)41{1}474?", b"\x80" * 900 + STRANGE, b"\x80" * 1020 + STRANGE),
+        ("1:*:(5354|5354)52414e4745", STRANGE, STRANGE.replace(b"STR", b"STr")),
+    ],
+)
+def test_a_type_that_a_pattern_tells(tmp_path: Path, magic: str, told: bytes, near: bytes) -> None:
+    marker = body("Pdf.Name-1", "the marker for mails", target=10)
+    rules = image(tmp_path, a_ndb=marker, b_ftm=f"{magic}:Strange:CL_TYPE_ANY:CL_TYPE_PDF\n")
+    assert threats(told, rules) != []
+    assert threats(near, rules) == []
+
+
+def test_a_pattern_tells_nothing_of_what_has_a_type(tmp_path: Path) -> None:
+    marker = body("Pdf.Name-1", "the marker for mails", target=10)
+    picture = b"\x89PNG\r\n\x1a\n" + STRANGE
+    line = "{}:*:5354:Strange:CL_TYPE_ANY:CL_TYPE_PDF\n"
+    assert threats(picture, image(tmp_path, a_ndb=marker, b_ftm=line.format(1))) == []
+    assert threats(picture, image(tmp_path, a_ndb=marker, b_ftm=line.format(0).replace("*", "8"))) != []
+
+
 def test_what_is_told_apart_more_finely_stays_what_it_is(tmp_path: Path) -> None:
     mbox = b"From a@example.org Mon Jan  1 00:00:00 2024\n" + MAIL.replace(b"\r\n", b"\n")
     plain = scan(mbox).format
