@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kavfs._native import match
+from kavfs.signatures.cdb import Rows
+from kavfs.signatures.ftm import read_ftm
+from kavfs.signatures.lines import Tally
 from tests.support import archives, executables, icons, matching, pdfs, pictures
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
@@ -181,7 +184,18 @@ def parts() -> Seeds:
     first = builder.pattern(b"617263")
     builder.signature(b"C", 1, 0, [first, builder.probe(rb"0/qu[a-z]+k/i", 1)], b"0&1")
     names = match.build_ignore([b"A", b"Name"])
-    return {"body": body, "probes": builder.finish(), "ignore": names, "hash": matching.hashes(b"ab" * 16 + b":5:X\n")}
+    rows = Rows()
+    read_ftm(b"0:1:616263:T:CL_TYPE_ANY:CL_TYPE_PDF\n1:0,99:6?(62|63):T:CL_TYPE_ANY:CL_TYPE_ELF\n", rows, Tally())
+    types = match.build_listed(
+        "types", b"".join(rows.rows), bytes(rows.text), database=b"t", digest=bytes(32), official=True
+    )
+    return {
+        "body": body,
+        "probes": builder.finish(),
+        "ignore": names,
+        "types": types,
+        "hash": matching.hashes(b"ab" * 16 + b":5:X\n"),
+    }
 
 
 TARGETS: dict[str, Target] = {
