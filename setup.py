@@ -64,7 +64,7 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
 
 
 MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8", "libpng", "libjpeg")
-UNPACKING = pkg_config("libarchive", "zlib", "liblzma", "gmime-3.0")
+UNPACKING = pkg_config("libarchive", "zlib", "libdeflate", "liblzma", "gmime-3.0")
 FILTERING = pkg_config("libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}
 

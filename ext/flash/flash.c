@@ -76,11 +76,8 @@ static int pass_lzma(const kav_source *source, kav_unpack *u, uint32_t *reasons)
 static int pass_zlib(const kav_source *source, kav_unpack *u, uint32_t *reasons)
 {
     kav_inflated result = {0};
-    kav_inflater *i = kav_inflater_new(KAV_INFLATE_ZLIB);
-    if (!i) return -ENOMEM;
-    *reasons = kav_inflate(i, source, HEADER, source->size - HEADER, u, &result);
+    *reasons = kav_inflate(u, KAV_INFLATE_ZLIB, source, HEADER, source->size - HEADER, KAV_INFLATE_UNKNOWN, &result);
     if (result.produced) *reasons &= ~(uint32_t)KAV_R_DAMAGED; /* a player shows what there is */
-    kav_inflater_free(i);
     return 0;
 }
 

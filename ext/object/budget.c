@@ -44,10 +44,15 @@ uint32_t kav_budget_member(kav_budget *b, bool part)
     return 0;
 }
 
-uint64_t kav_budget_take(kav_budget *b, uint64_t len)
+uint64_t kav_budget_left(const kav_budget *b)
 {
     uint64_t limit = b->limits.max_unpacked;
-    uint64_t left = limit == 0 ? UINT64_MAX - b->unpacked : limit > b->unpacked ? limit - b->unpacked : 0;
+    return limit == 0 ? UINT64_MAX - b->unpacked : limit > b->unpacked ? limit - b->unpacked : 0;
+}
+
+uint64_t kav_budget_take(kav_budget *b, uint64_t len)
+{
+    uint64_t left = kav_budget_left(b);
     if (len > left) {
         len = left;
         b->spent |= KAV_R_BYTES;

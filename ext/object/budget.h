@@ -34,6 +34,9 @@ void kav_budget_start(kav_budget *b, const kav_limits *limits, uint64_t size);
  * must not be begun. */
 uint32_t kav_budget_member(kav_budget *b, bool part);
 
+/* How many unpacked bytes may still be taken. */
+uint64_t kav_budget_left(const kav_budget *b);
+
 /* How many of len unpacked bytes may still be taken; they are taken. Fewer than len: spent has KAV_R_BYTES. */
 uint64_t kav_budget_take(kav_budget *b, uint64_t len);
 

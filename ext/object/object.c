@@ -1,4 +1,5 @@
 #include "scanner.h"
+#include "inflate.h"
 #include "notebook.h"
 
 #include <errno.h>
@@ -41,6 +42,7 @@ void kav_object_scanner_free(kav_object_scanner *scanner)
     kav_listing_free(&scanner->listing);
     kav_deltas_free(&scanner->deltas);
     kav_member_path_free(&scanner->path);
+    kav_inflater_free(scanner->inflater);
     kav_store_free(&scanner->store);
     free(scanner->held);
     free(scanner);

@@ -44,7 +44,8 @@ struct kav_object_scanner {
     kav_deltas deltas;
     kav_fingerprint *fingerprint; /* NULL: no object cache */
     kav_store store;
-    uint8_t *held; /* a small file */
+    struct kav_inflater *inflater; /* NULL: nothing was inflated yet */
+    uint8_t *held;                 /* a small file */
     kav_member_path path;
     locale_t utf8; /* for names that libarchive converts; 0 when there is no such locale */
     /* of the object in hand */
@@ -159,6 +160,9 @@ struct kav_unpack {
 uint8_t kav_said_scan(kav_unpack *u, uint32_t reasons);
 
 void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth);
+
+/* unpack.c: how many bytes of the member in hand every limit allows and memory has room for, beyond those it has. */
+uint64_t kav_unpack_left(const kav_unpack *u);
 
 /* embedded.c: scan what begins at the places found in a layer, if it is what it looks like. */
 void kav_embedded_scan(kav_object_scanner *s, const kav_source *source, kav_type type, const kav_seek *seek,

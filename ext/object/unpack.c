@@ -87,6 +87,16 @@ static int take(kav_unpack *u, const void *bytes, uint64_t len)
     return u->full;
 }
 
+uint64_t kav_unpack_left(const kav_unpack *u)
+{
+    const kav_object_scanner *s = u->scanner;
+    uint64_t limit = s->limits.max_member_size, left = kav_budget_left(&s->budget);
+    if (!u->begun || u->full || u->stored.spilled) return 0;
+    if (limit != 0 && limit - u->stored.size < left) left = limit - u->stored.size;
+    uint64_t room = s->store.arena_size - s->store.arena_used;
+    return left < room ? left : room;
+}
+
 int kav_unpack_data(kav_unpack *u, const void *bytes, size_t len)
 {
     return take(u, bytes, len);

@@ -22,7 +22,6 @@ typedef struct {
     const kav_source *source;
     kav_unpack *unpack;
     uint8_t *buffer; /* for libarchive's reads; NULL when the source lies in memory */
-    kav_inflater *inflater;
     char name[KAV_ZIP_NAME_MAX];
     span *spans; /* what directory and members cover */
     size_t span_count, span_room;
@@ -118,9 +117,9 @@ static uint32_t inflate_member(zip *z, const kav_zip_entry *e, uint64_t data, bo
 {
     kav_inflated done;
     *used = 0;
-    if (z->inflater == NULL && (z->inflater = kav_inflater_new(KAV_INFLATE_RAW)) == NULL) return KAV_R_MEMORY;
     uint64_t left = z->source->size > data ? z->source->size - data : 0;
-    uint32_t reasons = kav_inflate(z->inflater, z->source, data, e->packed < left ? e->packed : left, z->unpack, &done);
+    uint64_t length = e->packed < left ? e->packed : left, announced = open_ended ? KAV_INFLATE_UNKNOWN : e->unpacked;
+    uint32_t reasons = kav_inflate(z->unpack, KAV_INFLATE_RAW, z->source, data, length, announced, &done);
     *used = done.finished || open_ended ? done.used : e->packed;
     if (reasons != 0 || !done.finished || open_ended) return reasons;
     return done.crc == e->crc && done.produced == e->unpacked ? 0 : KAV_R_DAMAGED;
@@ -313,7 +312,6 @@ int kav_open_zip(const kav_source *source, kav_type type, kav_unpack *u)
         kav_unpack_flag(u, KAV_R_DAMAGED);
         pass_stretch(z, 0, source->size, false);
     }
-    kav_inflater_free(z->inflater);
     free(z->spans);
     free(z->buffer);
     free(z);

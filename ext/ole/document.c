@@ -35,20 +35,17 @@ static bool pass_packed(kav_cfb *c, const kav_cfb_entry *e, const char *path, si
     size_t len;
     kav_inflated done;
     uint32_t reasons = kav_cfb_load(c, e, KAV_OLE_LOAD_MAX, &bytes, &len) & (KAV_R_SIZE | KAV_R_MEMORY | KAV_R_TIME);
-    kav_inflater *inflater = kav_inflater_new(KAV_INFLATE_ZLIB);
     bool going = true;
-    if (inflater == NULL) {
-        kav_unpack_flag(u, KAV_R_MEMORY);
-    } else if (len > 4) {
+    if (len > 4) {
         kav_source source = {.memory = bytes, .fd = -1, .size = len};
         going = kav_unpack_begin(u, path, path_len, UINT64_MAX, KAV_M_PART) == 0;
         if (going) {
             /* Bytes that only look like that are no damage: the stream itself was passed. */
-            reasons |= kav_inflate(inflater, &source, 4, len - 4, u, &done) & ~(uint32_t)KAV_R_DAMAGED;
+            reasons |= kav_inflate(u, KAV_INFLATE_ZLIB, &source, 4, len - 4, KAV_INFLATE_UNKNOWN, &done) &
+                       ~(uint32_t)KAV_R_DAMAGED;
             going = kav_unpack_end(u, reasons) == 0;
         }
     }
-    kav_inflater_free(inflater);
     free(bytes);
     return going;
 }

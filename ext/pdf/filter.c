@@ -1,4 +1,5 @@
 #include "filter.h"
+#include "inflate.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -36,11 +37,10 @@ void kav_pdf_chain_take(kav_pdf_chain *c, const uint8_t *bytes, size_t len)
     stage_take(c, c->count ? c->stages[0] : NULL, bytes, len);
 }
 
-void kav_pdf_flush(kav_pdf_stage *s)
+/* What came out of a stage, to the next. */
+static void hand_on(kav_pdf_stage *s, const uint8_t *bytes, size_t len)
 {
     kav_pdf_chain *c = s->chain;
-    size_t len = s->waiting;
-    s->waiting = 0;
     s->produced += len;
     c->work += len;
     if (c->work > WORK_MAX) {
@@ -51,7 +51,29 @@ void kav_pdf_flush(kav_pdf_stage *s)
         c->ticked = c->work;
         if (kav_unpack_tick(c->unpack) != 0) c->stopped = c->late = true;
     }
-    stage_take(c, s->next, s->out, len);
+    stage_take(c, s->next, bytes, len);
+}
+
+void kav_pdf_flush(kav_pdf_stage *s)
+{
+    size_t len = s->waiting;
+    s->waiting = 0;
+    hand_on(s, s->out, len);
+}
+
+bool kav_pdf_chain_whole(kav_pdf_chain *c, const uint8_t *bytes, uint64_t len)
+{
+    size_t made, n;
+    kav_pdf_stage *s = c->stages[0];
+    if (!c->count || s->filter != &kav_pdf_flate) return false;
+    const uint8_t *out = kav_inflate_whole(c->unpack, KAV_INFLATE_ZLIB, bytes, len, &made);
+    if (!out || !made) return false;
+    for (size_t at = 0; at < made && !c->stopped; at += n) {
+        n = made - at < sizeof s->out ? made - at : sizeof s->out;
+        hand_on(s, out + at, n);
+    }
+    s->ended = true;
+    return true;
 }
 
 void kav_pdf_fail(kav_pdf_stage *s)

@@ -62,6 +62,10 @@ struct kav_pdf_chain {
 /* Add a stage to a chain that is zero but for unpack, take and context. 0, or -ENOMEM. */
 int kav_pdf_chain_add(kav_pdf_chain *c, const kav_pdf_filter *filter, const void *argument);
 void kav_pdf_chain_take(kav_pdf_chain *c, const uint8_t *bytes, size_t len);
+
+/* The whole input in one piece, for a chain that has taken nothing yet. False: nothing has happened, as it does not
+ * begin with Flate, or kav_inflate_whole refuses it, or nothing comes out. */
+bool kav_pdf_chain_whole(kav_pdf_chain *c, const uint8_t *bytes, uint64_t len);
 void kav_pdf_chain_end(kav_pdf_chain *c);
 void kav_pdf_chain_free(kav_pdf_chain *c);
 

@@ -208,10 +208,12 @@ static int feed(kav_pdf *p, const kav_pdf_object *o, const manner *m, kav_pdf_ch
     const uint8_t *memory = p->bytes.source->memory ? p->bytes.window + o->stream : NULL;
     uint8_t *buffer = memory ? NULL : malloc(CHUNK);
     if (!memory && !buffer) return -ENOMEM;
-    for (uint64_t at = 0; at < m->len && !c->stopped;) {
+    bool whole = memory && kav_pdf_chain_whole(c, memory, m->len);
+    for (uint64_t at = 0; !whole && at < m->len && !c->stopped;) {
         size_t n = m->len - at < CHUNK ? (size_t)(m->len - at) : CHUNK;
         if (!memory) n = kav_pdf_read(&p->bytes, o->stream + at, buffer, n);
         if (n == 0) break;
+        if (!memory && n == m->len && kav_pdf_chain_whole(c, buffer, n)) break;
         kav_pdf_chain_take(c, memory ? memory + at : buffer, n);
         at += n;
         if (c->count && (c->stages[0]->failed || c->stages[0]->ended)) break;

@@ -38,7 +38,7 @@ LIBRARIES = {
 }
 """Functions that tell a version as text, called with 0; of the others the name of the file says enough."""
 
-OTHERS = ("libpcre2-8", "libgmime-3.0", "libseccomp")
+OTHERS = ("libdeflate", "libpcre2-8", "libgmime-3.0", "libseccomp")
 
 
 class Row(NamedTuple):
