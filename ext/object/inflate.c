@@ -15,9 +15,10 @@
 struct kav_inflater {
     struct libdeflate_decompressor *whole;
     z_stream stream;
-    bool ready; /* the stream is set up */
+    bool ready;   /* the stream is set up */
+    size_t reach; /* how much is read for a stream in one piece: less after one that was refused, for nothing */
     /* Untouched pages cost nothing. Steps take IN_CHUNK and OUT_CHUNK of them. */
-    uint8_t in[KAV_INFLATE_WHOLE_READ];
+    uint8_t in[KAV_INFLATE_WHOLE];
     uint8_t out[KAV_INFLATE_WHOLE_MADE];
 };
 
@@ -29,6 +30,7 @@ static kav_inflater *inflater_of(kav_unpack *u)
     kav_inflater *i = malloc(sizeof *i);
     if (i == NULL) return NULL;
     i->ready = false;
+    i->reach = sizeof i->in;
     i->whole = libdeflate_alloc_decompressor();
     if (i->whole == NULL) {
         free(i);
@@ -76,7 +78,7 @@ const uint8_t *kav_inflate_whole(kav_unpack *u, enum kav_inflate_format format, 
 static const uint8_t *fetch_whole(kav_inflater *i, const kav_source *source, uint64_t offset, uint64_t length)
 {
     if (source->memory != NULL) return length <= KAV_INFLATE_WHOLE ? source->memory + offset : NULL;
-    if (length > sizeof i->in) return NULL;
+    if (length > i->reach) return NULL;
     return kav_source_read(source, offset, i->in, (size_t)length) == (ssize_t)length ? i->in : NULL;
 }
 
@@ -90,7 +92,12 @@ static bool pass_whole(kav_inflater *i, enum kav_inflate_format format, const ka
     if (length == 0) return false;
     const uint8_t *bytes = fetch_whole(i, source, offset, length);
     if (room > sizeof i->out) room = sizeof i->out;
-    if (bytes == NULL || !inflate_whole(i, format, bytes, (size_t)length, (size_t)room, &used, &made)) return false;
+    if (bytes == NULL) return false;
+    if (!inflate_whole(i, format, bytes, (size_t)length, (size_t)room, &used, &made)) {
+        i->reach = IN_CHUNK;
+        return false;
+    }
+    if (i->reach < sizeof i->in) i->reach *= 2;
     *out = (kav_inflated){.used = used, .finished = true};
     for (size_t at = 0; at < made && out->finished; at += n) {
         n = made - at < OUT_CHUNK ? made - at : OUT_CHUNK;

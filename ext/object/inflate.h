@@ -23,10 +23,8 @@ enum kav_inflate_format {
     KAV_INFLATE_GZIP = 15 + 16
 }; /* zlib's window bits */
 
-/* What is tried in one piece: so many bytes where they lie in memory, and where they must be read first; and what they
- * may become. */
+/* What is tried in one piece: so many bytes at most, and what they may become. */
 #define KAV_INFLATE_WHOLE      (1u << 20)
-#define KAV_INFLATE_WHOLE_READ (256u << 10)
 #define KAV_INFLATE_WHOLE_MADE (4u << 20)
 
 #define KAV_INFLATE_UNKNOWN UINT64_MAX
