@@ -46,7 +46,7 @@ static void inflate_bytes(kav_pdf_stage *s, const uint8_t *bytes, size_t len)
     }
 }
 
-/* Some writers put blanks before the stream. Once more, from the next line on. */
+/* Some writers put blanks before the stream. Once more, from the next line on, of what is held. */
 static void try_next_line(kav_pdf_stage *s, flate_state *f)
 {
     size_t at = 0;
@@ -61,14 +61,19 @@ static void try_next_line(kav_pdf_stage *s, flate_state *f)
 static void flate_take(kav_pdf_stage *s, const uint8_t *bytes, size_t len)
 {
     flate_state *f = s->state;
+    size_t keep = 0;
     if (is_silent(s) && !f->skipped) {
         if (f->held_len == 0 && bytes[0] == '\r') bytes++, len--;
-        size_t room = HELD - f->held_len, keep = len < room ? len : room;
+        size_t room = HELD - f->held_len;
+        keep = len < room ? len : room;
         for (size_t i = 0; i < keep; i++) f->held[f->held_len + i] = bytes[i];
         f->held_len += keep;
     }
     if (len) inflate_bytes(s, bytes, len);
-    if (s->ended && is_silent(s) && !f->skipped) try_next_line(s, f);
+    if (s->ended && is_silent(s) && !f->skipped) {
+        try_next_line(s, f);
+        inflate_bytes(s, bytes + keep, len - keep);
+    }
 }
 
 const kav_pdf_filter kav_pdf_flate = {sizeof(flate_state), flate_begin, flate_take, NULL, flate_free};
