@@ -23,7 +23,10 @@ from tests.fuzz.targets import TARGETS
 CHECKOUT = Path(__file__).resolve().parents[2]
 HERE = CHECKOUT / "tests" / "fuzz"
 BUILD = CHECKOUT / "build" / "fuzz"
-LIBRARIES = ("libhs", "libarchive", "zlib", "libdeflate", "liblzma", "libpcre2-8", "libpng", "libjpeg", "libcrypto", "gmime-3.0")
+LIBRARIES = (
+    *("libhs", "libarchive", "zlib", "libdeflate", "liblzma", "libpcre2-8", "libpng", "libjpeg", "libcrypto"),
+    "gmime-3.0",
+)
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
 CLANG_FLAGS = [
     "-fsanitize=fuzzer-no-link,address,undefined",
