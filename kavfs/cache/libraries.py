@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator
 
 NAMES = frozenset(
-    b"lib" + name for name in b"archive,bz2,crypto,glib-2.0,gmime-3.0,hs,lz4,lzma,pcre2-8,xml2,z,zstd".split(b",")
+    b"lib" + name
+    for name in b"archive,bz2,crypto,deflate,glib-2.0,gmime-3.0,hs,lz4,lzma,pcre2-8,xml2,z,zstd".split(b",")
 )
 FOLDERS = ("lib", "lib64", "usr/lib", "usr/lib64", "usr/local/lib")  # of a system whose linker keeps no list
 ELSEWHERE = (b"LD_LIBRARY_PATH", b"LD_PRELOAD")
