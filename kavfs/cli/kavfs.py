@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "db": "compile signatures, say what was taken from which file, list what can be detected",
     "why": "which signatures match a file, from which database, in which layer, at which offset",
     "cache": "what is remembered of files, why one of them is scanned again; forget it all",
+    "config": "check a configuration file, show what is in force and why, import those of other products",
     "bench": "what scanning costs on this machine: stages, types, engines, and what the bottleneck is",
     "doctor": "what protects scanning processes here, which libraries and engines there are, what is missing",
     "demo": "write a tree of files that shows every status there is",

@@ -109,12 +109,17 @@ def read_request(words: Sequence[bytes]) -> Request:
     named = tuple(absolute(one.value) for one in given if one.option.name == "databases")
     request.databases = named or request.databases
     for one in given:
-        try:
-            _APPLY[one.option.name](request, one)
-        except ValueError as error:
-            raise UsageError(f"option {one.typed}: {shown_text(str(error))}") from None
+        apply_option(request, one)
     request.roots = _roots(request, paths)
     return request
+
+
+def apply_option(request: Request, given: Given) -> None:
+    """What one option says, into *request*."""
+    try:
+        _APPLY[given.option.name](request, given)
+    except ValueError as error:
+        raise UsageError(f"option {given.typed}: {shown_text(str(error))}") from None
 
 
 def absolute(path: bytes) -> bytes:
@@ -132,7 +137,7 @@ def _here() -> bytes:
 
 def _configuration(named: list[bytes]) -> Settings:
     """The settings of the file named last, or of the usual one if it is there."""
-    path = absolute(named[-1]) if named else _usual_configuration()
+    path = absolute(named[-1]) if named else usual_configuration()
     if not named and not os.path.lexists(path):
         return Settings()
     from kavfs.config.load import load  # most runs have no configuration file and need not wait for its reader
@@ -140,7 +145,8 @@ def _configuration(named: list[bytes]) -> Settings:
     return load(path)
 
 
-def _usual_configuration() -> bytes:
+def usual_configuration() -> bytes:
+    """Where the configuration is looked for, unless -c names a file."""
     if os.geteuid() == 0:
         return b"/etc/kavfs/kavfs.conf"
     folder = os.environb.get(b"XDG_CONFIG_HOME") or os.path.expanduser(b"~/.config")

@@ -37,6 +37,11 @@ def file_name(path: bytes) -> str:
 
 def read_entries(path: bytes) -> list[Entry]:
     """All entries of the file, in order; ConfigError with file and line when something cannot be understood."""
+    return list(parse(read_text(path), file_name(path)))
+
+
+def read_text(path: bytes) -> bytes:
+    """The file, if it can be one of settings at all."""
     try:
         with open(path, "rb") as file:
             data = file.read(_SIZE_MAX + 1)
@@ -44,7 +49,7 @@ def read_entries(path: bytes) -> list[Entry]:
         raise ConfigError(f"configuration {file_name(path)}: {error.strerror}") from None
     if len(data) > _SIZE_MAX or b"\0" in data:
         raise ConfigError(f"configuration {file_name(path)}: not a text file of sections and keys")
-    return list(parse(data, file_name(path)))
+    return data
 
 
 def parse(data: bytes, name: str) -> Iterator[Entry]:
@@ -70,7 +75,19 @@ def parse(data: bytes, name: str) -> Iterator[Entry]:
 def unquoted(value: bytes) -> bytes:
     """*value* without the quotes around it, if it has such."""
     match = _QUOTED.fullmatch(value)
-    return match[1].replace(b'\\"', b'"') if match else value
+    return re.sub(rb'\\(["\\])', rb"\1", match[1]) if match else value
+
+
+def written(value: bytes) -> bytes:
+    """*value* as it must stand in a file to be read again as it is."""
+    if value == value.strip() and not value.endswith(b"\\") and not _QUOTED.fullmatch(value):
+        return value
+    return b'"' + re.sub(rb'(["\\])', rb"\\\1", value) + b'"'
+
+
+def shown(text: str) -> str:
+    """*text* for a comment: on one line, whatever the names of files hold."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, bytes]]:

@@ -199,5 +199,5 @@ LINE = Kind(_line, _write_text)
 # Texts that others read later: what is kept is the entry itself, with its place for messages.
 COMMAND = Kind(_write_bytes, _write_bytes)
 
-STANDARD = Kind(_standard, _write_bytes)
+STANDARD = Kind(_standard, lambda value: b"standard")
 ANYTHING = Kind(lambda value: None, _write_bytes)  # a setting of another component in a section that we share

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
+from kavfs.config import combinations
 from kavfs.config.ini import Entry, read_entries
 from kavfs.config.keys import KEYS, NOT_YET, SECTIONS, Key
 from kavfs.config.settings import Settings
@@ -28,36 +29,53 @@ class Loaded:
     settings: Settings = _DEFAULTS
     given: dict[Key, Entry] = field(default_factory=dict)
     foreign: list[Entry] = field(default_factory=list)  # of other components
+    errors: list[str] = field(default_factory=list)  # with file:line
+
+    def doubts(self) -> list[str]:
+        """What can be carried out but hardly means what it says, with file:line."""
+        return list(combinations.doubts(self.settings, self.given))
 
 
 def load(path: bytes) -> Settings:
     """The settings of the file at *path*; ConfigError says file and line of what is wrong."""
-    return read(path).settings
+    return settings_of(read_entries(path))
 
 
 def read(path: bytes) -> Loaded:
-    """The settings of the file at *path* and where they stand in it."""
+    """The settings of the file at *path*, where they stand in it, and all that is wrong with them."""
     return loaded(read_entries(path))
 
 
 def settings_of(entries: list[Entry]) -> Settings:
-    """Settings with every entry applied."""
-    return loaded(entries).settings
+    """Settings with every entry applied; ConfigError for the first that is wrong."""
+    result = loaded(entries)
+    if result.errors:
+        raise ConfigError(result.errors[0])
+    return result.settings
 
 
 def loaded(entries: list[Entry]) -> Loaded:
-    """Every entry applied; a key given twice is an error."""
+    """Every entry applied; those that are wrong leave the default."""
     into = Loaded()
     for entry in entries:
-        key = key_of(entry)
-        if key is None:
-            into.foreign.append(entry)
-            continue
-        if key in into.given:
-            raise ConfigError(f"{entry.place}: {entry.key} is set a second time (first at {into.given[key].place})")
-        into.given[key] = replace(entry, section=key.section, key=key.name)
-        into.settings = with_value(into.settings, key, into.given[key])
+        try:
+            _apply(into, entry)
+        except ConfigError as error:
+            into.errors.append(str(error))
+    into.errors += combinations.conflicts(into.settings, into.given)
     return into
+
+
+def _apply(into: Loaded, entry: Entry) -> None:
+    key = key_of(entry)
+    if key is None:
+        into.foreign.append(entry)
+        return
+    if key in into.given:
+        raise ConfigError(f"{entry.place}: {entry.key} is set a second time (first at {into.given[key].place})")
+    known = replace(entry, section=key.section, key=key.name)
+    into.settings = with_value(into.settings, key, known)
+    into.given[key] = known
 
 
 def with_value(settings: Settings, key: Key, entry: Entry) -> Settings:

@@ -1,0 +1,95 @@
+"""Settings of 5.0, 5.5, 5.6 and 5.7 of the product and its siblings: the form is ours, few values are not."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+
+from kavfs.config import kinds
+from kavfs.config.imported import Imported, Source
+from kavfs.config.ini import Entry, unquoted
+from kavfs.config.keys import KEYS, SECTIONS, Key
+
+_BY_NAME = {(key.section, name.lower()): key for key in KEYS for name in (key.name, *key.synonyms)}
+
+# What the product's own databases are recognized by.
+_PRODUCT_BASES = (".avc", ".kdc", ".klb", ".set")
+
+# Scan switches of siblings' daemons: taken where the file says nothing of kavscanner itself.
+_DAEMONS = ("samba.options", "monitor.options", "aveserver.options", "icapserver.engine.options")
+_SWITCHES = (
+    "Packed",
+    "Archives",
+    "SelfExtArchives",
+    "MailBases",
+    "MailPlain",
+    "Heuristic",
+    "ExcludeDirs",
+    "ExcludeMask",
+)
+
+_WHY = {
+    "smtpscan": "mail gateway: no part of this version reads it",
+    "updater": "updates of signatures: no part of this version reads it",
+    "aveserver": "scan server: no part of this version reads it",
+    "kav4lms": "mail server 5.6: no part of this version reads it",
+    "group": "mail filter 5.6: no part of this version reads it",
+    "kavmilter": "mail filter 5.6: no part of this version reads it",
+    "samba": "file shares: no part of this version reads it",
+    "monitor": "files as they are opened: no part of this version reads it",
+    "icapserver": "web proxy: no part of this version reads it",
+    "licensemanager": "there are no licences",
+    "options": "kavscanner runs as whoever starts it; its workers become nobody",
+}
+
+
+def import_product(into: Imported, entries: list[Entry]) -> None:
+    """All *entries* of one file, taken over or listed."""
+    scanner = any(entry.section.lower() == "scanner.options" for entry in entries)
+    for entry in entries:
+        section = entry.section.lower()
+        source = Source(entry.place, entry.section, entry.key.encode() + b"=" + entry.value)
+        if not scanner and section in _DAEMONS:
+            key = _BY_NAME.get(("scanner.options", entry.key.lower()))
+            if key and key.name in _SWITCHES:
+                into.take("scanner.options", key.name, entry.value, source)
+                continue
+        key = _BY_NAME.get((section, entry.key.lower()))
+        if key is None:
+            into.leave(source, _why_not(section, entry.key))
+        elif why := _unusable(key, entry.value):
+            into.leave(source, why)
+        else:
+            _take(into, key, entry.value, source)
+
+
+def _take(into: Imported, key: Key, value: bytes, source: Source) -> None:
+    if not value and (key.kind.empty_is_default or key.kind in (kinds.PATH, kinds.COMMAND, kinds.FOLDERS, kinds.MASKS)):
+        into.as_here(source, "empty, which is the default")
+        return
+    if key.field == "actions":
+        value = unquoted(value)
+    into.take(key.section, key.name, value, source)
+
+
+def _unusable(key: Key, value: bytes) -> str:
+    """Why a value that was right for the product is none for us; or nothing."""
+    if key.name == "UseAVbasesSet" and value.lower() in (b"extended", b"redundant", b"paranoid"):
+        return "unwanted software is always looked for, and told as WARNING"
+    if key.name == "BasesPath" and value:
+        if not os.path.isdir(value):
+            return "there is no such folder; databases of the product cannot be read by kavfs"
+        if any(
+            name.lower().endswith(_PRODUCT_BASES) or name == "master.xml" for name in os.listdir(os.fsdecode(value))
+        ):
+            return "holds databases of the product, which kavfs cannot read"
+    return ""
+
+
+def _why_not(section: str, name: str) -> str:
+    if section in SECTIONS:
+        names = {key.name.lower(): key.name for key in KEYS if key.section == section}
+        near = get_close_matches(name.lower(), names, 1, 0.7)
+        return "there is no such key" + (f"; the nearest is {names[near[0]]}" if near else "")
+    word = section.replace(":", ".").split(".")[0]
+    return _WHY.get(word, "there is no such section")

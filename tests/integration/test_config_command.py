@@ -1,0 +1,115 @@
+"""kavfs config: a file is checked, shown and made, with the real configuration files of Debian's ClamAV packages."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kavfs.config.keys import KEYS
+from tests.support.programs import kavfs, start
+
+SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "kavfs.conf"
+CLAMAV = [Path("/etc/clamav/clamd.conf"), Path("/etc/clamav/freshclam.conf")]
+
+
+def tried(*words: str | Path) -> tuple[int, str, str]:
+    process = start("kavfs", *words)
+    out, errors = process.communicate(timeout=60)
+    return process.returncode, out.decode(), errors.decode()
+
+
+def test_check_says_all_that_is_wrong_and_what_has_no_effect(tmp_path: Path) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text("[scanner.options]\nArchive=no\nMaxDepth=x\n[scanner.report]\nAppend=no\n[smtpscan.general]\nA=b\n")
+    code, out, errors = tried("config", "check", path)
+    assert code == 65
+    assert errors.splitlines() == [
+        f"kavfs: {path}:2: [scanner.options] has no key Archive; did you mean Archives?",
+        f"kavfs: {path}:3: MaxDepth: 'x' is not a whole number from 1 to 4294967295",
+    ]
+    assert f"warning: {path}:5: Append has no effect" in out
+    assert "passed over: [smtpscan.general]" in out
+
+
+def test_check_of_the_shipped_file_finds_nothing() -> None:
+    assert re.fullmatch(r".*/kavfs\.conf: \d+ settings, nothing wrong\n", kavfs("config", "check", SHIPPED))
+
+
+def test_without_a_file_there_are_defaults() -> None:
+    none = "there is no configuration file; defaults are in force"
+    assert kavfs("config", "check") == none + "\n"
+    assert kavfs("config", "show", "--changed") == f"# {none}\n"
+
+
+def test_show_says_where_each_value_comes_from_and_can_be_loaded_again(tmp_path: Path) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text("[scanner.options]\nMaxDepth=3\nArchives=no\nExcludeDirs=/b:/a\n")
+    options = ("-eaS", "-R", "-j3", "--max-members", "9", "--exclude-dir", "/c")
+    text = kavfs("config", "show", path, "--options", *options)
+    lines = text.splitlines()
+    assert len([line for line in lines if "=" in line]) == len(KEYS)
+
+    def origin(line: str) -> str:
+        at = lines.index(line)
+        return next(above for above in reversed(lines[:at]) if above.startswith("# "))
+
+    assert origin("MaxDepth=3") == f"# {path}:2"
+    assert origin("Archives=no") == f"# {path}:3"
+    assert origin("ExcludeDirs=/b:/a:/c") == "# option --exclude-dir"
+    assert origin("MaxMembers=9") == "# option --max-members"
+    assert origin("ReportLevel=3") == "# option -j"
+    assert origin("MailBases=yes") == "# default"
+    again = tmp_path / "again.conf"
+    again.write_text(text)
+    changed = kavfs("config", "show", again, "--changed")
+    wanted = ["ExcludeDirs=/b:/a:/c", "Archives=no", "MaxDepth=3", "MaxMembers=9", "ReportLevel=3"]
+    assert [line for line in changed.splitlines() if "=" in line] == wanted
+
+
+@pytest.mark.parametrize("words", [("show",), ("check",)])
+def test_a_file_that_is_not_there_is_an_error(tmp_path: Path, words: tuple[str, ...]) -> None:
+    code, _, errors = tried("config", *words, tmp_path / "none.conf")
+    assert (code, errors) == (65, f"kavfs: configuration {tmp_path}/none.conf: No such file or directory\n")
+
+
+def test_debians_clamav_is_imported_and_the_result_loads(tmp_path: Path) -> None:
+    out = tmp_path / "kavfs.conf"
+    code, _, errors = tried("config", "import", *CLAMAV, "-o", out)
+    assert code == 0
+    text = out.read_text()
+    for path in CLAMAV:
+        for line in path.read_text().splitlines():
+            if line.strip() and not line.startswith("#"):
+                assert line.strip() in text
+    assert "has no such option" not in errors
+    assert tried("config", "check", out)[0] == 0
+    shown = kavfs("config", "show", out, "--changed")
+    assert "BasesPath=/var/lib/clamav" in shown
+    assert "MaxMembers=10000" in shown
+    assert out.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("name", ["clamd.conf", "freshclam.conf"])
+def test_every_option_that_clamav_documents_has_its_answer(tmp_path: Path, name: str) -> None:
+    """All options of the sample that ClamAV itself prints, switched on."""
+    command = ["clamconf", "-g", name]
+    sample = subprocess.run(command, check=True, capture_output=True, text=True, env={"PATH": "/usr/bin"}).stdout
+    options = re.findall(r"^#?([A-Z][A-Za-z0-9]+ \S.*)$", sample, re.MULTILINE)
+    assert len(options) > 35
+    (tmp_path / name).write_text("\n".join(options))
+    code, out, errors = tried("config", "import", tmp_path / name)
+    assert code == 0
+    assert "has no such option" not in errors
+    assert [option for option in options if option not in out] == []
+
+
+def test_import_overwrites_nothing(tmp_path: Path) -> None:
+    out = tmp_path / "kavfs.conf"
+    out.write_text("mine")
+    code, _, errors = tried("config", "import", CLAMAV[0], "-o", out)
+    assert code == 30
+    assert f"cannot write {out}: File exists" in errors
+    assert out.read_text() == "mine"
