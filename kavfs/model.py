@@ -228,6 +228,7 @@ class Result(NamedTuple):
     cached: bool = False  # answered from a store; scanned says what was read when it was found
     identity: Identity | None = None  # of the file; None where no file was opened
     deeds: tuple[Deed, ...] = ()  # what was done about it, in order; the first failure ends them
+    allowed: str = ""  # a finding was lifted by the allow list: its reason, and what was found
 
     @property
     def complete(self) -> bool:

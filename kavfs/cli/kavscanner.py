@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from kavfs.cli.reports import Reports
     from kavfs.cli.request import Request
     from kavfs.model import Totals
+    from kavfs.ports import Report
     from kavfs.scan.forkserver import ForkServer
+    from kavfs.signatures.image import Image
 
 PROGRAM = "kavscanner"
 
@@ -85,7 +87,7 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
     with open_cache(request, request.switches(reports.wants_members), engines) as cache:
         image, state = open_for(request, engines, cache.generations)
         with image:
-            report = reports.begin(image, engines.uses)
+            report = _judged(reports.begin(image, engines.uses), image)
             for note in (*engines.notes, *cache.notes):
                 report.note(note)
             options = request.scan_options(own_stores(state), reports.wants_members, engines.uses)
@@ -99,6 +101,15 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
                 if journal is not None and not job.cut_off:
                     journal.remove()
                 return totals
+
+
+def _judged(report: Report, image: Image) -> Report:
+    """*report* behind the allow list, if there is one."""
+    if not image.allow.judges:
+        return report
+    from kavfs.scan.allowing import Allowing
+
+    return Allowing(report, image.allow)
 
 
 def _nothing_to_do(request: Request) -> int:

@@ -52,7 +52,8 @@ def open_for(request: Request, engines: EngineChoice, used: Collection[bytes] | 
     """open_signatures for a scan. Where nobody named databases and the native engine is not asked, none are opened."""
     if NATIVE in engines.uses or request.databases:
         return open_signatures(request.databases, request.state, used)
-    return no_image(), request.state or default_state()
+    state = request.state or default_state()
+    return no_image(state), state
 
 
 def choose_engines(request: Request) -> EngineChoice:

@@ -53,7 +53,7 @@ class JsonReport:
         self._write(_start(signatures, roots))
 
     def add(self, result: Result) -> None:
-        if self.wants_clean or result.status is not Status.CLEAN or result.reasons:
+        if self.wants_clean or result.status is not Status.CLEAN or result.reasons or result.allowed:
             self._write(_result(result, self._members), found=bool(result.threats))
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
@@ -135,6 +135,7 @@ def _result(result: Result, members: bool) -> Record:
         "format": result.format,
         "error": result.error,
         "suppressed": result.suppressed,
+        "allowed": result.allowed or None,
         "cached": result.cached,
     }
 

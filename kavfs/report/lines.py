@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kavfs.model import OUTCOMES, REASON_WORDS, Member, Reason, Result, Status, Threat, status_of_reasons
-from kavfs.report.names import shown_name, shown_text
+from kavfs.report.names import shown_name, shown_path, shown_text
 
 # The letters of report levels that lines of results have. Findings stand at W, because an administrator who asks for
 # level 3 without clean objects (-j3 -mn) wants to see them, and consoles count lines with E and F as errors.
 FINDING = "W"
 FAILURE = "E"
 ACTIVITY = "A"
+LIFE = "I"
 
 _NONE = Reason(0)
 
@@ -46,6 +47,8 @@ def words_of(reasons: Reason) -> list[str]:
 
 def lines_of(result: Result, show: Show) -> list[Line]:
     """The lines of *result*; none at all for a clean one that is not to be shown."""
+    if result.allowed:
+        return list(_allowed(result, show))
     whole = _Subject(b"", result.status, result.reasons, result.threats, result.error)
     if show.containers_only or not (result.members or any(threat.member for threat in result.threats)):
         return list(_verdict(whole, show))
@@ -54,6 +57,14 @@ def lines_of(result: Result, show: Show) -> list[Line]:
     if not members:
         return own or list(_verdict(whole, show))
     return [Line(_gravest_letter(members), b"", b""), *members, *own]
+
+
+def _allowed(result: Result, show: Show) -> Iterator[Line]:
+    """What was found there and is allowed, whatever is to be shown; then whatever else there is to say."""
+    rest = lines_of(result._replace(allowed=""), show._replace(ok=False))
+    why = b"(allowed: " + shown_path(" ".join(result.allowed.split()).encode("utf-8", "surrogateescape")) + b")"
+    yield Line(LIFE, b"", why if rest else why + b" " + OUTCOMES[Status.CLEAN].word.encode())
+    yield from rest
 
 
 class _Subject(NamedTuple):

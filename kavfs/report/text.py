@@ -42,7 +42,7 @@ class TextReport:
 
     def add(self, result: Result) -> None:
         sink = self._sink
-        if result.status is Status.CLEAN and not result.members and not result.reasons:
+        if result.status is Status.CLEAN and not (result.members or result.reasons or result.allowed):
             if self.wants_clean:
                 sink.line(ACTIVITY, shown_path(result.path, sink.raw) + b" OK")
             return

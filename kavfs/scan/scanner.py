@@ -37,6 +37,7 @@ from kavfs.scan import records
 from kavfs.scan.crew import Crew, Happening
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.roles import start_server
+from kavfs.signatures.allow import AllowList
 from kavfs.signatures.image import open_image
 from kavfs.signatures.sources import default_databases, default_state
 
@@ -83,6 +84,7 @@ class Scanner:
         self._stores = OpenStores(None, ())
         self._crew: Crew | None = None
         self._image: Image | None = None
+        self._allow = AllowList()
         self._busy = False
         server = self._start_server()
         try:
@@ -98,7 +100,10 @@ class Scanner:
 
     def _open_image(self, db: Path | None) -> Image:
         databases = default_databases() if db is None else (_usable(db, "no signatures", DatabaseMissing),)
-        return open_image(databases, self._state)
+        image = open_image(databases, self._state)
+        self._allow = image.allow
+        self.notes.extend(image.allow.notes)
+        return image
 
     def _make_crew(self, server: ForkServer) -> Crew:
         assert self._image is not None
@@ -174,7 +179,7 @@ class Scanner:
         while not crew.done:
             for happening in crew.step():
                 if isinstance(happening, Result):
-                    yield happening
+                    yield self._allow.judge(happening)
                 elif isinstance(happening, records.Known | records.Listed):
                     yield from happening.results()
                 else:

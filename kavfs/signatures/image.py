@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Sequence
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure, UsageError
 from kavfs.ports import Delta, ImagePart
 from kavfs.signatures import imagefile
+from kavfs.signatures.allow import AllowList, read_allow
 from kavfs.signatures.catalog import Catalog, Entry, Part, stamp
 from kavfs.signatures.sources import Identity, Source, absolute, absolute_path, find_sources
 from kavfs.signatures.store import StateFailure, Store
@@ -39,12 +40,14 @@ class Image:
         read_side: Callable[[str], bytes | None],
         deltas: Sequence[Delta] = (),
         table: ImagePart | None = None,
+        allow: AllowList | None = None,
     ) -> None:
         self._catalog = catalog
         self._parts = tuple(parts)
         self._read_side = read_side
         self._deltas = tuple(deltas)
         self._table = table
+        self.allow = allow or AllowList()
 
     @property
     def parts(self) -> Sequence[ImagePart]:
@@ -102,12 +105,14 @@ class Image:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the administrator should know: files of which nothing could be read, though they hold lines."""
-        return tuple(
+        """What the administrator should know: files of which nothing could be read, though they hold lines, and an
+        allow list that is not used."""
+        unread = tuple(
             f"{os.fsdecode(entry.place)}: {_unread(entry.malformed)}"
             for entry in self.entries
             if entry.malformed and not entry.taken
         )
+        return (*unread, *self.allow.notes)
 
     def close(self) -> None:
         parts = [*self._parts, *(part for delta in self._deltas for part in delta.parts), self._table]
@@ -122,9 +127,9 @@ class Image:
         self.close()
 
 
-def no_image() -> Image:
-    """Without any signature, for scans that do not ask the native engine."""
-    return Image(Catalog(stamp(), (), ()), (), lambda side: None)
+def no_image(state: str | bytes) -> Image:
+    """Without any signature, for scans that do not ask the native engine; what *state* allows is allowed there too."""
+    return Image(Catalog(stamp(), (), ()), (), lambda side: None, allow=read_allow(os.fsencode(state)))
 
 
 def open_image(
@@ -139,7 +144,8 @@ def open_image(
     A path is a folder of databases, a database file, or (alone) an image file. While another process compiles the
     same image, the one from before is opened; where there is none, this waits. With *distrust* every compiled part is
     read and checked, and made again when damaged: for callers whose matcher has refused the image. *used* are the older
-    generations for which records are kept; None stands for whatever the state folder knows.
+    generations for which records are kept; None stands for whatever the state folder knows. What the allow list in
+    *state* says is part of the image.
 
     Raises DatabaseMissing, DatabaseDamaged, SystemFailure, or UsageError for an image file among other paths, each with
     one line that says what is wrong.
@@ -156,14 +162,29 @@ def _open(
     paths: Sequence[str | bytes], state: str | bytes, used: Collection[bytes] | None, *, distrust: bool, wait: bool
 ) -> Image:
     places = absolute(paths)
+    allow = read_allow(os.fsencode(state)) if state else AllowList()
     if any(imagefile.is_image(place) for place in places):
-        return _open_file(places)
-    sources = find_sources(places)
+        return _open_file(places, allow)
+    image = _open_databases(places, allow.sources(), state, used, distrust=distrust, wait=wait)
+    image.allow = allow
+    return image
+
+
+def _open_databases(
+    places: Sequence[bytes],
+    allowed: Sequence[Source],
+    state: str | bytes,
+    used: Collection[bytes] | None,
+    *,
+    distrust: bool,
+    wait: bool,
+) -> Image:
+    sources = (*find_sources(places), *allowed)
     for _ in range(CHANGES_MAX):
         try:
             return _open_sources(places, sources, state, used, distrust=distrust, wait=wait)
         except (DatabaseMissing, DatabaseDamaged):
-            before, sources = sources, find_sources(places)
+            before, sources = sources, (*find_sources(places), *allowed)
             if sources == before:
                 raise
     return _open_sources(places, sources, state, used, distrust=distrust, wait=wait)
@@ -201,11 +222,16 @@ def _wants_more(catalog: Catalog, used: Collection[bytes] | None, store: Store) 
     return not has.issuperset(bytes.fromhex(past.generation) for past in chosen)
 
 
-def _open_file(places: Sequence[bytes]) -> Image:
+def _open_file(places: Sequence[bytes], allow: AllowList) -> Image:
     if len(places) > 1:
         raise UsageError("an image file is used alone: it holds everything it was compiled from")
     content = imagefile.read_image(places[0])
-    return Image(content.catalog, content.parts, content.side)
+    catalog, parts = content.catalog, content.parts
+    if sources := allow.sources():
+        from kavfs.signatures.allowparts import with_allowed  # readers and compiler: most have nothing to allow
+
+        catalog, parts = with_allowed(catalog, parts, sources)
+    return Image(catalog, parts, content.side, allow=allow)
 
 
 def _image_name(places: Sequence[bytes]) -> str:

@@ -99,6 +99,8 @@ def read_members(source: Source) -> Iterator[Member]:
 
 def read_text(source: Source) -> tuple[bytes, Identity, bool]:
     """sources.read_source for a database file that may lie in a pack."""
+    if source.text:
+        return source.text, source.identity, True
     if not source.member:
         return read_source(source.path)
     for member in read_members(source):

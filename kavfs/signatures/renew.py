@@ -21,7 +21,7 @@ from kavfs.signatures.lines import OUTDATED, Tally
 from kavfs.signatures.pack import outdated_packs, read_members, read_text
 from kavfs.signatures.patch import patched
 from kavfs.signatures.segment import segment_key
-from kavfs.signatures.sources import Identity, Source, is_settled, read_source
+from kavfs.signatures.sources import Identity, Source, is_settled
 from kavfs.signatures.store import Store
 from kavfs.signatures.stored import ensure_lines, ensure_segment, lines_are_there, segment_is_whole
 
@@ -59,7 +59,7 @@ def _keys(sources: Sequence[Source], muted: frozenset[Muted]) -> dict[tuple[byte
     outdated = outdated_packs(sources)
     for source in sources:
         if source.kind not in PACKS:
-            keys[source.path, b""] = segment_key(source, _heard(source, read_source(source.path)[0], muted))
+            keys[source.path, b""] = segment_key(source, _heard(source, read_text(source)[0], muted))
             continue
         keys[source.path, b""] = ""
         if source.path not in outdated:

@@ -52,6 +52,7 @@ class Source(NamedTuple):
     kind: str
     identity: Identity
     member: bytes = b""  # its name in the pack at that path
+    text: bytes = b""  # of a database that lies in no file: entries of the allow list
 
     @property
     def name(self) -> bytes:
