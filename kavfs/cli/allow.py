@@ -46,8 +46,12 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     listing = commands.add_parser("list", help="what is allowed, why, by whom and until when")
     listing.add_argument("--json", action="store_true", help="as JSON, one entry on each line")
     removing = commands.add_parser("remove", help="allow it no longer, from the next scan on")
-    removing.add_argument("numbers", nargs="+", type=int, metavar="NUMBER", help="of the entry, from `kavfs allow list`")
-    checking = commands.add_parser("check", help="which entries a file or a signature is allowed by (exit code 1: none)")
+    removing.add_argument(
+        "numbers", nargs="+", type=int, metavar="NUMBER", help="of the entry, from `kavfs allow list`"
+    )
+    checking = commands.add_parser(
+        "check", help="which entries a file or a signature is allowed by (exit code 1: none)"
+    )
     checking.add_argument("what", nargs="+", metavar="PATH|NAME", help="a file that is there, else a signature's name")
     for command in (adding, listing, removing, checking):
         command.add_argument("--state", default="", metavar="DIR", help="state folder (default: the usual one)")

@@ -41,7 +41,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("recursion", "R", help="scan directories with everything below them (default)"),
     Option("no_recursion", "r", help="scan only the files directly in the directories named"),
     Option("action", "i", "", "0", help="what to do with what is found: 0 report only; 1 to 4 are not available yet"),
-    Option("report_file", "o", "", "FILE", help="write a report to FILE, or to the system log with 'syslog'"),
+    Option("report_file", "o", "", "FILE", help="write a report to FILE, or to the system log with 'syslog', to the "
+           "journal with 'journald'"),
     Option("report_level", "j", "", "LEVEL", help="level of the report: 0 fatal, 1 errors, 2 findings, 3 information, "
            "4 every object, 9 everything"),
     Option("report_letters", "m", "", "LETTERS", help="what goes into reports (-o and --json): N clean objects, "
@@ -61,6 +62,9 @@ OPTIONS: tuple[Option, ...] = (
            "has a '/') fits MASK; may be repeated"),
     Option("exclude_dir", "", "--exclude-dir", "DIR", help="leave out DIR and what is below it; may be repeated"),
     Option("json", "", "--json", "FILE", help="write results as JSON lines to FILE, or to standard output with -"),
+    Option("html", "", "--html", "FILE", help="write a page with charts and a table of what was found to FILE"),
+    Option("events", "", "--events", help="keep this scan for `kavfs report` even if it is short and finds nothing"),
+    Option("no_events", "", "--no-events", help="keep nothing of this scan for `kavfs report`"),
     Option("progress", "", "--progress", help="show progress if standard error is a terminal (default)"),
     Option("no_progress", "", "--no-progress", help="show no progress"),
     Option("engine", "", "--engine", "NAMES", help="engines to scan with, commas between them: native (default), "

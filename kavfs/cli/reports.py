@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from kavfs.cli.program import say
@@ -27,6 +27,7 @@ from kavfs.report.summary import Signatures
 from kavfs.report.text import BANNER, TextReport
 
 if TYPE_CHECKING:
+    from kavfs.report.journald import JournalSink
     from kavfs.report.progress import Progress
     from kavfs.signatures.image import Image
 
@@ -45,6 +46,8 @@ class Reports:
         self._screen: StreamSink | None = None
         self._log: Sink | None = None
         self._json: Output | None = None
+        self._html: Output | None = None
+        self._journal: JournalSink | None = None
         self._lists: list[Report] = []
         self._outputs: list[Output] = []
         self._open_files()
@@ -72,8 +75,9 @@ class Reports:
             reports.append(TextReport(self._screen, show, signatures, roots, self._message))
         if self._log is not None:
             show = Show(s.report_ok, s.report_containers_only, s.report_objects_only)
-            reports.append(TextReport(self._log, show, signatures, roots))
+            reports.append(self._logged(show, signatures))
         reports += self._lists
+        reports += self._at_the_end(signatures)
         if self._json is not None:
             from kavfs.report.json_lines import JsonReport  # only whoever asks for JSON pays for it
 
@@ -119,7 +123,9 @@ class Reports:
 
     def _open_files(self) -> None:
         s = self._request.settings
-        if s.report_file == b"syslog":
+        if s.report_file == b"journald":
+            self._log = self._journal = self._open_journal()
+        elif s.report_file == b"syslog":
             from kavfs.report.system_log import SyslogSink  # only whoever logs there pays for it
 
             self._log = SyslogSink(self._program, s.report_level)
@@ -130,10 +136,54 @@ class Reports:
             from kavfs.report.lists import LETTERS, ListReport  # few runs write lists
 
             self._lists.append(ListReport(self._open(path), LETTERS[letter]))
+        if s.report_html:
+            self._html = self._open(s.report_html)
         if self._request.json == b"-":
             self._json = self._standard_output()
         elif self._request.json:
             self._json = self._open(self._request.json)
+
+    def _open_journal(self) -> JournalSink:
+        from kavfs.report.journald import JournalSink  # only whoever logs there pays for it
+
+        try:
+            return JournalSink(self._program, self._request.settings.report_level, self._report_lost)
+        except OSError as error:
+            raise UsageError(f"cannot write to the journal: {error.strerror}") from None
+
+    def _logged(self, show: Show, signatures: Signatures) -> Report:
+        """The report that goes to the report file, or to a log of the system."""
+        assert self._log is not None
+        if self._journal is not None:
+            from kavfs.report.journald import JournalReport
+
+            return JournalReport(self._journal, show, signatures, self._request.roots)
+        return TextReport(self._log, show, signatures, self._request.roots)
+
+    def _at_the_end(self, signatures: Signatures) -> Iterator[Report]:
+        """Reports that are made when the scan is over; few scans have any of them, but for events."""
+        request, s = self._request, self._request.settings
+        if self._html is not None:
+            from kavfs.report.html_report import HtmlReport
+
+            yield HtmlReport(self._html, signatures, request.roots)
+        if s.notify_mail or s.notify_command:
+            from kavfs.report.notify import Notify, NotifyReport
+
+            command = s.notify_command.value if s.notify_command else b""
+            how = Notify(
+                s.notify_on, s.notify_mail, s.notify_from, s.notify_subject, s.notify_sendmail, command, s.action_time
+            )
+            yield NotifyReport(how, signatures, request.roots, self.exit_code, self._report_lost)
+        if s.event_store is not None:
+            from kavfs.cli.history import History
+
+            yield History(request, self._program, signatures, self.exit_code, self._message)
+
+    def _report_lost(self, why: str) -> None:
+        """A report that was asked for does not reach anybody."""
+        self._failed = True
+        self._message(f"{why}; the scan goes on without it")
 
     def _open(self, path: bytes, append: bool = False, mode: int = 0o600) -> Output:
         shown = path.decode("utf-8", "backslashreplace")

@@ -44,6 +44,7 @@ class Request:
     lists: list[tuple[str, bytes]] = field(default_factory=list)  # letter of -p, file
     path_lists: list[tuple[bytes, bytes]] = field(default_factory=list)  # file, what its names end with
     json: bytes = b""
+    events: bool = False  # also those of a short scan without findings
     quiet: bool = False
     jobs: int = 0
     all_match: bool = False
@@ -103,7 +104,7 @@ def read_request(words: Sequence[bytes]) -> Request:
         if one.option.name in ("version", "help"):
             request.task = one.option.name
             return request
-    request.settings = _configuration([one.value for one in given if one.option.name == "config"])
+    request.settings = configuration([one.value for one in given if one.option.name == "config"])
     if request.settings.databases:
         request.databases = (request.settings.databases,)
     named = tuple(absolute(one.value) for one in given if one.option.name == "databases")
@@ -135,7 +136,7 @@ def _here() -> bytes:
         raise UsageError(f"the current directory cannot be found: {error.strerror}") from None
 
 
-def _configuration(named: list[bytes]) -> Settings:
+def configuration(named: list[bytes]) -> Settings:
     """The settings of the file named last, or of the usual one if it is there."""
     path = absolute(named[-1]) if named else usual_configuration()
     if not named and not os.path.lexists(path):
@@ -224,7 +225,13 @@ def _clamd(request: Request, given: Given) -> None:
 
 
 def _report_file(request: Request, given: Given) -> None:
-    _set(request, report_file=given.value if given.value == b"syslog" else absolute(given.value))
+    logs = (b"syslog", b"journald")
+    _set(request, report_file=given.value if given.value in logs else absolute(given.value))
+
+
+def _events(request: Request, given: Given) -> None:
+    request.events = given.option.name == "events"
+    _set(request, event_store=(request.settings.event_store or b"") if request.events else None)
 
 
 def _exclude_dir(request: Request, given: Given) -> None:
@@ -296,6 +303,9 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "exclude_mask": _exclude_mask,
     "exclude_dir": _exclude_dir,
     "json": _field("json", lambda given: given.value if given.value == b"-" else absolute(given.value)),
+    "html": lambda request, given: _set(request, report_html=absolute(given.value)),
+    "events": _events,
+    "no_events": _events,
     "progress": _setting(display_progress=True),
     "no_progress": _setting(display_progress=False),
     "engine": _engine,

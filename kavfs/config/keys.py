@@ -108,8 +108,6 @@ NOT_YET: frozenset[str] = frozenset(
     {
         *("cure", "keep_container", "action_time", "actions", "backup_path"),
         *("quarantine_path", "quarantine_max_age", "quarantine_max_size", "rescan_after_update", "restore_clean"),
-        *("report_html", "event_store", "event_retention"),
-        *("notify_mail", "notify_command", "notify_on", "notify_subject", "notify_from", "notify_sendmail"),
     }
 )
 

@@ -68,7 +68,7 @@ def _masks(value: bytes) -> tuple[bytes, ...]:
 
 
 def _report_file(value: bytes) -> bytes:
-    return value if value == b"syslog" else _path(value)
+    return value if value in (b"syslog", b"journald") else _path(value)
 
 
 def _path_or_no(value: bytes) -> bytes | None:

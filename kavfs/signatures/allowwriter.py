@@ -1,4 +1,4 @@
-"""Allow list written: one writer at a time, wholly on disk or not at all; apart from reading, which every start does."""
+"""Allow list written: one writer at a time, wholly on disk or not at all; apart from reading, which each start does."""
 
 from __future__ import annotations
 

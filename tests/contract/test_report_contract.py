@@ -16,11 +16,15 @@ import pytest
 import kavfs.report
 from kavfs.model import Entry, Member, Reason, Result, Skip, Status, Target, Threat, Totals, status_of_reasons
 from kavfs.ports import Report
+from kavfs.report.html_report import HtmlReport
+from kavfs.report.journald import JournalReport
 from kavfs.report.json_lines import JsonReport
 from kavfs.report.lines import Show
 from kavfs.report.lists import LETTERS, ListReport
 from kavfs.report.many import Many
+from kavfs.report.notify import NotifyReport
 from kavfs.report.output import Output
+from kavfs.report.remembering import EventReport
 from kavfs.report.sinks import FileSink, StreamSink
 from kavfs.report.summary import Signatures
 from kavfs.report.system_log import SyslogSink
@@ -164,7 +168,7 @@ def test_the_suite_knows_every_report():
                 and one is not Report
             ):
                 found.add(one)
-    assert found == {TextReport, ListReport, JsonReport, Many}
+    assert found == {TextReport, ListReport, JsonReport, JournalReport, HtmlReport, NotifyReport, EventReport, Many}
 
 
 def test_nothing_at_all_ends_well(write):

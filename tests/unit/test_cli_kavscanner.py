@@ -27,6 +27,7 @@ class Image:
     generation = b"\0" * 16
     notes = ("one database is odd",)
     parts = ()
+    allow = AllowList()
 
     def __enter__(self) -> Image:
         return self
