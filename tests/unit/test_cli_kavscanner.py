@@ -18,6 +18,7 @@ from kavfs.cache.stores import OpenStores
 from kavfs.cli import kavscanner
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, KavfsError, SystemFailure
 from kavfs.model import OUTCOMES, Member, Reason, Result, Status, Switch, Threat, Totals
+from kavfs.signatures.allow import AllowList
 
 
 class Image:
