@@ -16,17 +16,21 @@ _BY_NAME = {(key.section, name.lower()): key for key in KEYS for name in (key.na
 _PRODUCT_BASES = (".avc", ".kdc", ".klb", ".set")
 
 # Scan switches of siblings' daemons: taken where the file says nothing of kavscanner itself.
-_DAEMONS = ("samba.options", "monitor.options", "aveserver.options", "icapserver.engine.options")
-_SWITCHES = (
-    "Packed",
-    "Archives",
-    "SelfExtArchives",
-    "MailBases",
-    "MailPlain",
-    "Heuristic",
-    "ExcludeDirs",
-    "ExcludeMask",
-)
+_DAEMONS = ("samba.options", "monitor.options", "aveserver.options", "kavmilter.engine")
+_SWITCHES: dict[str, tuple[str, ...]] = {
+    "packed": ("Packed",),
+    "archives": ("Archives",),
+    "selfextarchives": ("SelfExtArchives",),
+    "mailbases": ("MailBases",),
+    "mailplain": ("MailPlain",),
+    "heuristic": ("Heuristic",),
+    "excludedirs": ("ExcludeDirs",),
+    "excludedir": ("ExcludeDirs",),
+    "excludemask": ("ExcludeMask",),
+    "scanpacked": ("Packed",),  # these three are those of the mail filter 5.6
+    "scanarchives": ("Archives", "SelfExtArchives"),
+    "scancodeanalyzer": ("Heuristic",),
+}
 
 _WHY = {
     "smtpscan": "mail gateway: no part of this version reads it",
@@ -49,11 +53,11 @@ def import_product(into: Imported, entries: list[Entry]) -> None:
     for entry in entries:
         section = entry.section.lower()
         source = Source(entry.place, entry.section, entry.key.encode() + b"=" + entry.value)
-        if not scanner and section in _DAEMONS:
-            key = _BY_NAME.get(("scanner.options", entry.key.lower()))
-            if key and key.name in _SWITCHES:
-                into.take("scanner.options", key.name, entry.value, source)
-                continue
+        switches = () if scanner or section not in _DAEMONS else _SWITCHES.get(entry.key.lower(), ())
+        for name in switches:
+            into.take("scanner.options", name, entry.value, source)
+        if switches:
+            continue
         key = _BY_NAME.get((section, entry.key.lower()))
         if key is None:
             into.leave(source, _why_not(section, entry.key))

@@ -35,6 +35,7 @@ KEYS: tuple[Key, ...] = (
     *(Key("path", name, kinds.ANYTHING) for name in _OTHERS),
     Key("locale", "DateFormat", kinds.TIME_FORMAT, "date_format"),
     Key("locale", "TimeFormat", kinds.TIME_FORMAT, "time_format"),
+    Key("locale", "Strings", kinds.ANYTHING),
     Key("scanner.options", "ExcludeDirs", kinds.FOLDERS, "exclude_dirs", synonyms=("ExcludeDir",)),
     Key("scanner.options", "ExcludeMask", kinds.MASKS, "exclude_masks"),
     Key("scanner.options", "Packed", kinds.BOOLEAN, switch=Switch.PACKED),

@@ -1,10 +1,9 @@
 """Settings of kavscanner: what the configuration file can say, as one frozen value with the product's defaults.
 
 The command line starts from this value and replaces fields; nothing below ``cli`` ever sees it. It is a named tuple
-because every start pays for making the class, and a dataclass takes four times as long.
+because every start pays for making the class, and a dataclass takes four times as long. Annotations are not postponed
+here: as texts, typing would compile each of them at every start.
 """
-
-from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -68,7 +67,7 @@ class Settings(NamedTuple):
     cure: bool = False
     keep_container: bool = False  # a container of which a member cannot be cured stays
     action_time: float = 60.0  # seconds for one command of exec
-    actions: tuple[Entry, ...] = ()  # On... of [scanner.object] and [scanner.container], as they stand in the file
+    actions: "tuple[Entry, ...]" = ()  # On... of [scanner.object] and [scanner.container], as they stand in the file
     backup_path: bytes = b""  # b"" = no copy is made
     quarantine_path: bytes = b""  # b"" = the usual place
     quarantine_max_age: float = 0.0  # seconds; 0 = for ever
@@ -76,7 +75,7 @@ class Settings(NamedTuple):
     rescan_after_update: bool = False
     restore_clean: bool = False
     notify_mail: tuple[str, ...] = ()
-    notify_command: Entry | None = None
+    notify_command: "Entry | None" = None
     notify_on: tuple[str, ...] = ("infected", "suspicion", "warning", "cured", "curefailed", "error")  # or ("always",)
     notify_subject: str = ""  # "" = our own
     notify_from: str = ""  # "" = whoever runs the scan

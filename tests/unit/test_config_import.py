@@ -206,6 +206,14 @@ def test_a_sibling_gives_its_switches_but_not_its_actions(tmp_path: Path) -> Non
     assert "[samba.actions] OnInfected=remove" in left(result)
 
 
+def test_the_mail_filter_5_6_has_names_of_its_own(tmp_path: Path) -> None:
+    text = "[kavmilter.engine]\nScanArchives=no\nScanPacked=yes\nScanCodeanalyzer=no\nMaxScanTime=10\n"
+    result, settings = imported(tmp_path, conf=text)
+    closed = Switch.ARCHIVES | Switch.SFX | Switch.HEURISTIC
+    assert settings == Settings(switches=EVERYTHING & ~closed)
+    assert "MaxScanTime=10" in left(result)
+
+
 def test_a_siblings_switches_do_not_win_over_kavscanners(tmp_path: Path) -> None:
     result, settings = imported(tmp_path, conf=SAMBA + "[scanner.options]\nArchives=yes\n")
     assert settings == Settings()
