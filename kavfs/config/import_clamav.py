@@ -176,6 +176,8 @@ def _syslog(into: Imported, line: Line) -> None:
 
 def _event(into: Imported, line: Line) -> None:
     """clamd's own variables stay; %v and %f are what they were before such variables."""
+    if not line.value:
+        raise line.wrong("a command is missing")
     command = line.value.replace(b"%v", b"%VIRUSNAME%").replace(b"%f", b"%FULLPATH%/%FILENAME%")
     names = b'CLAM_VIRUSEVENT_FILENAME="%FULLPATH%/%FILENAME%" CLAM_VIRUSEVENT_VIRUSNAME="%VIRUSNAME%"'
     for section in ("scanner.object", "scanner.container"):

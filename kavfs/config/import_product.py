@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 from kavfs.config import kinds
 from kavfs.config.imported import Imported, Source
-from kavfs.config.ini import Entry, unquoted
+from kavfs.config.ini import Entry
 from kavfs.config.keys import KEYS, SECTIONS, Key
 
 _BY_NAME = {(key.section, name.lower()): key for key in KEYS for name in (key.name, *key.synonyms)}
@@ -68,11 +68,9 @@ def import_product(into: Imported, entries: list[Entry]) -> None:
 
 
 def _take(into: Imported, key: Key, value: bytes, source: Source) -> None:
-    if not value and (key.kind.empty_is_default or key.kind in (kinds.PATH, kinds.COMMAND, kinds.FOLDERS, kinds.MASKS)):
+    if not value and (key.kind.empty_is_default or key.kind in (kinds.PATH, kinds.ACTIONS, kinds.FOLDERS, kinds.MASKS)):
         into.as_here(source, "empty, which is the default")
         return
-    if key.field == "actions":
-        value = unquoted(value)
     into.take(key.section, key.name, value, source)
 
 

@@ -71,6 +71,11 @@ def _report_file(value: bytes) -> bytes:
     return value if value in (b"syslog", b"journald") else _path(value)
 
 
+def _actions(value: bytes) -> bytes:
+    """No action begins with a quote: such are of a program that put them around a value with quotes of its own."""
+    return value[1:-1] if len(value) > 1 and value[:1] == value[-1:] == b'"' else value
+
+
 def _path_or_no(value: bytes) -> bytes | None:
     return None if value.lower() in (b"no", b"false") else _path(value)
 
@@ -198,6 +203,7 @@ LINE = Kind(_line, _write_text)
 
 # Texts that others read later: what is kept is the entry itself, with its place for messages.
 COMMAND = Kind(_write_bytes, _write_bytes)
+ACTIONS = Kind(_actions, _write_bytes)
 
 STANDARD = Kind(_standard, lambda value: b"standard")
 ANYTHING = Kind(lambda value: None, _write_bytes)  # a setting of another component in a section that we share

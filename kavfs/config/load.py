@@ -74,7 +74,10 @@ def _apply(into: Loaded, entry: Entry) -> None:
     if key in into.given:
         raise ConfigError(f"{entry.place}: {entry.key} is set a second time (first at {into.given[key].place})")
     known = replace(entry, section=key.section, key=key.name)
-    into.settings = with_value(into.settings, key, known)
+    settings = with_value(into.settings, key, known)
+    if key.field in NOT_YET and getattr(settings, key.field) != getattr(into.settings, key.field):
+        raise ConfigError(f"{entry.place}: {key.name}: not available yet; only the default can be set")
+    into.settings = settings
     into.given[key] = known
 
 
@@ -91,11 +94,9 @@ def with_value(settings: Settings, key: Key, entry: Entry) -> Settings:
     if not key.field:
         return settings
     if key.field == "actions":
-        value = (*settings.actions, entry) if value else settings.actions
+        value = (*settings.actions, replace(entry, value=value)) if value else settings.actions
     elif key.field == "notify_command":
         value = entry if value else None
-    if key.field in NOT_YET and value != getattr(_DEFAULTS, key.field):
-        raise ConfigError(f"{entry.place}: {key.name}: not available yet; only the default can be set")
     return settings._replace(**{key.field: value})
 
 

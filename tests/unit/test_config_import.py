@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kavfs.config import load as loading
+from kavfs.config.clamav_options import ALWAYS, FRESHCLAM_ONLY, NONE
+from kavfs.config.import_clamav import import_clamav
 from kavfs.config.imported import Imported
 from kavfs.config.importer import import_files
-from kavfs.config.load import load
+from kavfs.config.ini import parse
+from kavfs.config.load import load, loaded
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError
 from kavfs.model import Switch
@@ -267,6 +273,7 @@ def test_actions_of_version_4(tmp_path: Path, code: str, cure: bool, action: dic
         ("TemporaryDirectory tmp\n", "f.conf:1: TemporaryDirectory tmp: TempPath: 'tmp' is not an absolute path"),
         ("LogFile\n", "f.conf:1: LogFile: a path is missing"),
         ("# nothing\n", "there are no settings in it"),
+        ("[scanner.path]\nBackupPath=/\n", "f.conf:2: BackupPath: '/' cannot be a store"),
     ],
 )
 def test_a_value_that_would_be_wrong_is_an_error_with_its_place(tmp_path: Path, text: str, said: str) -> None:
@@ -377,3 +384,30 @@ def test_names_of_files_cannot_write_settings(tmp_path: Path) -> None:
     result, settings = imported(tmp_path, **{"a\n[scanner.options]\nCure=yes\n#": "MaxFiles 5\nMaxQueue 1\n"})
     assert settings == Settings(max_members=5)
     assert "\n" not in left(result)
+
+
+TAKEN = ("MaxFileSize", "MaxScanTime", "VirusEvent", "ExcludePath", "LocalSocket")
+NAMES = sorted({*ALWAYS, *FRESHCLAM_ONLY, *NONE, *TAKEN})
+PARTS = [b"[scanner.options]", b"[path]", b"[Object]", b"a=b", b"\\", b'="', b"\r", b"#", b"\xff", b"\n"]
+VALUES = st.sampled_from(["yes", "no", "0", "7", "10M", "/tmp", '"/a b"', "^/a/", "x; y"]) | st.text(max_size=12)
+
+
+@given(st.lists(st.tuples(st.sampled_from(NAMES), VALUES), min_size=1, max_size=6))
+def test_whatever_a_file_of_clamav_says_it_is_refused_or_loads(options: list[tuple[str, str]]) -> None:
+    into = Imported()
+    data = "".join(f"{name} {value}\n" for name, value in options).encode("utf-8", "surrogatepass")
+    try:
+        import_clamav(into, data, "clamd.conf")
+    except ConfigError:
+        return
+    text = b"\n".join(into.lines())
+    assert loaded(list(parse(text, "out"))).errors == []
+    for line in data.split(b"\n"):
+        assert line.strip() in text or line.lstrip().startswith(b"#")
+
+
+@given(st.lists(st.sampled_from(PARTS)))
+def test_whatever_a_file_holds_it_is_read_or_refused(parts: list[bytes]) -> None:
+    """Nothing but ConfigError comes out of bytes."""
+    with contextlib.suppress(ConfigError):
+        assert all(error.startswith("f:") for error in loaded(list(parse(b"".join(parts), "f"))).errors)
