@@ -16,10 +16,8 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "picture", "text", "match", "cache", "objects"]
-INCLUDES = [
-    f"ext/{d}"
-    for d in (*CORE, "object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav")
-]
+OTHERS = ["object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav", "action"]
+INCLUDES = [f"ext/{d}" for d in (*CORE, *OTHERS)]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
 LINK: list[str] = []
@@ -79,6 +77,7 @@ MODULES = {
     "process": (["process"], False, [FILTERING]),
     "cache": (["cache"], True, [NOTHING]),
     "clamav": (["clamav"], False, [NOTHING]),
+    "action": (["action"], False, [NOTHING]),
 }
 
 
