@@ -17,6 +17,7 @@ from kavfs.config.keys import KEYS
 from kavfs.config.load import Loaded, read
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError, SystemFailure
+from kavfs.report.summary import counted
 
 NONE = "there is no configuration file; defaults are in force"
 
@@ -57,7 +58,7 @@ def _check(args: argparse.Namespace) -> int:
     ignored = list(dict.fromkeys(entry.section for entry in loaded.foreign))
     lines += [f"passed over: [{section}]".encode() for section in ignored]
     if not loaded.errors:
-        lines.append(f"{file_name(path)}: {len(loaded.given)} settings, nothing wrong".encode())
+        lines.append(f"{file_name(path)}: {counted(len(loaded.given), 'setting')}, nothing wrong".encode())
     _put(lines)
     return ConfigError.exit_code if loaded.errors else 0
 

@@ -88,7 +88,9 @@ def with_value(settings: Settings, key: Key, entry: Entry) -> Settings:
     try:
         value = key.kind.read(entry.value)
     except ValueError as error:
-        raise ConfigError(f"{entry.place}: {key.name}: {error}") from None
+        comment = b" #" in entry.value or b" ;" in entry.value or b"\t#" in entry.value
+        hint = " (a comment needs a line of its own)" if comment else ""
+        raise ConfigError(f"{entry.place}: {key.name}: {error}{hint}") from None
     if key.switch:
         return settings._replace(switches=settings.switches | key.switch if value else settings.switches & ~key.switch)
     if not key.field:
@@ -108,7 +110,9 @@ def key_of(entry: Entry) -> Key | None:
         return key
     if section in SECTIONS:
         names = [k.name for k in KEYS if k.section == section]
-        raise ConfigError(f"{entry.place}: [{entry.section}] has no key {entry.key}{_nearest(entry.key, names)}")
+        homes = sorted({f"[{home}]" for home, name in _BY_NAME if name == entry.key.lower()})
+        right = f"; it belongs to {' or '.join(homes)}" if homes else _nearest(entry.key, names)
+        raise ConfigError(f"{entry.place}: [{entry.section}] has no key {entry.key}{right}")
     if section.startswith("scanner.") or get_close_matches(section, SECTIONS, 1, 0.8):
         raise ConfigError(f"{entry.place}: there is no section [{entry.section}]{_nearest(section, SECTIONS)}")
     return None

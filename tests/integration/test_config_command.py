@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from kavfs.cli.kavfs import kavfs as program
 from kavfs.config.keys import KEYS
 from tests.support.programs import kavfs, start
 
@@ -38,10 +41,34 @@ def test_check_of_the_shipped_file_finds_nothing() -> None:
     assert re.fullmatch(r".*/kavfs\.conf: \d+ settings, nothing wrong\n", kavfs("config", "check", SHIPPED))
 
 
-def test_without_a_file_there_are_defaults() -> None:
+def test_the_usual_file_is_read_and_without_it_there_are_defaults(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+
+    def answer(*words: bytes) -> str:
+        assert program([b"config", *words]) == 0
+        return capfd.readouterr().out
+
     none = "there is no configuration file; defaults are in force"
-    assert kavfs("config", "check") == none + "\n"
-    assert kavfs("config", "show", "--changed") == f"# {none}\n"
+    assert answer(b"check") == none + "\n"
+    assert answer(b"show", b"--changed") == f"# {none}\n"
+    path = tmp_path / "kavfs" / "kavfs.conf"
+    path.parent.mkdir()
+    path.write_text("[scanner.options]\nRecursion=no\n")
+    assert answer(b"check") == f"{path}: 1 setting, nothing wrong\n"
+    assert answer(b"show", b"--changed") == f"# {path}\n[scanner.options]\n# {path}:2\nRecursion=no\n"
+
+
+def test_a_run_without_a_file_loads_nothing_that_reads_one(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; os.geteuid = lambda: 1000; from kavfs.cli.request import read_request; read_request([b'/a']);"
+        "print(*sorted(name for name in sys.modules if name.startswith('kavfs.config.')))"
+    )
+    environment = {**os.environ, "XDG_CONFIG_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["kavfs.config.settings", "kavfs.config.values"]
 
 
 def test_show_says_where_each_value_comes_from_and_can_be_loaded_again(tmp_path: Path) -> None:

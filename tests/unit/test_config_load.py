@@ -108,6 +108,15 @@ def test_sections_of_other_components_are_passed_over(conf) -> None:
             "[scaner.options]\nArchives=no\n",
             "kavfs.conf:2: there is no section [scaner.options]; did you mean scanner.options?",
         ),
+        (
+            "[scanner.report]\nshowprogress=no\n",
+            "kavfs.conf:2: [scanner.report] has no key showprogress; it belongs to [scanner.display]",
+        ),
+        ("[scanner.report]\nArchives=no\n", "has no key Archives; it belongs to [scanner.options]"),
+        (
+            "[scanner.options]\nArchives=yes # all\n",
+            "kavfs.conf:2: Archives: 'yes # all' is neither yes nor no (a comment needs a line of its own)",
+        ),
         ("[scanner.optoins]\nArchives=no\n", "kavfs.conf:2: there is no section [scanner.optoins]"),
         ("[scanner.options]\nArchives=maybe\n", "kavfs.conf:2: Archives: 'maybe' is neither yes nor no"),
         ("[scanner.options]\nExcludeDirs=dev\n", "kavfs.conf:2: ExcludeDirs: 'dev' is not an absolute path"),
