@@ -109,11 +109,15 @@ def _write(path: bytes, lines: Iterable[bytes]) -> None:
     """Into a new file that nobody else can read: a file may hold passwords."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SystemFailure(f"cannot write {file_name(path)}: {error.strerror}") from None
+    try:
         with open(fd, "wb") as file:
             file.writelines(line + b"\n" for line in lines)
             file.flush()
             os.fsync(fd)
     except OSError as error:
+        os.unlink(path)  # ours, and no whole configuration
         raise SystemFailure(f"cannot write {file_name(path)}: {error.strerror}") from None
 
 
