@@ -31,8 +31,8 @@ LOWEST = 19  # nice
 LAST_WORDS = 4096  # bytes of the slot's page, in which it may leave them
 CPU_SECONDS = 24 * 3600  # of one worker's life: a backstop, should nobody watch its time any more
 
-PROFILES = {"native": "native", "clamav": "files", "clamd": "unix", "yara": "native"}
-"""The calls that the workers of each engine may make (ext/process/filter.c)."""
+PROFILES = {"native": "native", "clamav": "files", "clamd": "unix", "yara": "native", "cure": "native"}
+"""The calls that the workers of each engine, and who cures, may make (ext/process/filter.c)."""
 
 LANDLOCK, FILTERS = "Landlock", "seccomp filters"  # what a kernel may do without
 

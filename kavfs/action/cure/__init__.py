@@ -1,0 +1,50 @@
+"""Cure of containers: what is infected in a file is taken out, and the rest stays byte for byte as it was.
+
+Runs in the curing process (kavfs/scan/curing.py), never in the coordinator: all of this reads hostile bytes.
+
+A kind of file is added by a line in CURERS: its format, as ext/type names it, and a function as task.py describes.
+Members of a format that is not there go as a whole. A new reason is a line in refused.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from errno import EDQUOT, EFBIG, ENOSPC
+
+from kavfs.action.cure.packed import cure_bzip2, cure_gzip, cure_lzma, cure_xz
+from kavfs.action.cure.pieces import Scratch, Source, chunks_of, write_all
+from kavfs.action.cure.pieces import joined as joined_pieces
+from kavfs.action.cure.refused import Refused, Why
+from kavfs.action.cure.tars import cure_tar
+from kavfs.action.cure.task import Curer, Layer, Task
+from kavfs.action.cure.zips import cure_zip
+
+CURERS: dict[str, Curer] = {
+    "zip": cure_zip,
+    "tar": cure_tar,
+    "gzip": cure_gzip,
+    "bzip2": cure_bzip2,
+    "xz": cure_xz,
+    "lzma": cure_lzma,
+}
+
+
+def cure(
+    source: Source, out: int, scratch: int, form: str, infected: frozenset[bytes], lines: Mapping[bytes, Sequence[int]]
+) -> list[bytes]:
+    """Write *source* without what is infected to the descriptor *out*, and tell the paths of what was taken out.
+
+    *form* is the format of the file, *infected* the paths of threats, *lines* the sizes of all infected members by
+    path, those that only hold threats included. Raises Refused; what *out* then holds means nothing.
+    """
+    task = Task(Scratch(scratch), CURERS, infected, lines)
+    try:
+        pieces = task.cure(Layer(source), form)
+        at = 0
+        for chunk in chunks_of(joined_pieces(pieces)):
+            at = write_all(out, at, chunk)
+    except MemoryError:
+        raise Refused(Why.MEMORY) from None
+    except OSError as error:
+        raise Refused(Why.SPACE if error.errno in (ENOSPC, EDQUOT, EFBIG) else Why.READING) from None
+    return list(task.gone)

@@ -1,0 +1,238 @@
+"""Curing: a file without what is infected in it, made by a process that has nothing but descriptors.
+
+    with Curing(options) as cure:                            a ports.Curer; processes start when first needed
+        cured = cure(source, out, result)
+
+The process has the rights of a scanning one (sandbox profile "cure"), a time limit, and limits of memory and of file
+size. It answers with numbers: which members it took out, or a reason of the table in action/cure/refused.py. Nothing of
+that is believed: whoever asked scans the result again. A file that was not cured leaves nothing behind.
+
+Taken out is what has the status of the file: of an infected one, no adware. A signature found in a container that also
+has infected members (a tar holds their bytes as they are) is put down to them. With *rescan* this is looked at at once,
+and where it was wrong such a container goes as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import select
+import signal
+import struct
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import TracebackType
+
+from kavfs.action.cure.refused import WHY_TEXTS, Why
+from kavfs.limits import MIB, Limits
+from kavfs.model import Result
+from kavfs.options import ScanOptions
+from kavfs.ports import Cured, Rescan
+from kavfs.scan import sandbox
+from kavfs.scan.children import open_spill, worker_user
+from kavfs.scan.control import Message, bytes_of, text_of
+from kavfs.scan.forkserver import ForkServer, Parts, Role
+from kavfs.scan.stopwatch import Stopwatch
+
+LINES_MAX = 10_000  # infected members of one file
+ANSWER = struct.Struct("=II")  # why (0 = cured), count; then as many numbers of lines
+NUMBER = struct.Struct("=I")
+PIPE_BYTES = 65536  # what a pipe takes without anybody reading: the longest answer
+ROOM = 16 * MIB  # bytes by which a file that was packed again may be larger
+Lines = Sequence[tuple[bytes, int]]  # infected members, and what only holds such: path, bytes
+SLASH = ord("/")
+SLOW = 4.0  # packing takes so much longer than scanning
+
+
+class Curing:
+    """Cures one file after the other, each in a process of its own."""
+
+    def __init__(self, options: ScanOptions, rescan: Rescan | None = None) -> None:
+        self._options = options
+        self._rescan = rescan
+        self._server: ForkServer | None = None
+        self._number = 0
+
+    def __call__(self, source: int, out: int, result: Result) -> Cured:
+        threats = {threat.member for threat in result.threats if threat.status is result.status and threat.member}
+        lines = [(line.path, line.size) for line in result.members if line.status is result.status]
+        if not threats:
+            return Cured(why=WHY_TEXTS[Why.ITSELF])
+        if len(lines) > LINES_MAX:
+            return Cured(why=WHY_TEXTS[Why.TOO_MANY])
+        inmost = inmost_of(threats)
+        cured = self._cured(source, out, result.format, inmost, lines)
+        if cured.why or inmost == threats or self._rescan is None:
+            return cured
+        again = self._rescan(out, result.path)
+        if any(threat.status is result.status for threat in again.threats):
+            os.ftruncate(out, 0)
+            return self._cured(source, out, result.format, threats, lines)
+        return cured
+
+    def _cured(self, source: int, out: int, form: str, threats: set[bytes], lines: Lines) -> Cured:
+        changed, why = self._run(source, out, form, threats, lines)
+        if not why and not all(_covers(changed, member) for member in threats):
+            why = WHY_TEXTS[Why.NOT_FOUND]
+        if why:
+            os.ftruncate(out, 0)
+            return Cured(why=why)
+        return Cured(changed=changed)
+
+    def _run(
+        self, source: int, out: int, form: str, threats: set[bytes], lines: Lines
+    ) -> tuple[tuple[bytes, ...], str]:
+        size = os.fstat(source).st_size
+        setup = {
+            "form": form,
+            "size": size,
+            "infected": [text_of(path) for path in threats],
+            "lines": [[text_of(path), length] for path, length in lines],
+            "limits": asdict(self._options.limits),
+            "user": worker_user(self._options.user),
+            "polite": self._options.polite,
+            "seconds": time_limit(self._options.limits, size),
+        }
+        answer, ours = os.pipe2(os.O_CLOEXEC)
+        try:
+            spill = open_spill(self._options.spill_dir)
+            try:
+                ended = self._wait(setup, [ours, source, out, spill])
+            finally:
+                os.close(spill)
+                os.close(ours)
+            return ((), ended) if ended else _read(answer, [path for path, _ in lines])
+        finally:
+            os.close(answer)
+
+    def _wait(self, setup: Message, fds: list[int]) -> str:
+        """Start a process and wait for its end; "" when it ended well, else why not."""
+        if self._server is None:
+            self._server = ForkServer({"cure": Role(run_cure, prepare)})
+        server = self._server
+        self._number += 1
+        server.start("cure", self._number, setup, fds)
+        clock, late = Stopwatch(), False
+        end = clock.seconds() + setup["seconds"]
+        poll = select.poll()
+        poll.register(server.fileno(), select.POLLIN)
+        while True:
+            poll.poll(max(0, int((end - clock.seconds()) * 1000)) + 1 if not late else None)
+            for message in server.news():
+                if message["id"] == self._number:
+                    return _ending(message, late)
+            if not late and clock.seconds() >= end:
+                late = True
+                server.kill(self._number)
+
+    def close(self) -> None:
+        """End all processes. May be called twice."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def __enter__(self) -> Curing:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def inmost_of(threats: set[bytes]) -> set[bytes]:
+    """Those that hold no other."""
+    holding = {path[:at] for path in threats for at, byte in enumerate(path) if byte == SLASH}
+    return threats - holding
+
+
+def time_limit(limits: Limits, size: int) -> float:
+    """Seconds that the cure of so many bytes may take."""
+    return limits.time_base + SLOW * size / limits.time_rate
+
+
+def _ending(message: Message, late: bool) -> str:
+    if late:
+        return "time limit of curing"
+    if "failed" in message:
+        return f"no curing process: {message['failed']}"
+    status = message["status"]
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        return "time limit of curing" if number == signal.SIGXCPU else f"the curing process died of signal {number}"
+    return WHY_TEXTS[Why.DEFECT] if os.WEXITSTATUS(status) else ""
+
+
+def _read(answer: int, paths: Sequence[bytes]) -> tuple[tuple[bytes, ...], str]:
+    """What the process answered, in our own words and names."""
+    os.set_blocking(answer, False)
+    data = b""
+    with contextlib.suppress(BlockingIOError):
+        data = os.read(answer, PIPE_BYTES)
+    if len(data) < ANSWER.size:
+        return (), WHY_TEXTS[Why.DEFECT]
+    why, count = ANSWER.unpack_from(data)
+    if why:
+        return (), WHY_TEXTS.get(why, WHY_TEXTS[Why.DEFECT])
+    numbers = [number for (number,) in struct.iter_unpack("=I", data[ANSWER.size : ANSWER.size + count * NUMBER.size])]
+    if len(numbers) != count or any(number >= len(paths) for number in numbers):
+        return (), WHY_TEXTS[Why.DEFECT]
+    return tuple(paths[number] for number in numbers), ""
+
+
+def _covers(changed: Sequence[bytes], member: bytes) -> bool:
+    """Whether *member*, or a container that it lies in, was taken out."""
+    return any(member == path or member.startswith(path + b"/") for path in changed)
+
+
+# ---- in the process -------------------------------------------------------------------------------------------------
+
+
+def prepare() -> None:
+    """What cannot be loaded in the sandbox, once in the fork server."""
+    import kavfs.action.cure  # noqa: F401
+
+
+def run_cure(setup: Message, fds: list[int], parts: Parts) -> None:
+    """Cure one file: [end of a pipe, source, out, scratch]."""
+    from kavfs.action.cure import cure
+    from kavfs.action.cure.pieces import Source
+    from kavfs.action.cure.refused import Refused
+
+    answer, source, out, scratch = fds
+    paths = [bytes_of(text) for text, _ in setup["lines"]]
+    lines: dict[bytes, list[int]] = {}
+    for path, (_, size) in zip(paths, setup["lines"], strict=True):
+        lines.setdefault(path, []).append(size)
+    _give_up(setup)
+    try:
+        infected = frozenset(bytes_of(text) for text in setup["infected"])
+        gone = cure(Source(source, 0, setup["size"]), out, scratch, setup["form"], infected, lines)
+        why = 0
+    except Refused as refused:
+        gone, why = [], refused.why
+    except RecursionError:
+        gone, why = [], Why.ODD
+    numbers = {path: number for number, path in enumerate(paths)}
+    told = [numbers[path] for path in gone]
+    os.write(answer, ANSWER.pack(why, len(told)) + b"".join(NUMBER.pack(number) for number in told))
+
+
+def _give_up(setup: Message) -> None:
+    """The sandbox of a scanning process, and less time."""
+    limits = Limits(**setup["limits"])
+    if setup["polite"]:
+        sandbox.yield_to_others()
+    user = setup["user"]
+    seconds = int(setup["seconds"]) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    sandbox.enter_worker(
+        sandbox.Bounds(
+            user=(user[0], user[1]) if user else None,
+            memory=limits.memory,
+            spill=max(limits.spill, setup["size"] + ROOM),
+            parent=setup["parent"],
+        ),
+        profile="cure",
+    )
