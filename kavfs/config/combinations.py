@@ -57,9 +57,9 @@ def _no_effect(settings: Settings, given: Given, key: Key, entry: Entry) -> str:
     """Why what *key* says cannot happen, or nothing."""
     section, name = key.section, key.name
     if section in ("scanner.object", "scanner.container") and name == "OnCured" and not settings.cure:
-        return "nothing is cured with Cure=no"
+        return "nothing is cured with Cure=no (options -i1 to -i3 cure)"
     if name == "KeepContainer" and not settings.cure:
-        return "nothing is cured with Cure=no"
+        return "nothing is cured or removed with Cure=no (options -i1 to -i4 do)"
     if section == "scanner.options" and name in _OF_CACHE and not settings.cache:
         return "Cache=no"
     if name == "DistrustOwners" and not settings.ichecker:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kavfs.config import kinds
-from kavfs.config.ini import shown, written
+from kavfs.config.ini import Entry, shown, written
 from kavfs.config.keys import KEYS, Key
 from kavfs.errors import ConfigError
 
@@ -87,6 +87,14 @@ class Imported:
     def leave(self, source: Source, why: str) -> None:
         """There is no counterpart."""
         self.left.append(Left(source, why))
+
+    def actions(self) -> list[Entry]:
+        """Action lists, with their first place."""
+        return [
+            Entry(key.section, key.name, value, sources[0].place)
+            for key, (value, sources) in self.taken.items()
+            if key.field == "actions"
+        ]
 
     def lines(self) -> Iterator[bytes]:
         """A kavfs.conf."""
