@@ -193,6 +193,8 @@ class EventStore:
         with self._alone():
             aside = b""
             if self._is_damaged():
+                if not self._is_ours():
+                    raise EventsFailed(self._cannot("it is no event store"))
                 aside = self.path + DAMAGED + b"%d" % time.time()
                 for name in os.listdir(self._folder):
                     if name.startswith(os.path.basename(self.path) + DAMAGED):
@@ -213,6 +215,13 @@ class EventStore:
                 return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
         except sqlite3.DatabaseError as error:
             return _is_damage(error)
+
+    def _is_ours(self) -> bool:
+        """Whether the file may be moved: by its name in a state folder, else by its head. Somebody's configuration may
+        name the file of another program."""
+        with open(self.path, "rb") as file:
+            head = file.read(72)
+        return os.path.basename(self.path) == FILE or head[68:72] == APPLICATION.to_bytes(4, "big")
 
     def close(self) -> None:
         with contextlib.suppress(sqlite3.Error):
