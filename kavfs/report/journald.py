@@ -35,6 +35,8 @@ MESSAGE = "9a41d6b37c0f4e8f8e5b2c7d6f3a1044"
 BEGIN = "e7350f1b2d9c4d07b6a84c1e9f52d755"
 END = "41c9b8e06f7a4327a5d3e8b1c0f49666"
 
+PATIENCE = 10.0  # seconds that a journal which takes nothing may hold a scan up, once
+
 SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SEAL
 
 Fields = list[tuple[str, bytes]]
@@ -58,6 +60,7 @@ class JournalSink:
         self.kind = MESSAGE
         self.about: Fields = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.settimeout(PATIENCE)
         try:
             self._socket.connect(path)
         except OSError:
@@ -95,7 +98,8 @@ class JournalSink:
                 self._send_file(data)
         except OSError as error:
             self._failed = True
-            self._lost(error.strerror or str(error))
+            why = "it takes nothing" if isinstance(error, TimeoutError) else error.strerror or str(error)
+            self._lost(f"cannot write to the journal: {why}")
 
     def _send_file(self, data: bytes) -> None:
         fd = os.memfd_create("kavfs-journal", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import default
 from email.utils import format_datetime, localtime, make_msgid
 from typing import NamedTuple
 
@@ -132,7 +132,7 @@ class NotifyReport:
         yield from summary_lines(totals, self._signatures)
 
     def _mail(self, totals: Totals, body: str) -> EmailMessage:
-        mail = EmailMessage(policy=SMTP.clone(max_line_length=78))
+        mail = EmailMessage(policy=default.clone(max_line_length=78))
         mail["Subject"] = self._subject(totals)
         if self._notify.sender:
             mail["From"] = self._notify.sender
