@@ -79,11 +79,6 @@ class AllowList:
         """Whether judge() could change anything."""
         return bool(self._paths or self._names or self._digests)
 
-    @property
-    def wants_digest(self) -> bool:
-        """Whether judge() would look at the SHA-256 of an object: other engines do not know our exceptions."""
-        return any(entry.kind == "sha256" for entry in self._digests)
-
     def sources(self) -> tuple[Source, ...]:
         """The databases that the entries of now are. Their identity changes with what stands in them."""
         digests = b"".join(
