@@ -18,6 +18,7 @@ TREE = "tree"  # movePath: <path>/<name>.<id>.kavq
 
 SUFFIX = b".kavq"
 NAME_KEPT = 200  # bytes of a long name
+LINKS_MAX = 40
 
 _OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -43,27 +44,6 @@ def stray(folder: int, layout: str, known: Collection[bytes]) -> Iterator[tuple[
                 yield file, number
 
 
-def make_folder(path: bytes) -> None:
-    """The folder of a store, 0700, and those above it, 0755, on disk."""
-    above = os.path.dirname(path)
-    if not os.path.isdir(above):
-        _make(above, 0o755)
-    _make(path, 0o700)
-
-
-def _make(path: bytes, mode: int) -> None:
-    above = os.path.dirname(path)
-    if not os.path.isdir(above):
-        _make(above, mode)
-    with suppress(FileExistsError):
-        os.mkdir(path, mode)
-        fd = os.open(above, _OPEN)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-
-
 def make_folders(folder: int, path: bytes) -> None:
     """All folders of *path* below *folder*, 0700, each on disk before the next. No link is followed."""
     at = os.dup(folder)
@@ -79,23 +59,58 @@ def make_folders(folder: int, path: bytes) -> None:
         os.close(at)
 
 
-def open_trusted(path: bytes) -> int:
-    """A descriptor of the folder *path*, absolute and without links, when nobody but root and we can exchange it or
-    write to it. Raises OSError that says what is wrong."""
-    at = os.open(b"/", _OPEN)
-    try:
-        names = [name for name in path.split(b"/") if name]
-        for number in range(len(names) + 1):
-            _trusted(os.fstat(at), b"/" + b"/".join(names[:number]), last=number == len(names))
-            if number < len(names):
-                following = os.open(names[number], _OPEN, dir_fd=at)
+def open_trusted(path: bytes, *, create: bool = False) -> tuple[int, bytes]:
+    """A descriptor of the folder *path*, and where it really is, when nobody but root and we can exchange it or write
+    to it: that holds for each folder on the way, and for each link, before anything is made. *create*: missing folders
+    are made, the last one 0700, and are on disk. Raises OSError that says what is wrong."""
+    for _ in range(LINKS_MAX):
+        names, real = [name for name in os.path.abspath(path).split(b"/") if name], b"/"
+        at = os.open(b"/", _OPEN)
+        try:
+            while True:
+                _trusted(os.fstat(at), real, last=not names)
+                if not names:
+                    fd, at = at, -1
+                    return fd, real
+                name = names.pop(0)
+                following = _enter(at, name, 0o755 if names else 0o700, create)
+                if following < 0:
+                    path = os.path.join(real, _trusted_link(at, name, real), *names)
+                    break
                 os.close(at)
-                at = following
-        fd, at = at, -1
-        return fd
-    finally:
-        if at >= 0:
-            os.close(at)
+                at, real = following, os.path.join(real, name)
+        finally:
+            if at >= 0:
+                os.close(at)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _enter(at: int, name: bytes, mode: int, create: bool) -> int:
+    """The folder *name* in another; -1: that is no folder, but perhaps a link."""
+    try:
+        return os.open(name, _OPEN, dir_fd=at)
+    except FileNotFoundError:
+        if not create:
+            raise
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            raise
+        return -1
+    with suppress(FileExistsError):
+        os.mkdir(name, mode, dir_fd=at)
+    os.fsync(at)
+    return os.open(name, _OPEN, dir_fd=at)
+
+
+def _trusted_link(at: int, name: bytes, folder: bytes) -> bytes:
+    """Where a link leads that root or we have made: in /tmp others may have put it there."""
+    status = os.stat(name, dir_fd=at, follow_symlinks=False)
+    shown = os.fsdecode(os.path.join(folder, name))
+    if not stat.S_ISLNK(status.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, f"{shown} is not a folder")
+    if status.st_uid not in (0, os.geteuid()):
+        raise OSError(errno.EPERM, f"{shown} is a link that user {status.st_uid} has made")
+    return os.readlink(name, dir_fd=at)
 
 
 def _trusted(status: os.stat_result, path: bytes, *, last: bool) -> None:

@@ -22,7 +22,7 @@ from typing import Self
 
 from kavfs.action import seal
 from kavfs.action.catalogue import Catalogue, from_told
-from kavfs.action.layout import ITEMS, make_folder, make_folders, open_trusted, stray
+from kavfs.action.layout import ITEMS, make_folders, open_trusted, stray
 from kavfs.action.place import Parent
 from kavfs.errors import SystemFailure
 
@@ -36,18 +36,15 @@ class Vault:
     SystemFailure when it cannot be used, and then says why."""
 
     def __init__(self, folder: bytes, *, layout: str = ITEMS, create: bool = True) -> None:
-        self.path = os.path.realpath(folder)
+        self.path = os.path.abspath(folder)
         self.layout = layout
         self.fd = self._key_fd = -1
         self._catalogue: Catalogue | None = None
-        if create:
-            with self._usable():
-                make_folder(self.path)
-        elif not os.path.isdir(self.path):
+        if not create and not os.path.isdir(self.path):
             raise FileNotFoundError(self.path)
         try:
             with self._usable():
-                self.fd = open_trusted(self.path)
+                self.fd, self.path = open_trusted(self.path, create=create)
                 self._key_fd, self.key = self._open_key()
                 fcntl.flock(self._key_fd, fcntl.LOCK_SH)
                 self._open_catalogue()

@@ -253,6 +253,21 @@ def test_folders_that_others_could_exchange_are_refused(tmp_path: Path) -> None:
             os.chown(path, 0, 0)
 
 
+def test_a_link_that_somebody_else_has_put_there_is_not_followed(tmp_path: Path) -> None:
+    shared, target = tmp_path / "shared", tmp_path / "target"
+    shared.mkdir()
+    shared.chmod(0o1777)
+    target.mkdir(0o755)
+    (shared / "ours").symlink_to(target)
+    Store(os.fsencode(shared / "ours" / "store")).close()
+    assert os.listdir(target) == ["store"]
+    if os.geteuid() == 0:
+        os.chown(shared / "ours", 65534, 65534, follow_symlinks=False)
+        with pytest.raises(SystemFailure, match="link that user 65534 has made"):
+            Store(os.fsencode(shared / "ours" / "other"))
+        assert os.listdir(target) == ["store"]
+
+
 def test_no_store_is_made_for_who_only_looks(folder: Path) -> None:
     with pytest.raises(FileNotFoundError):
         Store(os.fsencode(folder), create=False)
