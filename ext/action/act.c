@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #define RENAME_EXCHANGE  (1 << 1)
 #endif
 
+#define NS        1000000000ll
 #define PIECE     2048 /* bytes of a path in one call: half of PATH_MAX, so that a name more never reaches it */
 #define OPEN_DIR  (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 #define LOOK_DIR  (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
@@ -88,6 +90,15 @@ int kav_act_directory(int dirfd, const char *path)
         at = fd;
         path += length;
     }
+}
+
+int64_t kav_act_born(int fd)
+{
+    struct statx st;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BTIME, &st) != 0) return -errno;
+    if (!(st.stx_mask & STATX_BTIME) || st.stx_btime.tv_sec <= 0 || st.stx_btime.tv_sec >= INT64_MAX / NS)
+        return -ENODATA;
+    return st.stx_btime.tv_sec * NS + st.stx_btime.tv_nsec;
 }
 
 static int rename_flags(int from, const char *name, int to, const char *new_name, unsigned flags)

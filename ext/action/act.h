@@ -8,9 +8,15 @@
 #ifndef KAV_ACT_H
 #define KAV_ACT_H
 
+#include <stdint.h>
+
 /* An open directory for reading, by a path of any length: absolute, or below dirfd. -ELOOP or -ENOTDIR when a
  * component, the last included, is a link; -EXDEV when ".." leads out of where it began. */
 int kav_act_directory(int dirfd, const char *path);
+
+/* When the inode behind fd came to be, in ns since 1970: the one stamp that nobody can set. -ENODATA: the file system
+ * does not know. */
+int64_t kav_act_born(int fd);
 
 /* Move an entry, whatever it is; -EEXIST when there is something at the new name. A file system without such a call
  * gets a second link and loses the first, which directories cannot have (-EPERM). */

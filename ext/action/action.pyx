@@ -2,9 +2,12 @@
 
 import os
 
+from libc.stdint cimport int64_t
+
 
 cdef extern from "act.h" nogil:
     int kav_act_directory(int dirfd, const char *path)
+    int64_t kav_act_born(int fd)
     int kav_act_rename_new(int source, const char *name, int to, const char *new_name)
     int kav_act_exchange(int one, const char *name, int other, const char *other_name)
     int kav_act_link(int fd, int to, const char *name)
@@ -30,6 +33,12 @@ def directory(int dirfd, bytes path):
     with nogil:
         code = kav_act_directory(dirfd, way)
     return check(code, path)
+
+
+def born(int fd):
+    """When the inode came to be, in ns since 1970; None where the file system does not know."""
+    cdef int64_t when = kav_act_born(fd)
+    return when if when > 0 else None
 
 
 def rename_new(int source, bytes name, int to, bytes new_name):

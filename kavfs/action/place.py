@@ -182,8 +182,9 @@ class Held:
     # -- acts: each returns a text for the report, "" when there is nothing to be said --------------------------------
 
     def unchanged(self) -> bool:
-        """Whether the inode still is as it was scanned, or as our own acts left it."""
-        return identity_of(self.fd) == self.identity
+        """Whether the bytes of the inode still are those of the scan, as far as its stamps tell. Names and rights may
+        have changed: who owns the file could else keep it from us by changing them again and again."""
+        return identity_of(self.fd)[:4] == self.identity[:4]
 
     def in_place(self) -> bool:
         """Whether the name still means the scanned inode."""
@@ -330,11 +331,18 @@ def _open_scanned(parent: int, name: bytes, identity: Identity) -> int:
         found = identity_of(look)
         if not stat.S_ISREG(os.fstat(look).st_mode) or found[:2] != identity[:2]:
             raise ActionError("another file has its name now")
-        if found != identity:
+        if found != identity and not _same_inode(look, found, identity):
             raise ActionError("it was changed since it was scanned")
         return os.open(f"/proc/self/fd/{look}", os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     finally:
         os.close(look)
+
+
+def _same_inode(fd: int, found: Identity, identity: Identity) -> bool:
+    """Whether, in spite of another ctime, this is the inode of the scan with its bytes, and not a file that was made
+    since and was given the old one's number: the time of birth cannot be set."""
+    born = action.born(fd)
+    return found[:4] == identity[:4] and born is not None and born <= identity.ctime_ns
 
 
 def _trimmed(path: bytes) -> bytes:

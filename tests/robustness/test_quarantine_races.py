@@ -175,6 +175,8 @@ def holds(arena: Arena, top: Path, done: bool, verb: Callable[[Held, Store], Non
     """What must be true after a round, whoever won it."""
     assert arena.foreign_is_untouched()
     found = contents(top)
+    if verb is replace and not done and CURED in found:
+        found.remove(CURED)  # it had the name for a moment, and he moved it to another while it was being taken back
     wanted = {remove: [], quarantine: [], rename: [SCANNED], replace: [CURED]}[verb] if done else [SCANNED]
     assert found == sorted([*wanted, *([evil] if evil else [])])
     assert left_aside(top / "folder") == []
@@ -221,10 +223,10 @@ def test_leaf_is_exchanged(arena: Arena, make, verb, tries: int) -> None:
     rival = Rival(exchanging(arena, "folder", (b"file", b"evil")))
     try:
         ready = b"another file" if make in (other_file, folder) else None
-        won, lost = fought(arena, tries // (1 if tries > 100 else 4), verb, rival, make, "folder/evil", ready)
+        won, lost = fought(arena, tries, verb, rival, make, "folder/evil", ready)
     finally:
         rival.close()
-    assert won + lost >= 25
+    assert won + lost == tries
     assert lost, "the rival was never quick enough to matter"
 
 
@@ -291,7 +293,7 @@ def test_restore_into_a_folder_of_the_rival(arena: Arena, make, tries: int) -> N
                 (item,) = store.items()
                 rival.begin(number)
                 try:
-                    store.restore(item.id)
+                    store.restore(item.id, None if make else os.fsencode(path.with_name("back")))
                     restored += 1
                 except ActionError:
                     assert [row.id for row in store.items()] == [item.id]

@@ -135,12 +135,32 @@ def test_changed_since_the_scan(file: Path) -> None:
     identity = scanned(file)
     for change in (
         lambda: file.write_bytes(b"INFECTED"),
-        lambda: os.chmod(file, 0o600),
         lambda: os.truncate(file, 3),
     ):
         change()
         with pytest.raises(ActionError, match="changed since"):
             hold(file, identity)
+    assert file.exists()
+
+
+def test_other_rights_and_names_do_not_save_it(file: Path) -> None:
+    identity = scanned(file)
+    os.chmod(file, 0o600)
+    os.link(file, file.with_name("link"))
+    file.rename(file.with_name("moved"))
+    file.with_name("moved").rename(file)
+    with hold(file, identity) as held:
+        held.remove()
+    assert os.listdir(file.parent) == ["link"]
+
+
+@pytest.mark.parametrize("born", [None, 1 << 62], ids=["not known", "after the scan"])
+def test_a_file_that_was_given_the_number_of_the_scanned_one(file: Path, born, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = scanned(file)
+    os.chmod(file, 0o600)
+    monkeypatch.setattr(action, "born", lambda fd: born)
+    with pytest.raises(ActionError, match="changed since"):
+        hold(file, identity)
     assert file.exists()
 
 
