@@ -41,7 +41,7 @@ static int piece_length(const char *path)
 /* One name after the other. */
 static int open_by_names(int dirfd, char *path, int flags)
 {
-    int at = dirfd, fd = -ENOENT;
+    int at = dirfd, fd = -1;
     char *rest = path;
     for (char *name; (name = strsep(&rest, "/")) != NULL;) {
         if (*name == '\0' || strcmp(name, ".") == 0) continue;
@@ -54,7 +54,9 @@ static int open_by_names(int dirfd, char *path, int flags)
         if (fd < 0) return fd;
         at = fd;
     }
-    return fd;
+    if (at != dirfd) return fd;
+    fd = openat(dirfd, ".", flags); /* there was no name in it */
+    return fd < 0 ? -errno : fd;
 }
 
 /* *path* is relative and shorter than PIECE. */

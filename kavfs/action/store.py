@@ -12,7 +12,7 @@ import hashlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -41,7 +41,7 @@ class Judged(NamedTuple):
     """What a rescan says of an item now, and what became of it."""
 
     item: Item
-    result: Result
+    result: Result | None = None  # None: it could not be judged, text says why
     restored: bool = False
     text: str = ""  # where it went, or why it could not be restored
 
@@ -185,23 +185,37 @@ class Store(Vault):
         self.tidy()
         return gone
 
-    def rescan(self, rescan: Rescan, *, restore: bool = False, kind: str = QUARANTINE) -> Iterator[Judged]:
-        """Judge the items again. What is clean now is marked so, and with *restore* goes back where it was."""
+    def rescan(
+        self, rescan: Rescan, *, restore: bool = False, kind: str = QUARANTINE, engines: Collection[str] = ()
+    ) -> Iterator[Judged]:
+        """Judge the items again; *kind* "" = all. What is clean now is marked so, and with *restore* goes back where it
+        was, but for backups: there something else is in its place. *engines* are those that *rescan* asks (none = all):
+        what another one has found is not theirs to acquit."""
         for item in self.items(kind):
-            fd = self.plain(item.id)
+            if engines and item.finding.engine not in engines:
+                yield Judged(item, text=f"found by engine {item.finding.engine}, which is not asked")
+                continue
+            try:
+                fd = self.plain(item.id)
+            except ActionError as error:
+                yield Judged(item, text=str(error))
+                continue
             try:
                 result = rescan(fd, item.facts.path)
             finally:
                 os.close(fd)
             self.catalogue.judge(item.id, result.status)
             judged = Judged(item._replace(judged=result.status), result)
-            if restore and result.status is Status.CLEAN and result.complete:
-                try:
-                    place, _ = self.restore(item.id)
-                    judged = judged._replace(restored=True, text=shown(place))
-                except ActionError as error:
-                    judged = judged._replace(text=str(error))
+            if restore and item.kind == QUARANTINE and result.status is Status.CLEAN and result.complete:
+                judged = self._given_back(judged)
             yield judged
+
+    def _given_back(self, judged: Judged) -> Judged:
+        try:
+            place, _ = self.restore(judged.item.id)
+        except ActionError as error:
+            return judged._replace(text=f"not restored: {error}")
+        return judged._replace(restored=True, text=shown(place))
 
     # -- writing -----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "why": "which signatures match a file, from which database, in which layer, at which offset",
     "cache": "what is remembered of files, why one of them is scanned again; forget it all",
     "config": "check a configuration file, show what is in force and why, import those of other products",
+    "quarantine": "what was taken away, and backups of what was changed: look, give back, judge again",
     "bench": "what scanning costs on this machine: stages, types, engines, and what the bottleneck is",
     "doctor": "what protects scanning processes here, which libraries and engines there are, what is missing",
     "demo": "write a tree of files that shows every status there is",
@@ -88,7 +89,7 @@ def _demo(words: list[bytes]) -> int:
 
 def _usage() -> str:
     lines = [f"kavfs {VERSION}", "", "kavfs COMMAND ...   (kavfs help COMMAND says more; kavscanner scans)", ""]
-    lines += [f"  {name:<8}{text}" for name, text in COMMANDS.items()]
+    lines += [f"  {name:<11}{text}" for name, text in COMMANDS.items()]
     return "\n".join([*lines, "", "  --version prints the version"]) + "\n"
 
 

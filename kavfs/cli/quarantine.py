@@ -1,0 +1,259 @@
+"""kavfs quarantine: what was taken away, and backups of what was changed: to look at, to give back, to judge again."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+from kavfs.action.catalogue import BACKUP, QUARANTINE, Item
+from kavfs.action.layout import FLAT, ITEMS, TREE
+from kavfs.action.store import FOLDER, Missing, Store
+from kavfs.cli.program import answer
+from kavfs.cli.request import absolute
+from kavfs.errors import SystemFailure, UsageError
+from kavfs.model import OUTCOMES
+from kavfs.report.names import shown_path, shown_text
+from kavfs.report.summary import counted, human
+from kavfs.signatures.sources import default_state
+
+if TYPE_CHECKING:
+    from kavfs.ports import Rescan
+
+Lines = Generator[str, None, None]
+
+ENGINES = ("native",)  # who judges again
+NONE = "the quarantine is empty"
+LAYOUTS = {"quarantine": ITEMS, "move": FLAT, "movePath": TREE}
+UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Register ``quarantine`` and its sub-commands; the parsed arguments then go to run()."""
+    parser = subparsers.add_parser("quarantine", help="what was taken away, and backups", description=__doc__)
+    commands = parser.add_subparsers(dest="quarantine_command", required=True, metavar="COMMAND")
+    made = {
+        "list": commands.add_parser("list", help="one line for each item, the oldest first"),
+        "show": commands.add_parser("show", help="everything that is known of an item"),
+        "restore": commands.add_parser("restore", help="put files back as they were; nothing is written over"),
+        "export": commands.add_parser("export", help="write the content of an item to a file or a pipe"),
+        "delete": commands.add_parser("delete", help="remove items for good"),
+        "rescan": commands.add_parser("rescan", help="judge all items with the signatures of now"),
+        "prune": commands.add_parser("prune", help="remove what is old, or too much"),
+    }
+    for name in ("show", "restore", "delete"):
+        made[name].add_argument("items", nargs="+", metavar="ITEM", help="its number, or the beginning of it")
+    made["export"].add_argument("item", metavar="ITEM", help="its number, or the beginning of it")
+    made["export"].add_argument("-o", "--output", default="", metavar="FILE", help="a new file; else standard output")
+    made["restore"].add_argument("--to", default="", metavar="PATH", help="another place: a new path, or a folder")
+    made["restore"].add_argument("--keep", action="store_true", help="the item stays")
+    for name in ("list", "rescan", "prune"):
+        made[name].add_argument("--kind", choices=(QUARANTINE, BACKUP), default="", help="only these items")
+    made["list"].add_argument("--path", default="", metavar="PATH", help="only what lay there")
+    made["rescan"].add_argument("--db", action="append", default=[], metavar="PATH", help="databases, as for a scan")
+    made["rescan"].add_argument("--restore-clean", action="store_true", help="what is clean now goes back to its place")
+    made["prune"].add_argument("--days", type=float, metavar="N", help="remove items that are older")
+    made["prune"].add_argument("--size", metavar="BYTES", help="then the oldest, until the rest is no larger: 10G")
+    for command in made.values():
+        command.add_argument("--state", default="", metavar="DIR", help="state folder (default: the usual one)")
+        command.add_argument("--store", default="", metavar="DIR", help="the folder of move or movePath instead")
+        command.add_argument("--layout", choices=LAYOUTS, default="", help="of which of the two (default: movePath)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out one ``kavfs quarantine`` command; the return value is the exit code."""
+    if args.quarantine_command == "export":
+        return _export(args)
+    commands = {
+        "list": _list, "show": _show, "restore": _restore, "delete": _delete, "rescan": _rescan, "prune": _prune,
+    }  # fmt: skip
+    output = answer()
+    with contextlib.closing(commands[args.quarantine_command](args)) as lines, contextlib.suppress(BrokenPipeError):
+        try:
+            for line in lines:
+                output.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        finally:  # what was done before an error stands
+            output.flush()
+    return 0
+
+
+@contextlib.contextmanager
+def _store(args: argparse.Namespace) -> Iterator[Store | None]:
+    """The store that is meant; None: there is none."""
+    if args.store:
+        folder, layout = absolute(os.fsencode(args.store)), LAYOUTS[args.layout or "movePath"]
+    else:
+        state = absolute(os.fsencode(args.state)) if args.state else default_state()
+        folder, layout = os.path.join(state, FOLDER), ITEMS
+    try:
+        store = Store(folder, layout=layout, create=False)
+    except FileNotFoundError:
+        yield None
+        return
+    with store:
+        yield store
+
+
+def _chosen(store: Store | None, word: str) -> tuple[Store, Item]:
+    if store is None:
+        raise Missing(f"no item {shown_text(word)}: {NONE}")
+    return store, store.get(word)
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def _list(args: argparse.Namespace) -> Lines:
+    with _store(args) as store:
+        path = absolute(os.fsencode(args.path)) if args.path else b""
+        items = store.items(args.kind, path) if store is not None else []
+        if not items:
+            yield NONE if not (args.kind or args.path) else "no such item"
+            return
+        for item in items:
+            clean = "  clean now" if item.good else ""
+            size = human(item.facts.size)
+            threat = shown_text(item.finding.threat) or "-"
+            yield f"{item.id}  {_date(item)}  {item.kind:<10}  {size:>9}  {threat}  {_path(item)}{clean}"
+        yield f"{counted(len(items), 'item')}, {human(sum(item.facts.size for item in items))}"
+
+
+def _show(args: argparse.Namespace) -> Lines:
+    with _store(args) as store:
+        for word in args.items:
+            _, item = _chosen(store, word)
+            yield from _facts(item)
+
+
+def _facts(item: Item) -> Iterator[str]:
+    facts, finding = item.facts, item.finding
+    yield f"Item: {item.id} ({item.kind})"
+    yield f"Path: {_path(item)}"
+    if facts.place != facts.path:
+        yield f"Place: {shown_path(facts.place).decode('utf-8', 'replace')}"
+    word = OUTCOMES[finding.status].word.lower()
+    yield f"Threat: {shown_text(finding.threat) or '-'}, {word}, engine {finding.engine}"
+    if finding.generation:
+        yield f"Signatures: {finding.generation.hex()}"
+    yield f"Since: {_date(item)}, by user {item.who}"
+    if item.judged is not None:
+        yield f"Judged again: {OUTCOMES[item.judged].word.lower()}"
+    yield f"Size: {facts.size:,} bytes, SHA-256 {item.sha256.hex()}"
+    modified = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts.mtime_ns // 10**9))
+    yield f"Owner: {facts.uid}:{facts.gid}, mode {facts.mode:04o}, modified {modified}"
+    names = [name for name, _ in facts.xattrs] + (["access list"] if facts.acl else [])
+    if names:
+        yield f"Attributes: {', '.join(shown_text(name) for name in names)}"
+
+
+def _path(item: Item) -> str:
+    return shown_path(item.facts.path).decode("utf-8", "replace")
+
+
+def _date(item: Item) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(item.added_ns // 10**9))
+
+
+# -- acting ------------------------------------------------------------------------------------------------------------
+
+
+def _restore(args: argparse.Namespace) -> Lines:
+    to = absolute(os.fsencode(args.to)) if args.to else b""
+    if to and len(args.items) > 1 and not os.path.isdir(to):
+        raise UsageError("several items can be restored to a folder only")
+    with _store(args) as store:
+        for word in args.items:
+            found, item = _chosen(store, word)
+            target = os.path.join(to, os.path.basename(item.facts.place)) if to and os.path.isdir(to) else to
+            place, missing = found.restore(item.id, target or None, keep=args.keep)
+            lost = f" (not given back: {', '.join(missing)})" if missing else ""
+            yield f"{item.id}  restored  {shown_path(place).decode('utf-8', 'replace')}{lost}"
+
+
+def _export(args: argparse.Namespace) -> int:
+    with _store(args) as store:
+        found, item = _chosen(store, args.item)
+        if not args.output:
+            if os.isatty(1):
+                raise UsageError("an item is not written to a terminal: name a file with -o")
+            found.export(item.id, 1)
+            return 0
+        name = absolute(os.fsencode(args.output))
+        try:
+            fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise SystemFailure(f"{shown_text(args.output)} cannot be made: {error.strerror}") from None
+        try:
+            found.export(item.id, fd)
+            os.fsync(fd)
+        except BaseException:
+            os.unlink(name)  # half an item is none
+            raise
+        finally:
+            os.close(fd)
+    return 0
+
+
+def _delete(args: argparse.Namespace) -> Lines:
+    with _store(args) as store:
+        for word in args.items:
+            found, item = _chosen(store, word)
+            found.delete(item.id)
+            yield f"{item.id}  deleted  {_path(item)}"
+
+
+def _prune(args: argparse.Namespace) -> Lines:
+    size = _bytes(args.size) if args.size is not None else None
+    age = args.days * 86400 if args.days is not None else None
+    if age is not None and not 0 <= age < 1e12:
+        raise UsageError("option --days: that is no number of days")
+    with _store(args) as store:
+        gone = store.prune(age, size, args.kind) if store is not None else []
+        for item in gone:
+            yield f"{item.id}  deleted  {_path(item)}"
+        yield f"{counted(len(gone), 'item')} removed"
+
+
+def _bytes(word: str) -> int:
+    number, unit = (word[:-1], word[-1].upper()) if word[-1:].upper() in UNITS and word[-1:] else (word, "")
+    if not number.isdecimal():
+        raise UsageError(f"option --size: {shown_text(word)} is no size; 500M and 10G are")
+    return int(number) * UNITS[unit]
+
+
+def _rescan(args: argparse.Namespace) -> Lines:
+    with _store(args) as store:
+        items = store.items(args.kind) if store is not None else []
+        if store is None or not items:
+            yield NONE
+            return
+        clean = restored = 0
+        with _judge(args) as rescan:
+            for judged in store.rescan(rescan, restore=args.restore_clean, kind=args.kind, engines=ENGINES):
+                clean += judged.item.good
+                restored += judged.restored
+                word = OUTCOMES[judged.result.status].word if judged.result is not None else "not judged"
+                text = shown_text(judged.text)
+                end = f"  restored to {text}" if judged.restored else f"  {text}" if text else ""
+                yield f"{judged.item.id}  {word}  {_path(judged.item)}{end}"
+        yield f"{counted(clean, 'item')} clean now, {restored} restored"
+        if clean and not args.restore_clean:
+            yield "--restore-clean gives back what is clean now; `kavfs quarantine restore` single items"
+
+
+@contextlib.contextmanager
+def _judge(args: argparse.Namespace) -> Iterator[Rescan]:
+    """Scans of one descriptor after the other by the native engine, which no cache answers."""
+    from kavfs.cli.running import open_signatures  # all this only for who judges again
+    from kavfs.limits import Limits
+    from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
+    from kavfs.scan.verifier import Verifier
+
+    state = absolute(os.fsencode(args.state)) if args.state else b""
+    databases = [absolute(os.fsencode(path)) for path in args.db]
+    options = ScanOptions(WalkOptions(()), Limits(), EVERYTHING, jobs=1)
+    with open_signatures(databases, state)[0] as image, Verifier(image, options) as rescan:
+        yield rescan
