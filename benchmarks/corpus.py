@@ -13,15 +13,13 @@ import os
 import random
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 SEED = 20240229
 FILES = 20_000
-MEDIAN = 4096  # bytes
-SIGMA = 1.5  # of the logarithm of the size
-SMALLEST, LARGEST = 16, 4 << 20  # bytes
 PER_FOLDER = 200
 VERSION = 1  # of the generator: another number makes other files
 SAMPLE_STEP = 8
@@ -29,6 +27,18 @@ SAMPLE_STEP = 8
 TREE = (80, 100, 50)  # folders, folders in each, files in each of these: 400,000 in 8,000
 QUICK_TREE = (8, 10, 50)
 TREE_SMALLEST, TREE_LARGEST = 100, 8192  # bytes; the logarithm of the size is uniform
+
+
+class Sizes(NamedTuple):
+    """How large the files of a corpus are: log-normal, between two bounds. Bytes."""
+
+    median: int
+    sigma: float  # of the logarithm
+    smallest: int
+    largest: int
+
+
+SMALL = Sizes(4096, 1.5, 16, 4 << 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +164,19 @@ KINDS: dict[str, tuple[int, Maker]] = {
 }
 
 
-def make_small(folder: Path, seed: int, count: int) -> None:
+def make(folder: Path, kinds: Mapping[str, tuple[int, Maker]], sizes: Sizes, seed: int, count: int) -> None:
+    """*count* files of *kinds* (suffix: weight and maker), PER_FOLDER in each folder."""
     rnd = random.Random(seed)
     words = Words(rnd)
-    names = list(KINDS)
-    weights = [KINDS[name][0] for name in names]
+    names = list(kinds)
+    weights = [kinds[name][0] for name in names]
     for serial in range(count):
         kind = rnd.choices(names, weights)[0]
-        size = min(LARGEST, max(SMALLEST, int(rnd.lognormvariate(math.log(MEDIAN), SIGMA))))
+        size = min(sizes.largest, max(sizes.smallest, int(rnd.lognormvariate(math.log(sizes.median), sizes.sigma))))
         place = folder / f"{serial // PER_FOLDER:04d}"
         if serial % PER_FOLDER == 0:
             place.mkdir()
-        (place / f"{serial:06d}.{kind}").write_bytes(KINDS[kind][1](words, rnd, size, serial))
+        (place / f"{serial:06d}.{kind}").write_bytes(kinds[kind][1](words, rnd, size, serial))
 
 
 def kept(folder: Path, make: Callable[[Path], None]) -> Path:
@@ -182,10 +193,8 @@ def kept(folder: Path, make: Callable[[Path], None]) -> Path:
 def small(cache: Path, seed: int = SEED, count: int = FILES) -> Corpus:
     """The small files, from the cache or made now."""
     name = f"small-v{VERSION}-{seed}-{count}"
-    folder = kept(cache / name, lambda part: make_small(part, seed, count))
-    about = (
-        f"{count:,} files from seed {seed}, log-normal sizes (median {MEDIAN} bytes, sigma {SIGMA}), no content twice"
-    )
+    folder = kept(cache / name, lambda part: make(part, KINDS, SMALL, seed, count))
+    about = f"{count:,} files from seed {seed}, log-normal sizes (median {SMALL.median} bytes, sigma {SMALL.sigma}), no content twice"
     return Corpus("small files", folder, about)
 
 

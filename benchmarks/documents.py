@@ -9,22 +9,18 @@ from __future__ import annotations
 import base64
 import gzip
 import io
-import math
 import random
 import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.corpus import PER_FOLDER, SEED, Corpus, Words, html, kept, source, text
+from benchmarks.corpus import SEED, Corpus, Maker, Sizes, Words, html, kept, make, source, text
 from tests.support import compound
 
 FILES = 2000
-MEDIAN = 100 << 10  # bytes
-SIGMA = 1.2  # of the logarithm of the size
-SMALLEST, LARGEST = 6 << 10, 8 << 20  # bytes
+SIZES = Sizes(100 << 10, 1.2, 6 << 10, 8 << 20)
 VERSION = 1  # of the generator: another number makes other files
 STAMP = (2024, 2, 29, 12, 0, 0)
 XML = b'<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
@@ -275,7 +271,7 @@ def letter(words: Words, rnd: random.Random, size: int, serial: int) -> bytes:
     return head + b"".join(b"--" + edge + b"\n" + part + b"\n" for part in parts) + b"--" + edge + b"--\n"
 
 
-KINDS: dict[str, tuple[int, Callable[[Words, random.Random, int, int], bytes]]] = {
+KINDS: dict[str, tuple[int, Maker]] = {
     "docx": (20, docx),
     "xlsx": (15, xlsx),
     "pptx": (8, pptx),
@@ -287,21 +283,7 @@ KINDS: dict[str, tuple[int, Callable[[Words, random.Random, int, int], bytes]]] 
 }
 
 
-def make(folder: Path, seed: int, count: int) -> None:
-    rnd = random.Random(seed)
-    words = Words(rnd)
-    names = list(KINDS)
-    weights = [KINDS[name][0] for name in names]
-    for serial in range(count):
-        kind = rnd.choices(names, weights)[0]
-        size = min(LARGEST, max(SMALLEST, int(rnd.lognormvariate(math.log(MEDIAN), SIGMA))))
-        place = folder / f"{serial // PER_FOLDER:04d}"
-        if serial % PER_FOLDER == 0:
-            place.mkdir()
-        (place / f"{serial:06d}.{kind}").write_bytes(KINDS[kind][1](words, rnd, size, serial))
-
-
 def documents(cache: Path, seed: int = SEED, count: int = FILES) -> Corpus:
     """The documents and archives, from the cache or made now."""
-    folder = kept(cache / f"documents-v{VERSION}-{seed}-{count}", lambda part: make(part, seed, count))
+    folder = kept(cache / f"documents-v{VERSION}-{seed}-{count}", lambda part: make(part, KINDS, SIZES, seed, count))
     return Corpus("documents and archives", folder, f"{count:,} files from seed {seed}, no content twice")
