@@ -194,8 +194,8 @@ def small(cache: Path, seed: int = SEED, count: int = FILES) -> Corpus:
     """The small files, from the cache or made now."""
     name = f"small-v{VERSION}-{seed}-{count}"
     folder = kept(cache / name, lambda part: make(part, KINDS, SMALL, seed, count))
-    about = f"{count:,} files from seed {seed}, log-normal sizes (median {SMALL.median} bytes, sigma {SMALL.sigma}), no content twice"
-    return Corpus("small files", folder, about)
+    sizes = f"log-normal sizes (median {SMALL.median} bytes, sigma {SMALL.sigma})"
+    return Corpus("small files", folder, f"{count:,} files from seed {seed}, {sizes}, no content twice")
 
 
 def binaries(folder: Path = Path("/usr/bin")) -> Corpus:
