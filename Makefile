@@ -13,13 +13,13 @@ SECONDS ?= 10
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev libdeflate-dev liblzma-dev libpcre2-dev libpng-dev libjpeg-dev libssl-dev \
                    libseccomp-dev libgmime-3.0-dev python3-dev python3-venv
 TEST_PACKAGES   := clamav clamav-daemon clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
-                   fd-find strace xfsprogs btrfs-progs
+                   fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long test-differential check format bench fuzz asan clean
+.PHONY: help scan system system-test build test test-long test-differential check format bench fuzz asan man clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -109,6 +109,9 @@ asan: build system-test $(VENV)/.test-tools  ## the C parts under AddressSanitiz
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1 \
 	    $(CURDIR)/$(BIN)/python -m pytest -q -m "not long" -p no:cacheprovider tests/unit \
 	    -k "not dictionary_larger_than_memory"  # its limit of address space leaves no room for the shadow
+
+man: build  ## manual pages and completions of bash, zsh and fish, in build/share
+	$(BIN)/python -m kavfs.cli.manual conf build/share
 
 clean:  ## remove what was built (not the demonstration tree)
 	rm -rf $(VENV) build *.egg-info kavfs/_native/*.so

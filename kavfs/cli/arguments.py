@@ -87,6 +87,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("until", "", "--until", "TIME", help="begin nothing after TIME (06:00, 2027-01-31T06:00); with --resume"),
     Option("for", "", "--for", "TIME", help="begin nothing when the scan has lasted for TIME (2h); with --resume"),
     Option("resume", "", "--resume", help="go on with this scan where it was interrupted, and let it be gone on with"),
+    Option("lock", "", "--lock", "NAME", help="scan only if no other scan holds the lock NAME: a word, or the path "
+           "of a file"),
     Option("fill_page_cache", "", "--fill-page-cache", help="leave what was read in the system's page cache; if not "
            "given, files that were not there before are dropped from it"),
     Option("all_match", "", "--all-match", help="name every signature that matches, not only the first by database"),

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from kavfs.cli.reports import Reports
     from kavfs.cli.request import Request
     from kavfs.model import Totals
@@ -56,7 +58,6 @@ def _scan(request: Request) -> int:
     if not request.roots:
         return _nothing_to_do(request)
     # First of all, so that its libraries load while the signatures are opened and it inherits none of our files.
-    from kavfs.errors import KavfsError
     from kavfs.scan.roles import start_server
 
     signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))  # until they mean something
@@ -66,17 +67,35 @@ def _scan(request: Request) -> int:
         yield_to_others()
     server = start_server()
     try:
-        from kavfs.cli.reports import Reports
-
-        reports = Reports(request, PROGRAM)
-        try:
-            totals = _run(request, reports, server)
-        except KavfsError as error:
-            reports.fatal(error)
-            raise
-        return reports.exit_code(totals)
+        with _lock(request):
+            return _report(request, server)
     finally:
         server.close()
+
+
+def _lock(request: Request) -> AbstractContextManager[None]:
+    """What --lock asks for: taken before a report file is touched."""
+    if not request.lock:
+        from contextlib import nullcontext
+
+        return nullcontext()
+    from kavfs.cli.lock import held
+    from kavfs.signatures.sources import default_state
+
+    return held(request.lock, request.state or default_state())
+
+
+def _report(request: Request, server: ForkServer) -> int:
+    from kavfs.cli.reports import Reports
+    from kavfs.errors import KavfsError
+
+    reports = Reports(request, PROGRAM)
+    try:
+        totals = _run(request, reports, server)
+    except KavfsError as error:
+        reports.fatal(error)
+        raise
+    return reports.exit_code(totals)
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:

@@ -50,6 +50,7 @@ class Request:
     all_match: bool = False
     until: float = 0.0  # seconds since 1970; 0 = no end
     resume: bool = False
+    lock: bytes = b""  # a word, or an absolute path
     engines_named: bool = False  # by an option; else they are those of the configuration
 
     def switches(self, all_members: bool) -> Switch:
@@ -255,6 +256,13 @@ def _until(request: Request, given: Given) -> None:
     request.resume = True
 
 
+def _lock(request: Request, given: Given) -> None:
+    from kavfs.cli.lock import checked  # few scans have one
+
+    name = checked(given.value)
+    request.lock = absolute(name) if b"/" in name else name
+
+
 def _max_load(request: Request, given: Given) -> None:
     _set(request, max_load=values.load(_shown(given.value)))
 
@@ -325,6 +333,7 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "until": _until,
     "for": _until,
     "resume": _field("resume", lambda given: True),
+    "lock": _lock,
     "fill_page_cache": _setting(page_cache_as_found=False),
     "all_match": _field("all_match", lambda given: True),
     "max_file_size": _limit("max_file_size", values.size),

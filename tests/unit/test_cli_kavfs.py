@@ -8,15 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from kavfs.cli.arguments import OPTIONS
 from kavfs.cli.kavfs import COMMANDS, kavfs
 from kavfs.cli.why import explain, places_of
 from kavfs.errors import UsageError
 from kavfs.model import Member, Reason, Result, Status, Threat
 from kavfs.signatures.sources import Identity, Source
 from kavfs.version import VERSION
-
-MAN = Path(__file__).resolve().parents[2] / "conf" / "man"
 
 
 def run(*words: str) -> int:
@@ -123,12 +120,3 @@ def test_a_clean_file_is_explained_too() -> None:
     text = "\n".join(explain(Result(b"/x", Status.CLEAN), ()))
     assert "nothing matches" in text
     assert "coverage: complete" in text
-
-
-def test_the_manual_knows_every_option_and_command() -> None:
-    page = (MAN / "kavscanner.8").read_text().replace("\\-", "-")
-    for option in OPTIONS:
-        for spelling in (f"-{option.letter}" if option.letter else "", option.word):
-            assert re.search(rf"(?<![\w-]){re.escape(spelling)}(?![\w-])", page), spelling
-    commands = (MAN / "kavfs.8").read_text()
-    assert all(command in commands for command in COMMANDS)

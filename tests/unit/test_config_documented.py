@@ -43,7 +43,7 @@ def test_nothing_in_the_file_is_unknown_to_the_reader() -> None:
 
 def test_the_letter_without_effect_is_said_to_have_none_wherever_it_stands() -> None:
     """Whoever switches packed programs on must not believe that they are unpacked."""
-    manual = (FILE.parent / "man" / "kavscanner.8").read_text()
+    manual = (FILE.parent / "man" / "kavscanner.8.in").read_text()
     (engine_switches,) = (option.help for option in OPTIONS if option.name == "engine_switches")
     assert "P packed programs (no effect yet)" in engine_switches
     assert re.search(r"\bP has no effect yet", manual)
