@@ -1,0 +1,197 @@
+"""Shell: where in a command line a byte stands, and which words are around it.
+
+Enough of the shell's grammar to know how a macro would be quoted there. What cannot be told for every shell is refused
+(ValueError) instead of guessed at.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from typing import NamedTuple
+
+_CASE = re.compile(rb"(?<![\w-])case(?![\w-])")
+_BLANKS = b" \t\n"
+_ENDS = b";|&()\n"  # of a simple command
+_SEPARATORS = _BLANKS + _ENDS + b"<>"
+
+
+class Where(enum.Enum):
+    """How a byte is quoted; the value is for messages."""
+
+    PLAIN = "outside of quotes"
+    DOUBLE = "inside double quotes"
+    SINGLE = "inside single quotes"
+    BACKTICK = "inside backticks"
+    SUBSTITUTION = "inside $() or ${}"
+    HERE = "behind <<"
+    COMMENT = "in a comment"
+    ESCAPED = "behind a backslash"
+
+
+class Line(NamedTuple):
+    """A command line and the quoting of each of its bytes."""
+
+    text: bytes
+    where: tuple[Where, ...]
+
+    def splits(self, at: int) -> bool:
+        """Whether the byte ends a simple command."""
+        return self.text[at] in _ENDS and self.where[at] is Where.PLAIN
+
+    def begins_word(self, at: int) -> bool:
+        """Whether nothing but quotes stands between the byte and the blank, or the like, before it."""
+        before = at - 1
+        while before >= 0 and self.text[before] in b"\"'":
+            before -= 1
+        return before < 0 or (self.text[before] in _SEPARATORS and self.where[before] is Where.PLAIN)
+
+    def words_before(self, at: int) -> list[bytes]:
+        """The words of the simple command around the byte that stand before it, without quotes; the last is the
+        beginning of its own, maybe empty."""
+        start = at
+        while start > 0 and not self.splits(start - 1):
+            start -= 1
+        return self._words(start, at)
+
+    def piped_to(self, at: int) -> list[bytes]:
+        """The first words of the commands that read what the command around the byte prints."""
+        readers: list[bytes] = []
+        while at < len(self.text):
+            if self.splits(at):
+                if self.text[at : at + 1] != b"|" or self.text[at + 1 : at + 2] == b"|":
+                    break
+                at += 1
+                words = [word for word in self._words(at, self._end(at)) if word]
+                readers += [name_of(word) for word in words[:1]]
+            else:
+                at += 1
+        return readers
+
+    def _end(self, at: int) -> int:
+        while at < len(self.text) and not self.splits(at):
+            at += 1
+        return at
+
+    def _words(self, start: int, end: int) -> list[bytes]:
+        words = [b""]
+        for at in range(start, end):
+            if self.text[at] in _SEPARATORS and self.where[at] is Where.PLAIN:
+                if words[-1]:
+                    words.append(b"")
+            elif not _is_quote(self.text[at], self.where[at]):
+                words[-1] += self.text[at : at + 1]
+        return words
+
+
+def name_of(word: bytes) -> bytes:
+    """The program that a word names, without its folder and without the digits of its version."""
+    return word.rpartition(b"/")[2].rstrip(b"0123456789.")
+
+
+def read_line(text: bytes) -> Line:
+    """The line with the quoting of each byte; ValueError when it cannot be told, or a quote is not closed."""
+    where = [Where.PLAIN] * len(text)
+    at = 0
+    while at < len(text):
+        at = _step(text, at, where)
+    return Line(text, tuple(where))
+
+
+def _step(text: bytes, at: int, where: list[Where]) -> int:
+    """One byte outside of quotes, or what begins with it; returns where the next begins."""
+    char, two = text[at : at + 1], text[at : at + 2]
+    if char == b"\\":
+        return _mark(where, at, _escaped(text, at), Where.ESCAPED)
+    if char == b"'":
+        return _mark(where, at, _single(text, at), Where.SINGLE)
+    if char == b'"':
+        return _double(text, at, where)
+    if char == b"`":
+        return _mark(where, at, _backticks(text, at), Where.BACKTICK)
+    if two in (b"$(", b"${"):
+        return _mark(where, at, _substitution(text, at), Where.SUBSTITUTION)
+    if two in (b"$'", b'$"'):
+        raise ValueError(f"{two.decode()} means another thing in every shell")
+    if two == b"<<":
+        return _mark(where, at, len(text), Where.HERE)
+    if char == b"#" and (at == 0 or text[at - 1] in _SEPARATORS):
+        return _mark(where, at, len(text), Where.COMMENT)
+    return at + 1
+
+
+def _mark(where: list[Where], start: int, end: int, mark: Where) -> int:
+    where[start:end] = [mark] * (end - start)
+    return end
+
+
+def _escaped(text: bytes, at: int) -> int:
+    if at + 1 >= len(text):
+        raise ValueError("a backslash ends the command")
+    return at + 2
+
+
+def _single(text: bytes, at: int) -> int:
+    end = text.find(b"'", at + 1)
+    if end < 0:
+        raise ValueError("a single quote is not closed")
+    return end + 1
+
+
+def _double(text: bytes, at: int, where: list[Where] | None = None) -> int:
+    """A string in double quotes; returns where it ends."""
+    where = [Where.PLAIN] * len(text) if where is None else where
+    where[at] = Where.DOUBLE
+    at += 1
+    while at < len(text):
+        char = text[at : at + 1]
+        if char == b'"':
+            return _mark(where, at, at + 1, Where.DOUBLE)
+        if char == b"\\":
+            at = _mark(where, at, _escaped(text, at), Where.ESCAPED)
+        elif char == b"`":
+            at = _mark(where, at, _backticks(text, at), Where.BACKTICK)
+        elif text[at : at + 2] in (b"$(", b"${"):
+            at = _mark(where, at, _substitution(text, at), Where.SUBSTITUTION)
+        else:
+            at = _mark(where, at, at + 1, Where.DOUBLE)
+    raise ValueError("a double quote is not closed")
+
+
+def _backticks(text: bytes, at: int) -> int:
+    at += 1
+    while at < len(text):
+        if text[at : at + 1] == b"`":
+            return at + 1
+        at = _escaped(text, at) if text[at : at + 1] == b"\\" else at + 1
+    raise ValueError("a backtick is not closed")
+
+
+def _substitution(text: bytes, start: int) -> int:
+    """$( ) or ${ }, with what is nested in it."""
+    opening, closing = (b"(", b")") if text[start + 1 : start + 2] == b"(" else (b"{", b"}")
+    depth, at = 1, start + 2
+    while at < len(text):
+        char = text[at : at + 1]
+        if char == b"\\":
+            at = _escaped(text, at)
+        elif char == b"'" and opening == b"(":
+            at = _single(text, at)
+        elif char == b'"':
+            at = _double(text, at)
+        elif char == b"`":
+            at = _backticks(text, at)
+        elif text[at : at + 2] in (b"$(", b"${"):
+            at = _substitution(text, at)
+        else:
+            at += 1
+            depth += (char == opening) - (char == closing)
+            if depth == 0:
+                if opening == b"(" and _CASE.search(text, start, at):
+                    raise ValueError("'case' inside $() cannot be followed; put it into a script")
+                return at
+    raise ValueError(f"${opening.decode()} is not closed")
+
+
+def _is_quote(char: int, where: Where) -> bool:
+    return (char == 0x22 and where is Where.DOUBLE) or (char == 0x27 and where is Where.SINGLE)
