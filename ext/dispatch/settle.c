@@ -51,13 +51,29 @@ static void put_path(uint8_t *to, const kav_item *item)
     memcpy(to + item->entry->dir_len, kav_item_name(item), item->entry->name_len);
 }
 
+/* Which file it is about is the walker's to say: what is found is acted upon, and a worker must not be able to point at
+ * another file, nor at another state of this one. */
+static void put_record(uint8_t *to, const kav_entry *entry, const kav_verdict *verdict)
+{
+    kav_result record;
+    memcpy(&record, verdict->bytes, sizeof record);
+    record.dev = entry->dev;
+    record.ino = entry->ino;
+    record.size = entry->size;
+    record.mtime_ns = entry->mtime_ns;
+    record.ctime_ns = entry->ctime_ns;
+    memcpy(to, &record, sizeof record);
+    memcpy(to + sizeof record, verdict->bytes + sizeof record,
+           (size_t)verdict->data_len - sizeof record + verdict->text_len);
+}
+
 static int emit(kav_dispatch *d, const kav_item *item, const kav_verdict *verdict)
 {
     size_t path_len = (size_t)item->entry->dir_len + item->entry->name_len;
     uint8_t *to = kav_events_add(&d->events, KAV_EV_RESULT, item->tag, path_len, verdict->data_len, verdict->text_len);
     if (!to) return -ENOMEM;
     put_path(to, item);
-    memcpy(to + path_len, verdict->bytes, (size_t)verdict->data_len + verdict->text_len);
+    put_record(to + path_len, item->entry, verdict);
     return 0;
 }
 
