@@ -264,5 +264,7 @@ class Totals:
     suppressed: int = 0  # objects with a match lifted by an exception
     found_by: dict[str, int] = field(default_factory=dict)  # engine -> objects in which it found the gravest
     worker_deaths: int = 0
+    deeds: dict[str, int] = field(default_factory=dict)  # verb of a Deed -> how often it was done
+    deeds_failed: int = 0  # what cannot be cured is no failure, but a status
     interrupted: bool = False
     window_ended: bool = False  # ... by its time window, as planned

@@ -46,7 +46,6 @@ class Means:
     curer: Curer | None = None
     rescan: Rescan | None = None
     shown: Callable[[bytes], bytes] = bytes  # a name as reports write it
-    path_of: Callable[[bytes], bytes] = bytes
 
 
 class Acting:
@@ -68,12 +67,13 @@ class Acting:
             self._report.add(result)
             return
         acted = self._acted(result)
+        acted = acted._replace(deeds=tuple(deed._replace(text=_plain(deed.text)) for deed in acted.deeds))
         if acted.status is not result.status:
             self._changed.append((result.status, acted.status))
         for deed in acted.deeds:
             if deed.done:
                 self._done[deed.verb] = self._done.get(deed.verb, 0) + 1
-            else:
+            elif deed.verb != CURE:  # that has a status of its own
                 self._failed += 1
         self._report.add(acted)
 
@@ -93,7 +93,7 @@ class Acting:
         for before, after in self._changed:
             totals.statuses[before] = totals.statuses.get(before, 0) - 1
             totals.statuses[after] = totals.statuses.get(after, 0) + 1
-        totals.deeds = dict(self._done)
+        totals.deeds = dict(self._done)  # whoever gave the totals makes the exit code of them
         totals.deeds_failed = self._failed
         self._report.finish(totals)
 
@@ -249,3 +249,8 @@ def _gravest(result: Result) -> Threat | None:
 
 def _text(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _plain(text: str) -> str:
+    """Text of which every report can make UTF-8; paths in it may hold anything."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -40,7 +40,11 @@ OPTIONS: tuple[Option, ...] = (
            "self-extracting archives, B mail bases, M mails, E heuristics; a small letter switches off"),
     Option("recursion", "R", help="scan directories with everything below them (default)"),
     Option("no_recursion", "r", help="scan only the files directly in the directories named"),
-    Option("action", "i", "", "0", help="what to do with what is found: 0 report only; 1 to 4 are not available yet"),
+    Option("action", "i", "", "0-4", help="what to do with what is infected: 0 nothing, 1 cure, 2 cure or remove a "
+           "simple object, 3 cure or remove, a container as a whole, 4 remove; action lists of the configuration go "
+           "before"),
+    Option("keep_container", "", "--keep-container", help="remove no container for the sake of what is in it"),
+    Option("report_only", "", "--report-only", help="change nothing, whatever -i and the configuration say"),
     Option("report_file", "o", "", "FILE", help="write a report to FILE, or to the system log with 'syslog', to the "
            "journal with 'journald'"),
     Option("report_level", "j", "", "LEVEL", help="level of the report: 0 fatal, 1 errors, 2 findings, 3 information, "
@@ -48,8 +52,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("report_letters", "m", "", "LETTERS", help="what goes into reports (-o and --json): N clean objects, "
            "C containers without their members, O one line an object; a small letter switches off"),
     Option("display_letters", "x", "", "LETTERS", help="the same for the terminal, and P progress"),
-    Option("list", "p", "", "FILE", kinds="iswcpe", help="write the names of infected (i), suspicious (s), warning "
-           "(w), corrupted (c), protected (p) or error (e) objects to FILE"),
+    Option("list", "p", "", "FILE", kinds="iswcpea", help="write the names of infected (i), suspicious (s), warning "
+           "(w), corrupted (c), protected (p), error (e) or all these (a) objects to FILE"),
     Option("files_from", "@", "", "FILE", help="scan what FILE names, one name a line; - is standard input"),
     Option("files0_from", "", "--files0-from", "FILE", help="the same with names that end in a NUL byte"),
     Option("config", "c", "", "FILE", help="take settings from FILE instead of the usual place"),

@@ -57,6 +57,10 @@ def kavscanner(words: Sequence[bytes]) -> int:
 def _scan(request: Request) -> int:
     if not request.roots:
         return _nothing_to_do(request)
+    if request.may_act:
+        from kavfs.cli.acting import policy_of
+
+        policy_of(request)  # what is wrong with it is said before anything is touched
     # First of all, so that its libraries load while the signatures are opened and it inherits none of our files.
     from kavfs.scan.roles import start_server
 
@@ -99,27 +103,36 @@ def _report(request: Request, server: ForkServer) -> int:
 
 
 def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
+    from contextlib import ExitStack
+
     from kavfs.cli.running import choose_engines, heeding_signals, open_cache, open_for, own_stores, resumed
     from kavfs.scan.job import Job
 
     engines = choose_engines(request)
-    with open_cache(request, request.switches(reports.wants_members), engines) as cache:
+    with ExitStack() as stack:
+        cache = stack.enter_context(open_cache(request, request.switches(reports.wants_members), engines))
         image, state = open_for(request, engines, cache.generations)
-        with image:
-            report = _judged(reports.begin(image, engines.uses), image)
-            for note in (*engines.notes, *cache.notes):
-                report.note(note)
-            options = request.scan_options(own_stores(state), reports.wants_members, engines.uses)
-            count = reports.tick is not None
-            job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
-            reports.on_closed_pipe(job.stop)
-            gc.enable()
-            going_on = resumed(request, cache.stores, image.generation, report.note)
-            with going_on as journal, heeding_signals(job):
-                totals = job.run()
-                if journal is not None and not job.cut_off:
-                    journal.remove()
-                return totals
+        stack.enter_context(image)
+        report = reports.begin(image, engines.uses)
+        options = request.scan_options(own_stores(request, state), reports.wants_members, engines.uses)
+        if request.may_act:
+            from kavfs.cli.acting import acting, with_folders_left_out
+
+            options = with_folders_left_out(request, options)
+            report = stack.enter_context(acting(request, report, image, options))
+        report = _judged(report, image)
+        for note in (*engines.notes, *cache.notes):
+            report.note(note)
+        count = reports.tick is not None
+        job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
+        reports.on_closed_pipe(job.stop)
+        gc.enable()
+        journal = stack.enter_context(resumed(request, cache.stores, image.generation, report.note))
+        stack.enter_context(heeding_signals(job))
+        totals = job.run()
+        if journal is not None and not job.cut_off:
+            journal.remove()
+        return totals
 
 
 def _judged(report: Report, image: Image) -> Report:

@@ -18,7 +18,8 @@ from kavfs.errors import SystemFailure, UsageError
 from kavfs.model import OUTCOMES, Status
 from kavfs.report.events import EventsFailed, EventStore
 from kavfs.report.html import render
-from kavfs.report.html_report import clock, deed_text
+from kavfs.report.html_report import clock
+from kavfs.report.lines import deed_text
 from kavfs.report.names import shown_path, shown_text
 from kavfs.report.output import Output, open_output
 from kavfs.report.past import (

@@ -114,10 +114,10 @@ class Reports:
         self._stop_if_nobody_reads()
 
     def exit_code(self, totals: Totals) -> int:
-        """The gravest that occurred; an interrupted scan (but not one whose time ended) and a lost report count as an
-        error."""
+        """The gravest that occurred; an interrupted scan (but not one whose time ended), a lost report and an action
+        that failed count as an error."""
         statuses = [status for status, number in totals.statuses.items() if number]
-        if (totals.interrupted and not totals.window_ended) or self._failed:
+        if (totals.interrupted and not totals.window_ended) or self._failed or totals.deeds_failed:
             statuses.append(Status.ERROR)
         return OUTCOMES[gravest(statuses)].exit_code
 

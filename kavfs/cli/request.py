@@ -51,7 +51,15 @@ class Request:
     until: float = 0.0  # seconds since 1970; 0 = no end
     resume: bool = False
     lock: bytes = b""  # a word, or an absolute path
+    action: int | None = None  # digit of -i; None = not given
+    report_only: bool = False
     engines_named: bool = False  # by an option; else they are those of the configuration
+
+    @property
+    def may_act(self) -> bool:
+        """Whether options or configuration ask for anything that could change a file."""
+        settings = self.settings
+        return bool(self.action or (settings.cure and self.action is None) or settings.actions)
 
     def switches(self, all_members: bool) -> Switch:
         """What is opened and told about; *all_members*: some report names clean members."""
@@ -210,10 +218,9 @@ def _show_letters(request: Request, given: Given) -> None:
 
 
 def _action(request: Request, given: Given) -> None:
-    if given.value in (b"1", b"2", b"3", b"4"):
-        raise UsageError(f"option -i{_shown(given.value)}: not available yet; -i0 reports only")
-    if given.value != b"0":
+    if given.value not in (b"0", b"1", b"2", b"3", b"4"):
         raise ValueError(f"'{_shown(given.value)}' is not one of 0 1 2 3 4")
+    request.action = int(given.value)
 
 
 def _engine(request: Request, given: Given) -> None:
@@ -295,6 +302,8 @@ _APPLY: dict[str, Callable[[Request, Given], None]] = {
     "recursion": _setting(recursion=True),
     "no_recursion": _setting(recursion=False),
     "action": _action,
+    "keep_container": _setting(keep_container=True),
+    "report_only": _field("report_only", lambda given: True),
     "report_file": _report_file,
     "report_level": _level,
     "report_letters": _show_letters,

@@ -132,13 +132,16 @@ def resumed(
         yield journal
 
 
-def own_stores(state: bytes) -> tuple[tuple[int, int], ...]:
+def own_stores(request: Request, state: bytes) -> tuple[tuple[int, int], ...]:
     """Device and inode of our folders, which walkers do not enter: signatures would match themselves."""
-    try:
-        status = os.stat(state)
-    except OSError:
-        return ()  # an image file was used and there is no state folder
-    return ((status.st_dev, status.st_ino),)
+    stores = []
+    for folder in (state, request.settings.quarantine_path, request.settings.backup_path):
+        try:
+            status = os.stat(folder)
+        except OSError:
+            continue  # none is named, or it is not there: an image file was used, nothing was put away yet
+        stores.append((status.st_dev, status.st_ino))
+    return tuple(stores)
 
 
 @contextmanager

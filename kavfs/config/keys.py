@@ -107,8 +107,7 @@ KEYS: tuple[Key, ...] = (
 # builds what they ask for takes them out.
 NOT_YET: frozenset[str] = frozenset(
     {
-        *("cure", "keep_container", "action_time", "actions", "backup_path"),
-        *("quarantine_path", "quarantine_max_age", "quarantine_max_size", "rescan_after_update", "restore_clean"),
+        *("quarantine_max_age", "quarantine_max_size", "rescan_after_update", "restore_clean"),
     }
 )
 

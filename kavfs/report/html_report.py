@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from kavfs.model import OUTCOMES, REASON_WORDS, Result, Skip, Status, Totals
 from kavfs.report.html import ROWS_MAX, Finding, Page, render
-from kavfs.report.lines import words_of
+from kavfs.report.lines import deed_text, words_of
 from kavfs.report.names import shown_path
 from kavfs.report.output import Output
 from kavfs.report.summary import DEMONSTRATION, SKIPPED, Signatures, counted, human
@@ -153,13 +153,6 @@ def _finding(result: Result) -> Finding:
     names = tuple(dict.fromkeys((threat.name, threat.member) for threat in result.threats))
     deeds = tuple(deed_text(deed.verb, deed.done, deed.text) for deed in result.deeds)
     return Finding(result.path, status, names, remark, result.engine, deeds)
-
-
-def deed_text(verb: str, done: bool, text: str) -> str:
-    """One deed in words."""
-    if done:
-        return f"{verb}: {text}" if text else verb
-    return f"{verb} failed: {text}" if text else f"{verb} failed"
 
 
 def _moment(seconds: float) -> str:

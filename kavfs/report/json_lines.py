@@ -136,6 +136,7 @@ def _result(result: Result, members: bool) -> Record:
         "error": result.error,
         "suppressed": result.suppressed,
         "allowed": result.allowed or None,
+        "deeds": [{"verb": deed.verb, "done": deed.done, "text": deed.text} for deed in result.deeds],
         "cached": result.cached,
     }
 
@@ -197,6 +198,8 @@ def _summary(totals: Totals, exit_code: int) -> Record:
         "suppressed": totals.suppressed,
         "found_by": totals.found_by,
         "worker_deaths": totals.worker_deaths,
+        "deeds": totals.deeds,
+        "deeds_failed": totals.deeds_failed,
         "interrupted": totals.interrupted,
         "window_ended": totals.window_ended,
         "exit_code": exit_code,

@@ -87,16 +87,38 @@ def _verdict(subject: _Subject, show: Show) -> Iterator[Line]:
         told: set[bytes] = set()  # two engines may call it the same
         for threat in subject.threats[:1] if show.objects_only or show.containers_only else subject.threats:
             acted = subject.status in (Status.CURED, Status.CUREFAILED)
-            word = OUTCOMES[subject.status if acted else threat.status].word
-            tail = word.encode() + b" " + shown_name(threat.name)
-            if tail not in told:
-                told.add(tail)
-                yield Line(FINDING, subject.member, tail)
+            status = subject.status if acted else threat.status
+            for word in _words(status, show):
+                tail = word.encode() + b" " + shown_name(threat.name)
+                if tail not in told:
+                    told.add(tail)
+                    yield Line(FINDING, subject.member, tail)
     elif subject.status is not Status.CLEAN:
         letter = FAILURE if subject.status is Status.ERROR else FINDING
         yield Line(letter, subject.member, _with_reasons(subject))
     elif show.ok:
         yield Line(ACTIVITY, subject.member, OUTCOMES[Status.CLEAN].word.encode())
+
+
+def _words(status: Status, show: Show) -> list[str]:
+    """What could not be cured is infected still: old clients know that word alone."""
+    if status is not Status.CUREFAILED:
+        return [OUTCOMES[status].word]
+    infected = OUTCOMES[Status.INFECTED].word
+    return [infected] if show.objects_only else [infected, OUTCOMES[status].word]
+
+
+def deed_text(verb: str, done: bool, text: str) -> str:
+    """One deed in words."""
+    what = verb if done else f"{verb} failed"
+    return f"{what}: {text}" if text else what
+
+
+def deed_lines(result: Result) -> Iterator[tuple[str, bytes]]:
+    """What was done about it: letters, and what stands behind the path. No old client takes them for a verdict."""
+    for deed in result.deeds:
+        text = " ".join(deed_text(*deed).split()).encode("utf-8", "backslashreplace")
+        yield FINDING if deed.done else FAILURE, b": " + shown_path(text)
 
 
 def _with_reasons(subject: _Subject) -> bytes:

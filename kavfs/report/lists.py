@@ -13,7 +13,7 @@ from kavfs.model import Result, Skip, Status, Totals
 from kavfs.report.names import shown_path
 from kavfs.report.output import Output
 
-# The letters of -p. CUREFAILED is handled as infected everywhere.
+# The letters of -p. CUREFAILED is handled as infected everywhere. "a" is for all: whatever is not clean.
 LETTERS: dict[str, frozenset[Status]] = {
     "i": frozenset({Status.INFECTED, Status.CUREFAILED}),
     "s": frozenset({Status.SUSPICIOUS}),
@@ -21,6 +21,7 @@ LETTERS: dict[str, frozenset[Status]] = {
     "c": frozenset({Status.CORRUPTED}),
     "p": frozenset({Status.PROTECTED}),
     "e": frozenset({Status.ERROR}),
+    "a": frozenset(Status) - {Status.CLEAN},
 }
 
 

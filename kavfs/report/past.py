@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, TypeVar
 from kavfs.model import OUTCOMES, REASON_WORDS, Entry, Reason, Status, Totals
 from kavfs.report.events import EventsFailed, EventStore
 from kavfs.report.html import ROWS_MAX, Finding, Page
-from kavfs.report.html_report import deed_text, signature_facts, tiles, verdict
+from kavfs.report.html_report import signature_facts, tiles, verdict
+from kavfs.report.lines import deed_text
 from kavfs.report.summary import Signatures, counted
 from kavfs.version import VERSION
 

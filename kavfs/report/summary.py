@@ -65,6 +65,9 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
         yield f"Containers kept closed by an option: {totals.unopened:,}"
     if totals.suppressed:
         yield f"Objects with a match lifted by an exception: {totals.suppressed:,}"
+    if totals.deeds or totals.deeds_failed:
+        done = [(verb, number) for verb, number in sorted(totals.deeds.items())]
+        yield f"Actions: {_listed(iter([*done, ('failed', totals.deeds_failed)]))}"
     if totals.worker_deaths:
         yield f"Scanning processes that died and were replaced: {totals.worker_deaths:,}"
     if signatures.engines != NATIVE_ALONE:

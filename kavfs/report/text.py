@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from kavfs.model import Entry, Result, Skip, Status, Totals
-from kavfs.report.lines import ACTIVITY, Show, lines_of
+from kavfs.report.lines import ACTIVITY, Show, deed_lines, lines_of
 from kavfs.report.names import shown_as_they_are, shown_path, shown_text
 from kavfs.report.sinks import Sink
 from kavfs.report.summary import SKIPPED, Signatures, summary_lines
@@ -50,6 +50,8 @@ class TextReport:
             path = result.path + b"/" + line.member if line.member else result.path
             text = shown_path(path, sink.raw)
             sink.line(line.letter, text + b" " + line.tail if line.tail else text)
+        for letter, tail in deed_lines(result):
+            sink.line(letter, shown_path(result.path, sink.raw) + tail)
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
         if not self.wants_clean:
