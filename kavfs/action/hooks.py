@@ -35,10 +35,21 @@ GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 _MACRO = re.compile(rb"%([A-Z]{4,})%")
 _SHELLS = frozenset((b"sh", b"bash", b"dash", b"ash", b"ksh", b"mksh", b"zsh", b"csh", b"tcsh", b"fish", b"busybox"))
-_WITH_TEXT = _SHELLS | frozenset((b"su", b"runuser", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"env"))
+_WITH_TEXT = _SHELLS | frozenset(
+    (b"script", b"su", b"runuser", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"env")
+)
 _TEXT_FOLLOWS = re.compile(rb"-[A-Za-z]*[ceErS]|--command(=.*)?|--split-string(=.*)?", re.DOTALL)
-_EVALUATE = frozenset((b"eval", b"trap", b"alias", b"ssh", b"rsh", b"watch", b"parallel", b"script", b"at", b"batch"))
+_EVALUATE = frozenset((b"eval", b"trap", b"alias", b"ssh", b"rsh", b"watch", b"parallel", b"at", b"batch"))
 _PROGRAM_FIRST = frozenset((b"awk", b"gawk", b"mawk", b"nawk", b"sed"))
+_KEYWORDS = frozenset((b"!", b"{", b"if", b"then", b"else", b"elif", b"while", b"until", b"do", b"time"))
+_ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*=")
+_WRAPPERS = frozenset(
+    (b"env", b"sudo", b"doas", b"nice", b"ionice", b"nohup", b"timeout", b"setsid", b"stdbuf", b"flock")
+)
+_WRAPPERS |= frozenset(
+    (b"command", b"exec", b"find", b"xargs", b"chroot", b"unshare", b"systemd-run", b"busybox", b"chrt")
+)
+_WRAPPERS |= frozenset((b"taskset", b"script", b"su", b"runuser", b"setpriv", b"nsenter", b"builtin"))
 _READ_COMMANDS = _SHELLS | frozenset((b"xargs", b"parallel", b"at", b"batch", b"crontab", b"ssh", b"su", b"psql"))
 _READ_COMMANDS |= frozenset((b"mysql", b"mariadb", b"sqlite"))
 _MAILERS = frozenset((b"mail", b"mailx", b"s-nail", b"nail", b"mutt", b"neomutt", b"heirloom-mailx"))
@@ -110,11 +121,12 @@ def _help(name: bytes) -> str:
 def _refuse_second_reading(line: Line, at: int, shown: str, what_else: str) -> None:
     """Where the shell would get the value right, and hand it to somebody who reads it as a command."""
     *before, own = line.words_before(at)
-    names = [name_of(word) for word in before]
-    reader = next((name for name in names if name in _EVALUATE), b"")
-    for index, name in enumerate(names):
+    reader = b""
+    for index, name in _programs(before):
         options = [word for word in (*before[index + 1 :], own) if word[:1] in (b"-", b"+")]
         behind = _words_behind(before[index + 1 :])
+        if name in _EVALUATE:
+            reader = name
         if name in _WITH_TEXT and not behind and any(_TEXT_FOLLOWS.fullmatch(word) for word in options):
             reader = name
         if name in _PROGRAM_FIRST and not behind:
@@ -124,6 +136,15 @@ def _refuse_second_reading(line: Line, at: int, shown: str, what_else: str) -> N
     piped = next((name for name in line.piped_to(at) if name in _READ_COMMANDS), b"")
     if piped:
         raise ValueError(f"{shown} is printed and then read by {piped.decode()}; {what_else}")
+
+
+def _programs(words: list[bytes]) -> list[tuple[int, bytes]]:
+    """The first word that is no keyword and no assignment; and where that runs other programs, all behind it."""
+    for index, word in enumerate(words):
+        if word not in _KEYWORDS and not _ASSIGNMENT.match(word):
+            names = [(at, name_of(name)) for at, name in enumerate(words[index:], index)]
+            return names if names[0][1] in _WRAPPERS else names[:1]
+    return []
 
 
 def _words_behind(words: list[bytes]) -> list[bytes]:

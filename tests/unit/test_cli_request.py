@@ -136,8 +136,6 @@ def test_a_list_can_come_from_standard_input(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["-i1"], "option -i1: not available yet"),
-        (["-i4"], "option -i4: not available yet"),
         (["-i7"], "option -i: '7' is not one of"),
         (["--engine", "norton"], "option --engine: there is no engine 'norton'; there are native, clamav"),
         (["--engine", "native,"], "option --engine: there is no engine ''"),
@@ -186,7 +184,7 @@ def test_help_and_version_need_nothing_else() -> None:
 
 
 def test_accepted_options_change_nothing() -> None:
-    assert request("-f", "-s", "-i0", "/a") == request("/a")
+    assert request("-f", "-s", "/a") == request("/a")
     assert request("--engine=native", "/a").settings == request("/a").settings
 
 

@@ -108,9 +108,11 @@ def test_an_entry_has_its_line_and_its_fields(journal: Journal) -> None:
     one.add(Result(b"/srv/y", Status.PROTECTED, Reason.ENCRYPTED))
     one.note("a note")
     one.finish(Totals(files=2, statuses={Status.INFECTED: 1, Status.PROTECTED: 1}))
-    begin, found, partial, note, *end = journal.entries()
+    begin, found, kept, failed, partial, note, *end = journal.entries()
     assert begin["MESSAGE_ID"] == [journald.BEGIN.encode()]
     assert found["MESSAGE"] == [b"/srv/x INFECTED Evil.One"]
+    assert (kept["MESSAGE"], failed["MESSAGE"]) == ([b"/srv/x: backup"], [b"/srv/x: remove failed: no"])
+    assert (kept["PRIORITY"], failed["PRIORITY"]) == ([b"4"], [b"3"])
     assert (found["PRIORITY"], found["MESSAGE_ID"]) == ([b"4"], [journald.FINDING.encode()])
     assert (found["KAVFS_PATH"], found["KAVFS_STATUS"]) == ([b"/srv/x"], [b"infected"])
     assert (found["KAVFS_THREAT"], found["KAVFS_SIZE"]) == ([b"Evil.One"], [b"5"])
