@@ -73,7 +73,7 @@ def clamscan(databases: Path, files: Path, work: Path) -> Names:
 
 def ours(databases: Path, files: Path, work: Path, flagged: Collection[str] = ()) -> Names:
     """What kavscanner --all-match finds; every file must have an answer. One that is not in *flagged*, those that
-    ClamAV flags, may be an error: ClamAV is silent where an expression takes too many steps, and of a broken archive."""
+    ClamAV flags, may be an error: ClamAV is silent where an expression takes too many steps, and of broken archives."""
     run = kavscanner("--all-match", "--db", databases, "--state", work / "state", files, timeout=LONG)
     assert run.exit_code == 25, run.errors
     assert len(run.results) == len(list(files.iterdir()))
