@@ -6,13 +6,14 @@ import argparse
 import os
 from collections.abc import Iterable, Iterator
 
+from kavfs.action.policy import make_policy
 from kavfs.cli.arguments import parse
 from kavfs.cli.kavfs import PROGRAM
 from kavfs.cli.program import answer, say
 from kavfs.cli.request import Request, absolute, apply_option, usual_configuration
 from kavfs.config import show
 from kavfs.config.importer import import_files
-from kavfs.config.ini import file_name, shown
+from kavfs.config.ini import Entry, file_name, shown
 from kavfs.config.keys import KEYS
 from kavfs.config.load import Loaded, read
 from kavfs.config.settings import Settings
@@ -52,6 +53,7 @@ def _check(args: argparse.Namespace) -> int:
     if not path:
         _put([NONE.encode()])
         return 0
+    loaded.errors += _wrong_actions(loaded.settings.actions)
     for error in loaded.errors:
         say(PROGRAM, error)
     lines = [f"warning: {doubt}".encode() for doubt in loaded.doubts()]
@@ -96,6 +98,8 @@ def _changed(before: Settings, after: Settings) -> Iterator[str]:
 
 def _import(args: argparse.Namespace) -> int:
     imported = import_files([absolute(os.fsencode(name)) for name in args.files])
+    for error in _wrong_actions(imported.actions()):
+        raise ConfigError(error)
     for left in imported.left:
         say(PROGRAM, left.message())
     if args.output:
@@ -103,6 +107,17 @@ def _import(args: argparse.Namespace) -> int:
     else:
         _put(imported.lines())
     return 0
+
+
+def _wrong_actions(actions: Iterable[Entry]) -> list[str]:
+    """What is wrong with action lists: the configuration keeps them as they stand, the policy reads them."""
+    errors = []
+    for entry in actions:
+        try:
+            make_policy([entry])
+        except ConfigError as error:
+            errors.append(str(error))
+    return errors
 
 
 def _write(path: bytes, lines: Iterable[bytes]) -> None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kavfs.cli.kavfs import kavfs as program
+from kavfs.config import load as loading
 from kavfs.config.keys import KEYS
+from kavfs.errors import ConfigError
 from tests.support.programs import kavfs, start
 
 SHIPPED = Path(__file__).resolve().parents[2] / "conf" / "kavfs.conf"
@@ -140,3 +142,36 @@ def test_import_overwrites_nothing(tmp_path: Path) -> None:
     assert code == 30
     assert f"cannot write {out}: File exists" in errors
     assert out.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("actions", "said"),
+    [
+        ("movePath", "OnInfected: movePath needs the absolute path of a folder"),
+        ("movepath quarantine", "OnInfected: movePath needs the absolute path of a folder"),
+        ("delete", "OnInfected: there is no action 'delete'"),
+        ("exec echo '%FILENAME%'", "OnInfected: %FILENAME% cannot stand inside single quotes"),
+        ("remove; quarantine", "OnInfected: nothing is left for quarantine after remove"),
+    ],
+)
+def test_an_action_that_cannot_be_is_found_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], actions: str, said: str
+) -> None:
+    monkeypatch.setattr(loading, "NOT_YET", frozenset())
+    path = tmp_path / "k.conf"
+    path.write_text(f"[path]\n[scanner.container]\nOnInfected={actions}\n")
+    assert program([b"config", b"check", os.fsencode(path)]) == 65
+    assert f"k.conf:3: {said}" in capfd.readouterr().err
+    with pytest.raises(ConfigError) as caught:
+        program([b"config", b"import", os.fsencode(path)])
+    assert f"k.conf:3: {said}" in str(caught.value)
+
+
+def test_an_event_of_clamd_is_an_action_or_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "clamd.conf"
+    path.write_text('VirusEvent /usr/local/bin/alert %v; logger "$CLAM_VIRUSEVENT_FILENAME"\n')
+    code, out, _ = tried("config", "import", path)
+    assert (code, out.count("\nOnInfected=exec export CLAM_VIRUSEVENT_FILENAME=")) == (0, 2)
+    path.write_text("VirusEvent echo 'found %v'\n")
+    code, _, errors = tried("config", "import", path)
+    assert (code, errors.count("clamd.conf:1: OnInfected: %VIRUSNAME% cannot stand inside single quotes")) == (65, 1)
