@@ -73,8 +73,6 @@ class Curing:
 
     def _cured(self, source: int, out: int, form: str, threats: set[bytes], lines: Lines) -> Cured:
         changed, why = self._run(source, out, form, threats, lines)
-        if not why and not all(_covers(changed, member) for member in threats):
-            why = WHY_TEXTS[Why.NOT_FOUND]
         if why:
             os.ftruncate(out, 0)
             return Cured(why=why)
@@ -181,17 +179,14 @@ def _read(answer: int, paths: Sequence[bytes]) -> tuple[tuple[bytes, ...], str]:
     return tuple(paths[number] for number in numbers), ""
 
 
-def _covers(changed: Sequence[bytes], member: bytes) -> bool:
-    """Whether *member*, or a container that it lies in, was taken out."""
-    return any(member == path or member.startswith(path + b"/") for path in changed)
-
-
 # ---- in the process -------------------------------------------------------------------------------------------------
 
 
 def prepare() -> None:
     """What cannot be loaded in the sandbox, once in the fork server."""
-    import kavfs.action.cure  # noqa: F401
+    from kavfs.action import cure
+
+    cure.prepare()
 
 
 def run_cure(setup: Message, fds: list[int], parts: Parts) -> None:

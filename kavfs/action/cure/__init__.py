@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 
+from kavfs.action.cure.mails import cure_mail
+from kavfs.action.cure.mboxes import cure_mbox
+from kavfs.action.cure.mimeparts import load_charsets
 from kavfs.action.cure.packed import cure_bzip2, cure_gzip, cure_lzma, cure_xz
 from kavfs.action.cure.pieces import Scratch, Source, chunks_of, write_all
 from kavfs.action.cure.pieces import joined as joined_pieces
@@ -26,7 +29,14 @@ CURERS: dict[str, Curer] = {
     "bzip2": cure_bzip2,
     "xz": cure_xz,
     "lzma": cure_lzma,
+    "mail": cure_mail,
+    "mbox": cure_mbox,
 }
+
+
+def prepare() -> None:
+    """What curers read by name: once, before the sandbox."""
+    load_charsets()
 
 
 def cure(
