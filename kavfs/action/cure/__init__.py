@@ -18,6 +18,7 @@ from kavfs.action.cure.packed import cure_bzip2, cure_gzip, cure_lzma, cure_xz
 from kavfs.action.cure.pieces import Scratch, Source, chunks_of, write_all
 from kavfs.action.cure.pieces import joined as joined_pieces
 from kavfs.action.cure.refused import Refused, Why
+from kavfs.action.cure.sevenzips import cure_7z
 from kavfs.action.cure.tars import cure_tar
 from kavfs.action.cure.task import Curer, Layer, Task
 from kavfs.action.cure.zips import cure_zip
@@ -29,6 +30,7 @@ CURERS: dict[str, Curer] = {
     "bzip2": cure_bzip2,
     "xz": cure_xz,
     "lzma": cure_lzma,
+    "7z": cure_7z,
     "mail": cure_mail,
     "mbox": cure_mbox,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from lzma import LZMAError
 from typing import Protocol
 
@@ -39,8 +39,24 @@ def decoded(decoder: Decoder, source: Source, at: int = 0) -> Generator[bytes, N
     return at - len(decoder.unused_data)
 
 
-def _step(decoder: Decoder, pending: bytes) -> bytes:
+def measured(decoder: Decoder, source: Source, size: int) -> Iterator[bytes]:
+    """The first *size* bytes of a stream that need not tell its end."""
+    pending, at = b"", 0
+    while size > 0:
+        if not pending and getattr(decoder, "needs_input", True):
+            pending = source.upto(at, CHUNK)
+            at += len(pending)
+        given = len(pending)
+        plain = _step(decoder, pending, min(CHUNK, size))
+        if (decoder.eof and len(plain) < size) or not (plain or given):
+            raise Refused(Why.DAMAGED)
+        yield plain
+        size -= len(plain)
+        pending = getattr(decoder, "unconsumed_tail", b"")
+
+
+def _step(decoder: Decoder, pending: bytes, most: int = CHUNK) -> bytes:
     try:
-        return decoder.decompress(pending, CHUNK)
+        return decoder.decompress(pending, most)
     except (zlib.error, OSError, EOFError, LZMAError, ValueError):
         raise Refused(Why.DAMAGED) from None
