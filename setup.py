@@ -77,6 +77,7 @@ MODULES = {
     "process": (["process"], False, [FILTERING]),
     "cache": (["cache"], True, [NOTHING]),
     "clamav": (["clamav"], False, [NOTHING]),
+    "recode": (["recode"], False, [UNPACKING]),
     "action": (["action"], False, [NOTHING]),
 }
 

@@ -14,7 +14,7 @@ from errno import EDQUOT, EFBIG, ENOSPC
 from kavfs.action.cure.mails import cure_mail
 from kavfs.action.cure.mboxes import cure_mbox
 from kavfs.action.cure.mimeparts import load_charsets
-from kavfs.action.cure.packed import cure_bzip2, cure_gzip, cure_lzma, cure_xz
+from kavfs.action.cure.packed import cure_bzip2, cure_gzip, cure_lz4, cure_lzma, cure_xz, cure_zstd
 from kavfs.action.cure.pieces import Scratch, Source, chunks_of, write_all
 from kavfs.action.cure.pieces import joined as joined_pieces
 from kavfs.action.cure.refused import Refused, Why
@@ -30,6 +30,8 @@ CURERS: dict[str, Curer] = {
     "bzip2": cure_bzip2,
     "xz": cure_xz,
     "lzma": cure_lzma,
+    "zstd": cure_zstd,
+    "lz4": cure_lz4,
     "7z": cure_7z,
     "mail": cure_mail,
     "mbox": cure_mbox,

@@ -1,5 +1,5 @@
 """Packed: files that are one compressed stream, mostly of a tar. It is unpacked, cured, and packed by the same method:
-gzip with its header as it was, bzip2 with its block size, xz with its kind of checksum."""
+gzip with its header as it was, bzip2 with its block size, xz with its kind of checksum; zstd and lz4 by libarchive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from typing import Protocol
 
+from kavfs._native import recode
 from kavfs.action.cure.decoding import Decoder, decoded
 from kavfs.action.cure.pieces import Pieces, Source, chunks_of, size_of
 from kavfs.action.cure.refused import Refused, Why
@@ -66,24 +67,54 @@ def cure_lzma(task: Task, layer: Layer) -> Pieces:
     return [task.scratch.keep(_squeezed(lzma.LZMACompressor(lzma.FORMAT_ALONE), inner)), rest]
 
 
-def _inside(task: Task, layer: Layer, name: bytes, magic: bytes, make: Callable[[], Decoder]) -> tuple[Pieces, Source]:
-    """What the stream holds, cured; and what stands behind the stream."""
-    source = layer.source
+def cure_zstd(task: Task, layer: Layer) -> Pieces:
+    return _by_libarchive(task, layer, "zstd")
+
+
+def cure_lz4(task: Task, layer: Layer) -> Pieces:
+    return _by_libarchive(task, layer, "lz4")
+
+
+def _by_libarchive(task: Task, layer: Layer, form: str) -> Pieces:
+    inner, rest = _unpacked(task, layer, b"", partial(_foreign, layer.source, form))
+    try:
+        return [task.scratch.keep(_squeezed(recode.Packer(form), inner)), rest]
+    except ValueError:
+        raise Refused(Why.METHOD) from None
+
+
+def _foreign(source: Source, form: str) -> Generator[bytes, None, int]:
+    try:
+        unpacker = recode.Unpacker(form, source.fd, source.base, source.size)
+        while data := unpacker.read():
+            yield data
+    except ValueError:
+        raise Refused(Why.DAMAGED) from None
+    return min(unpacker.end, source.size)
+
+
+def _inside(
+    task: Task, layer: Layer, name: bytes, magic: bytes, make: Callable[[], Decoder]
+) -> tuple[Pieces, Source]:
+    return _unpacked(task, layer, name, partial(_streams, layer.source, magic, make))
+
+
+def _unpacked(
+    task: Task, layer: Layer, name: bytes, streams: Callable[[], Generator[bytes, None, int]]
+) -> tuple[Pieces, Source]:
+    """What the streams hold, cured; and what stands behind them. *streams* returns where they end."""
     ends: list[int] = []
 
     def unpacked() -> Iterator[bytes]:
-        ends.append((yield from _streams(source, magic, make)))
-
-    def unpack() -> Source:
-        return task.scratch.keep(unpacked())
+        ends.append((yield from streams()))
 
     chosen = task.chosen(layer, [Named(name)])
     if not chosen:
         raise Refused(Why.NOT_FOUND)
-    inner = task.inside(chosen[0], unpack, layer)
+    inner = task.inside(chosen[0], lambda: task.scratch.keep(unpacked()), layer)
     if inner is None:
         raise Refused(Why.NOTHING_LEFT)
-    return inner, source.part(ends[0], source.size)
+    return inner, layer.source.part(ends[0], layer.source.size)
 
 
 def _streams(source: Source, magic: bytes, make: Callable[[], Decoder]) -> Generator[bytes, None, int]:
