@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from email.message import EmailMessage
 from threading import Thread
 
 import psutil
@@ -24,7 +25,8 @@ from kavfs.ports import Cured
 from kavfs.scan import curing
 from kavfs.scan.curing import Curing
 from kavfs.scan.verifier import Verifier
-from tests.support.curing import clean_of, in_order, tar_of, untarred, unzipped, zip_of
+from tests.support.archives import with_libarchive
+from tests.support.curing import in_order, tar_of, unzipped, zip_of
 from tests.support.objects import EICAR, image
 
 OPTIONS = ScanOptions(WalkOptions(()))
@@ -50,14 +52,28 @@ def cured(cure: Curing, rescan: Verifier, data: bytes) -> tuple[Cured, bytes, Re
         return done, written, rescan(out.fileno(), b"out")
 
 
-def test_what_was_cured_is_clean_by_a_new_scan() -> None:
+def samples() -> dict[str, bytes]:
+    """One of each kind that is cured."""
     members = list(in_order((1,)))
+    mail = EmailMessage()
+    mail["From"] = "a@example.com"
+    mail.set_content("words\n")
+    for name, content in (*members, ("発票.zip", zip_of(members))):
+        mail.add_attachment(content, maintype="application", subtype="octet-stream", filename=name)
+    made = {form: with_libarchive(dict(members), "gnutar", (form,)) for form in ("gzip", "bzip2", "xz", "zstd", "lz4")}
+    made |= {f"zip {method}": zip_of(members, method) for method in (0, 8, 12)}
+    made |= {"tar": tar_of(members), "7z": with_libarchive(dict(members), "7zip"), "mail": mail.as_bytes()}
+    box = b"From a@example.com Mon Jan  1 12:34:56 2024\n" + mail.as_bytes() + b"\n"
+    return made | {"mbox": box * 2, "koi8": mail.as_bytes().replace(b"m1", b"=?koi8-r?B?09ckzw==?=")}
+
+
+def test_every_kind_is_cured_in_the_sandbox_and_clean_by_a_new_scan() -> None:
+    """Nothing is missing there: no module, no table of characters, no system call."""
     with crew() as (cure, rescan):
-        for data, opened in ((zip_of(members), unzipped), (tar_of(members, "w:xz"), untarred)):
+        for name, data in samples().items():
             done, written, again = cured(cure, rescan, data)
-            assert (done.why, again.status) == ("", Status.CLEAN)
-            assert opened(written) == clean_of(members)
-        assert done.changed == (b"#1/m1",)
+            assert (name, done.why, again.status) == (name, "", Status.CLEAN)
+            assert EICAR not in written
 
 
 def test_nothing_is_written_where_nothing_can_be_cured() -> None:

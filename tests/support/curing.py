@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import pytest
+
 from kavfs.action.cure import cure
 from kavfs.action.cure.pieces import Source
 from kavfs.model import Status
@@ -103,3 +105,8 @@ def in_order(places: Iterable[int], count: int = 3) -> Iterator[tuple[str, bytes
 
 def noise(count: int) -> bytes:
     return os.urandom(count)
+
+
+def seeds(quick: int, long: int) -> list[object]:
+    """For generated archives: so many in `make test`, so many in `make test-long`."""
+    return [*range(quick), *(pytest.param(seed, marks=pytest.mark.long) for seed in range(quick, long))]

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from kavfs.action.cure.refused import Refused, Why
-from tests.support.curing import clean_of, contents, cured, in_order, noise, tar_of, untarred, zip_of
-from tests.support.objects import EICAR, NEAR_MISS
+from tests.support.archives import with_libarchive
+from tests.support.curing import clean_of, contents, cured, in_order, noise, seeds, tar_of, untarred, zip_of
+from tests.support.objects import EICAR, NEAR_MISS, scan
 
 FORMS = (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT)
 
@@ -132,6 +133,31 @@ def test_compressed_tars_keep_their_method() -> None:
     assert untarred(lzma.decompress(alone, lzma.FORMAT_ALONE)) == clean_of(members)
 
 
+@pytest.mark.parametrize("form", ["zstd", "lz4"])
+def test_tars_packed_by_libarchive(form: str, tmp_path: Path) -> None:
+    members = dict([*in_order((0,)), ("noise", noise(3 << 20))])
+    outcome = cured(with_libarchive(members, "gnutar", (form,)))
+    assert outcome.gone == [b"#1/m0"]
+    assert scan(outcome.data).format == form
+    (tmp_path / "packed").write_bytes(outcome.data)
+    plain = subprocess.run([form, "-dc", tmp_path / "packed"], check=True, capture_output=True).stdout
+    assert dict(untarred(plain)) == dict(clean_of(members.items()))
+    for at in range(0, 300, 7):
+        with suppress(Refused):
+            cured(outcome.data[:at] + b"\xff" + outcome.data[at + 1 :])
+
+
+def test_zstd_of_several_frames_and_what_stands_behind() -> None:
+    data = tar_of(in_order((1,)))
+    frames = [
+        subprocess.run(["zstd", "-c"], input=part, check=True, capture_output=True).stdout
+        for part in (data[:1000], data[1000:])
+    ]
+    outcome = cured(b"".join(frames))
+    plain = subprocess.run(["zstd", "-dc"], input=outcome.data, check=True, capture_output=True).stdout
+    assert untarred(plain) == clean_of(in_order((1,)))
+
+
 def test_refused_where_nothing_would_be_left_or_nothing_is_infected() -> None:
     assert refused(tar_of([("e.com", EICAR)])) is Why.NOTHING_LEFT
     assert refused(gzip.compress(EICAR)) is Why.NOTHING_LEFT
@@ -147,7 +173,7 @@ def test_every_truncation_and_changed_byte_is_cured_whole_or_refused() -> None:
                     cured(broken)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", seeds(18, 60))
 def test_cured_archives_open_in_the_reference_tools(seed: int, tmp_path: Path) -> None:
     members = contents(seed, 1 + seed % 3)
     mode = ("w", "w:gz", "w:bz2", "w:xz")[seed % 4]

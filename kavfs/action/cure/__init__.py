@@ -8,6 +8,7 @@ Members of a format that is not there go as a whole. A new reason is a line in r
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping, Sequence
 from errno import EDQUOT, EFBIG, ENOSPC
 
@@ -41,6 +42,7 @@ CURERS: dict[str, Curer] = {
 def prepare() -> None:
     """What curers read by name: once, before the sandbox."""
     load_charsets()
+    codecs.lookup("utf-16-le")  # names in 7z
 
 
 def cure(

@@ -19,7 +19,22 @@ NESTING = 100  # multiparts inside multiparts
 PARTS_MAX = 10_000
 MESSAGES = ("message/rfc822", "message/rfc2822", "message/global", "message/news")
 ISO_8859 = (1, 2, 5, 7, 8, 9, 15)
-CHARSETS = ("utf-8", "utf-7", "utf-16", "koi8-r", "koi8-u", "big5", "gbk", "gb18030", "shift_jis", "euc-jp", "euc-kr")
+CHARSETS = (
+    "ascii",
+    "latin-1",
+    "raw-unicode-escape",
+    "utf-8",
+    "utf-7",
+    "utf-16",
+    "koi8-r",
+    "koi8-u",
+    "big5",
+    "gbk",
+    "gb18030",
+    "shift_jis",
+    "euc-jp",
+    "euc-kr",
+)
 BLOCK = re.compile(rb"^begin(?:-base64)? [0-7]{3,6} ([^\r\n]+)\r?\n", re.MULTILINE)
 BLOCK_END = re.compile(rb"^(?:end|====)(?=\r?$)", re.MULTILINE)
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:|From |>From |[ \t]")

@@ -23,6 +23,7 @@ HAS_CRC, HAS_EXTRA, HAS_NAME, HAS_COMMENT = 2, 4, 8, 16
 NAME_REACH = 4096  # ext/object/gzip.c
 SLOWEST, FASTEST = 2, 4  # in a gzip header, how it was packed
 XZ = b"\xfd7zXZ\0"
+LZ4_MAGIC = 4
 MEMORY = 512 << 20  # bytes that a stream may ask its decoder for
 
 
@@ -90,12 +91,11 @@ def _foreign(source: Source, form: str) -> Generator[bytes, None, int]:
             yield data
     except ValueError:
         raise Refused(Why.DAMAGED) from None
-    return min(unpacker.end, source.size)
+    end = min(unpacker.end, source.size)
+    return end - LZ4_MAGIC if form == "lz4" and end < source.size else end  # it looks for another frame
 
 
-def _inside(
-    task: Task, layer: Layer, name: bytes, magic: bytes, make: Callable[[], Decoder]
-) -> tuple[Pieces, Source]:
+def _inside(task: Task, layer: Layer, name: bytes, magic: bytes, make: Callable[[], Decoder]) -> tuple[Pieces, Source]:
     return _unpacked(task, layer, name, partial(_streams, layer.source, magic, make))
 
 
