@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import re
 
-from kavfs.cli import described
+from kavfs.cli import clamscan_options, described
 from kavfs.cli.described import Argument, Command
 from kavfs.cli.kavfs import COMMANDS
 
 _FILES = ("FILE", "PATH", "IMAGE", "SOCKET", "ADDRESS", "PATH|NAME")
 _FOLDERS = ("DIR",)
+_PATH = Argument("path", (), "PATH", "a file or a directory")
 
 
 def scripts() -> dict[str, str]:
     """Place below /usr/share -> script."""
-    programs = ((described.kavscanner(),), described.kavfs())
+    clamscan = Command(("kavfs-clamscan",), "", "", (*clamscan_options.described(), _PATH))
+    programs = ((described.kavscanner(),), described.kavfs(), (clamscan,))
     found = {}
     for commands in programs:
         name = commands[0].words[0]

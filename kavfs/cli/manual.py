@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kavfs.cli import completion, described, manual_conf
+from kavfs.cli import clamscan_options, completion, described, manual_conf
 from kavfs.cli.described import Argument, Command
 from kavfs.cli.roff import bold, comment_mark, entry, joined, plain, sentence, term, usage
 from kavfs.model import OUTCOMES, Status
@@ -25,6 +25,11 @@ Put = Callable[[str], list[str]]
 def kavscanner_page(frame: str) -> str:
     """kavscanner(8)."""
     return _options_page(frame, described.kavscanner().options)
+
+
+def clamscan_page(frame: str) -> str:
+    """kavfs-clamscan(1)."""
+    return _options_page(frame, clamscan_options.described())
 
 
 def kavfs_page(frame: str) -> str:
@@ -100,6 +105,7 @@ def write_all(conf: Path, out: Path) -> None:
     """Every page and every completion, below *out* as they lie below /usr/share."""
     frames = conf / "man"
     pages = {
+        "man/man1/kavfs-clamscan.1": clamscan_page((frames / "kavfs-clamscan.1.in").read_text("utf-8")),
         "man/man5/kavfs.conf.5": manual_conf.page((conf / "kavfs.conf").read_text("utf-8")),
         "man/man8/kavfs.8": kavfs_page((frames / "kavfs.8.in").read_text("utf-8")),
         "man/man8/kavscanner.8": kavscanner_page((frames / "kavscanner.8.in").read_text("utf-8")),

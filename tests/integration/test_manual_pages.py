@@ -15,7 +15,7 @@ from kavfs.config.keys import KEYS
 from kavfs.model import OUTCOMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-PAGES = ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5")
+PAGES = ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1")
 
 
 @pytest.fixture(scope="module")
