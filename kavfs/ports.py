@@ -125,7 +125,7 @@ class Report(Protocol):
 class Cured(NamedTuple):
     """What a curer made of a file."""
 
-    changed: tuple[bytes, ...] = ()  # members that were taken out or cleaned, as Threat.member names them
+    changed: tuple[bytes, ...] = ()  # members that were taken out or cleaned, as Threat.member names them; b"" = itself
     why: str = ""  # not empty: it could not be cured, and nothing was written
 
 

@@ -147,6 +147,8 @@ def _kinds(image: Image) -> Iterator[str]:
 
 def _description(entry: Entry) -> Iterator[str]:
     what = "signature" if entry.signatures or not entry.taken else "exception"
+    if READ.get(entry.kind) is Form.RECIPES:
+        what = "recipe"
     yield ""
     yield _path(entry)
     yield f"    .{entry.kind}, {_age(entry.identity.mtime_ns / 1e9)}: {counted(entry.taken, what)}"

@@ -7,6 +7,9 @@ The process has the rights of a scanning one (sandbox profile "cure"), a time li
 size. It answers with numbers: which members it took out, or a reason of the table in action/cure/refused.py. Nothing of
 that is believed: whoever asked scans the result again. A file that was not cured leaves nothing behind.
 
+*recipes* gives the lines that cure what a signature finds (kavfs/recipe.py), as Image.recipes does; those of a file's
+threats go with it to the process.
+
 Taken out is what has the status of the file: of an infected one, no adware. A signature found in a container that also
 has infected members (a tar holds their bytes as they are) is put down to them. With *rescan* this is looked at at once,
 and where it was wrong such a container goes as a whole.
@@ -20,13 +23,14 @@ import resource
 import select
 import signal
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 from kavfs.action.cure.refused import WHY_TEXTS, Why
 from kavfs.limits import MIB, Limits
-from kavfs.model import Result
+from kavfs.model import Result, Threat
 from kavfs.options import ScanOptions
 from kavfs.ports import Cured, Rescan
 from kavfs.scan import sandbox
@@ -34,6 +38,9 @@ from kavfs.scan.children import open_spill, worker_user
 from kavfs.scan.control import Message, bytes_of, text_of
 from kavfs.scan.forkserver import ForkServer, Parts, Role
 from kavfs.scan.stopwatch import Stopwatch
+
+if TYPE_CHECKING:
+    from kavfs.action.cure.recipes import Found
 
 LINES_MAX = 10_000  # infected members of one file
 ANSWER = struct.Struct("=II")  # why (0 = cured), count; then as many numbers of lines
@@ -45,45 +52,69 @@ SLASH = ord("/")
 SLOW = 4.0  # packing takes so much longer than scanning
 
 
+DOCUMENTS = ("ole2", "zip", "ooxml-word", "ooxml-xl", "ooxml-ppt")
+"""Where something can be taken out though a signature found the file as a whole: macros."""
+
+
+def no_recipes(name: str) -> Sequence[str]:
+    return ()
+
+
 class Curing:
     """Cures one file after the other, each in a process of its own."""
 
-    def __init__(self, options: ScanOptions, rescan: Rescan | None = None) -> None:
+    def __init__(
+        self, options: ScanOptions, rescan: Rescan | None = None, recipes: Callable[[str], Sequence[str]] = no_recipes
+    ) -> None:
         self._options = options
         self._rescan = rescan
+        self._recipes = recipes
         self._server: ForkServer | None = None
         self._number = 0
 
     def __call__(self, source: int, out: int, result: Result) -> Cured:
-        threats = {threat.member for threat in result.threats if threat.status is result.status and threat.member}
+        found = [threat for threat in result.threats if threat.status is result.status]
+        recipes = self._known(found)
+        threats = {threat.member for threat in found if threat.member}
         lines = [(line.path, line.size) for line in result.members if line.status is result.status]
+        if not threats and found and (recipes or result.format in DOCUMENTS):
+            threats = {b""}
+            lines.append((b"", result.size))
         if not threats:
             return Cured(why=WHY_TEXTS[Why.ITSELF])
         if len(lines) > LINES_MAX:
             return Cured(why=WHY_TEXTS[Why.TOO_MANY])
         inmost = inmost_of(threats)
-        cured = self._cured(source, out, result.format, inmost, lines)
+        about = {"form": result.format, "name": text_of(os.path.basename(result.path)), "recipes": recipes}
+        cured = self._cured(source, out, about, inmost, lines)
         if cured.why or inmost == threats or self._rescan is None:
             return cured
         again = self._rescan(out, result.path)
         if any(threat.status is result.status for threat in again.threats):
             os.ftruncate(out, 0)
-            return self._cured(source, out, result.format, threats, lines)
+            return self._cured(source, out, about, threats, lines)
         return cured
 
-    def _cured(self, source: int, out: int, form: str, threats: set[bytes], lines: Lines) -> Cured:
-        changed, why = self._run(source, out, form, threats, lines)
+    def _known(self, found: Sequence[Threat]) -> list[list[object]]:
+        """[path, offset, recipes] of each threat, where any has recipes."""
+        rows = [(threat, list(self._recipes(threat.name))) for threat in found[:LINES_MAX]]
+        if not any(lines for _, lines in rows):
+            return []
+        return [[text_of(threat.member), threat.offset, lines] for threat, lines in rows]
+
+    def _cured(self, source: int, out: int, about: Message, threats: set[bytes], lines: Lines) -> Cured:
+        changed, why = self._run(source, out, about, threats, lines)
         if why:
             os.ftruncate(out, 0)
             return Cured(why=why)
         return Cured(changed=changed)
 
     def _run(
-        self, source: int, out: int, form: str, threats: set[bytes], lines: Lines
+        self, source: int, out: int, about: Message, threats: set[bytes], lines: Lines
     ) -> tuple[tuple[bytes, ...], str]:
         size = os.fstat(source).st_size
         setup = {
-            "form": form,
+            **about,
             "size": size,
             "infected": [text_of(path) for path in threats],
             "lines": [[text_of(path), length] for path, length in lines],
@@ -203,7 +234,9 @@ def run_cure(setup: Message, fds: list[int], parts: Parts) -> None:
     _give_up(setup)
     try:
         infected = frozenset(bytes_of(text) for text in setup["infected"])
-        gone = cure(Source(source, 0, setup["size"]), out, scratch, setup["form"], infected, lines)
+        layer = Source(source, 0, setup["size"])
+        recipes = _recipes_of(setup["recipes"])
+        gone = cure(layer, out, scratch, setup["form"], infected, lines, bytes_of(setup["name"]), recipes)
         why = 0
     except Refused as refused:
         gone, why = [], refused.why
@@ -212,6 +245,17 @@ def run_cure(setup: Message, fds: list[int], parts: Parts) -> None:
     numbers = {path: number for number, path in enumerate(paths)}
     told = [numbers[path] for path in gone]
     os.write(answer, ANSWER.pack(why, len(told)) + b"".join(NUMBER.pack(number) for number in told))
+
+
+def _recipes_of(rows: Sequence[Sequence[Any]]) -> dict[bytes, list[Found]]:
+    """What the coordinator's rows say, by path."""
+    from kavfs.action.cure.recipes import Found
+    from kavfs.recipe import parse
+
+    found: dict[bytes, list[Found]] = {}
+    for path, offset, lines in rows:
+        found.setdefault(bytes_of(path), []).append(Found(offset, tuple(parse(line) for line in lines)))
+    return found
 
 
 def _give_up(setup: Message) -> None:

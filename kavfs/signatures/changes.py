@@ -52,6 +52,8 @@ CHANGES: dict[str, Change] = {
     "sfp": Change.NOTHING,
     "ign": Change.NOTHING,
     "ign2": Change.NOTHING,
+    # A recipe says what is done about a finding, not whether there is one.
+    "cure": Change.NOTHING,
     # A pack is nothing but what is in it, each by its own kind.
     "cvd": Change.NOTHING,
     "cld": Change.NOTHING,

@@ -19,6 +19,9 @@ from kavfs.ports import Delta, ImagePart
 from kavfs.signatures import imagefile
 from kavfs.signatures.allow import AllowList, read_allow
 from kavfs.signatures.catalog import Catalog, Entry, Part, stamp
+from kavfs.signatures.cure import unsealed
+from kavfs.signatures.ignore import MARK
+from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.sources import Identity, Source, absolute, absolute_path, find_sources
 from kavfs.signatures.store import StateFailure, Store
 
@@ -102,6 +105,20 @@ class Image:
     def side(self, entry: Entry) -> bytes | None:
         """What became of each line of a database file, as segment.tally_from_json takes it."""
         return self._read_side(entry.side)
+
+    def recipes(self, name: str) -> tuple[str, ...]:
+        """The recipes (kavfs/recipe.py) that cure what the signature called *name* finds."""
+        return self._recipes.get(name.removesuffix(MARK.decode()), ())
+
+    @functools.cached_property
+    def _recipes(self) -> dict[str, tuple[str, ...]]:
+        """Read when somebody asks. A damaged side file has none: then nothing is cured by it."""
+        found: dict[str, tuple[str, ...]] = {}
+        for entry in self.entries:
+            if READ.get(entry.kind) is Form.RECIPES:
+                for name, line in unsealed(self.side(entry)):
+                    found[name] = (*found.get(name, ()), line)
+        return found
 
     @property
     def notes(self) -> tuple[str, ...]:

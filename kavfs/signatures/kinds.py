@@ -1,7 +1,8 @@
 """Kinds of database files, told by the end of their names: what is read, and what is known but not read yet.
 
-The whole list of ClamAV's endings stands here, so that a file which is not read is counted as what it is. Kinds that
-end in u are for unwanted software: ClamAV reads them when asked to (--detect-pua); here what they find is a Warning.
+The whole list of ClamAV's endings stands here, and our own (cure), so that a file which is not read is counted as what
+it is. Kinds that end in u are for unwanted software: ClamAV reads them when asked to (--detect-pua); here what they
+find is a Warning.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ class Form(enum.Enum):
     ICONS = "icons"  # of PE files; logical signatures ask for their groups
     EXCEPTION = "exception"  # digests of files that are never infected
     IGNORE = "ignore"  # names of signatures that are to be silent
+    RECIPES = "recipes"  # how what a signature finds is cured; nothing is matched with them, nothing compiled
 
     @property
     def detects(self) -> bool:
-        return self not in (Form.PASSWORDS, Form.TYPES, Form.ICONS, Form.EXCEPTION, Form.IGNORE)
+        return self not in (Form.PASSWORDS, Form.TYPES, Form.ICONS, Form.EXCEPTION, Form.IGNORE, Form.RECIPES)
 
 
 READ: dict[str, Form] = {
@@ -58,6 +60,7 @@ READ: dict[str, Form] = {
     "sfp": Form.EXCEPTION,
     "ign": Form.IGNORE,
     "ign2": Form.IGNORE,
+    "cure": Form.RECIPES,
 }
 
 PACKS = frozenset({"cvd", "cld", "cud"})

@@ -137,7 +137,8 @@ def _entry(
         side, segments, tally = patch.side, patch.segments, patch.tally
     else:
         tally, literals = ensure_segment(source, text, key, store)
-        side, segments = key, ((key, literals),) if tally.taken else ()
+        has_part = tally.taken and READ.get(source.kind) is not Form.RECIPES
+        side, segments = key, ((key, literals),) if has_part else ()
         if tally.taken:
             ensure_lines(source, text, key, store)
     return Entry(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from kavfs._native import match
 from kavfs.signatures.cdb import Reader, Rows, read_cdb, read_rmd, read_zmd
 from kavfs.signatures.crb import read_crb
+from kavfs.signatures.cure import Lines, read_cure, sealed
 from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.idb import read_idb
 from kavfs.signatures.ignore import read_ign2
@@ -44,6 +45,7 @@ class Segment:
     data: bytes
     tally: Tally
     literals: int = 0
+    recipes: Lines | None = None
 
 
 def compile_segment(source: Source, text: bytes, key: str) -> Segment:
@@ -56,6 +58,9 @@ def compile_segment(source: Source, text: bytes, key: str) -> Segment:
     if form is Form.IGNORE:
         names, _ = read_ign2(text, tally)
         return Segment(match.build_ignore(names) if tally.taken else b"", tally)
+    if form is Form.RECIPES:
+        recipes = read_cure(text, tally)
+        return Segment(b"", tally, recipes=recipes)
     if form in HASHES:
         return _compile_hashes(source, text, key, tally, form)
     if form in LISTED:
@@ -134,14 +139,15 @@ def _count_for_later(kind: str, text: bytes, tally: Tally) -> None:
             tally.comments += 1
 
 
-def tally_to_json(tally: Tally, literals: int) -> bytes:
-    """The side file of a segment, for `kavfs db info` and for finding the segment again."""
+def tally_to_json(tally: Tally, literals: int, recipes: Lines | None = None) -> bytes:
+    """The side file of a segment, for `kavfs db info` and for finding the segment again; of recipes, all there is."""
     tree = {
         "taken": tally.taken,
         "comments": tally.comments,
         "literals": literals,
         "reasons": tally.reasons,
         "listed": tally.listed,
+        **(sealed(recipes) if recipes else {}),
     }
     return json.dumps(tree, separators=(",", ":")).encode()
 

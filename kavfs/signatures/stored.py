@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from kavfs._native import basics, match
 from kavfs.errors import SystemFailure
 from kavfs.signatures.changes import Change, change_of
-from kavfs.signatures.kinds import READ
+from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.lines import Tally
 from kavfs.signatures.segment import compile_segment, tally_from_json, tally_to_json
 from kavfs.signatures.sources import Source
@@ -21,12 +21,13 @@ def ensure_segment(source: Source, text: bytes, key: str, store: Store) -> tuple
     """Have the segment of a text whole in the store: what became of its lines, and its literals."""
     side = store.side(key)
     tally_and_literals = tally_from_json(side) if side else None
-    if tally_and_literals is None or (tally_and_literals[0].taken and not segment_is_whole(store, key)):
+    has_part = READ.get(source.kind) is not Form.RECIPES
+    if tally_and_literals is None or (has_part and tally_and_literals[0].taken and not segment_is_whole(store, key)):
         segment = compile_segment(source, text, key)
         tally_and_literals = segment.tally, segment.literals
         if segment.data:
             store.write("segments", f"{key}.bin", segment.data)
-        store.write("segments", f"{key}.json", tally_to_json(*tally_and_literals))
+        store.write("segments", f"{key}.json", tally_to_json(*tally_and_literals, segment.recipes))
     return tally_and_literals
 
 

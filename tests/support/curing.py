@@ -8,14 +8,16 @@ import random
 import tarfile
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import pytest
 
 from kavfs.action.cure import cure
 from kavfs.action.cure.pieces import Source
+from kavfs.action.cure.recipes import Found
 from kavfs.model import Status
+from kavfs.recipe import parse
 from kavfs.scan.curing import inmost_of
 from tests.support.objects import EICAR, scan, scanner
 
@@ -27,8 +29,8 @@ class Outcome(NamedTuple):
     gone: list[bytes]
 
 
-def cured(data: bytes) -> Outcome:
-    """*data* without what is infected in it; raises Refused. What comes out is clean."""
+def cured(data: bytes, name: bytes = b"", recipes: Sequence[str] | None = None) -> Outcome:
+    """*data* without what is infected in it; raises Refused. What comes out is clean. *recipes*: of all threats."""
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as scratch:
         source.write(data)
         source.flush()
@@ -39,7 +41,15 @@ def cured(data: bytes) -> Outcome:
             if not note.name and note.status == Status.INFECTED:
                 lines.setdefault(note.member, []).append(note.size)
         layer = Source(source.fileno(), 0, len(data))
-        gone = cure(layer, out.fileno(), scratch.fileno(), found.format, frozenset(infected), lines)
+        if not infected and any(note.name for note in notes):
+            infected, lines[b""] = {b""}, [len(data)]
+        known: dict[bytes, list[Found]] = {}
+        for note in notes if recipes is not None else ():
+            if note.name:
+                parsed = tuple(parse(line) for line in recipes or ())
+                known.setdefault(note.member, []).append(Found(note.offset, parsed))
+        form = found.format
+        gone = cure(layer, out.fileno(), scratch.fileno(), form, frozenset(infected), lines, name, known)
         out.seek(0)
         result = out.read()
     assert scan(result).status is not Status.INFECTED

@@ -36,6 +36,8 @@ def line(kind: str, number: int) -> str:
             return f"0:0:{text.encode().hex()}:Line:CL_TYPE_ANY:CL_TYPE_MSEXE\n"
         case "idb":
             return f"Line.Name-{number}:One:Two:20{'0' * 118}{number:04x}\n"
+        case "cure":
+            return f"Line.Name-{number}:replace:{text.encode().hex()}=:*\n"
         case "ign" | "ign2":
             return f"Line.Name-{number}\n"
         case "mdb" | "msb" | "mdu" | "msu":

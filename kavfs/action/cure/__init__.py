@@ -15,17 +15,23 @@ from errno import EDQUOT, EFBIG, ENOSPC
 from kavfs.action.cure.mails import cure_mail
 from kavfs.action.cure.mboxes import cure_mbox
 from kavfs.action.cure.mimeparts import load_charsets
+from kavfs.action.cure.ole2 import cure_ole2
+from kavfs.action.cure.ooxml import cure_package
 from kavfs.action.cure.packed import cure_bzip2, cure_gzip, cure_lz4, cure_lzma, cure_xz, cure_zstd
 from kavfs.action.cure.pieces import Scratch, Source, chunks_of, write_all
 from kavfs.action.cure.pieces import joined as joined_pieces
+from kavfs.action.cure.recipes import Found
 from kavfs.action.cure.refused import Refused, Why
 from kavfs.action.cure.sevenzips import cure_7z
 from kavfs.action.cure.tars import cure_tar
 from kavfs.action.cure.task import Curer, Layer, Task
-from kavfs.action.cure.zips import cure_zip
 
 CURERS: dict[str, Curer] = {
-    "zip": cure_zip,
+    "zip": cure_package,
+    "ooxml-word": cure_package,
+    "ooxml-xl": cure_package,
+    "ooxml-ppt": cure_package,
+    "ole2": cure_ole2,
     "tar": cure_tar,
     "gzip": cure_gzip,
     "bzip2": cure_bzip2,
@@ -42,18 +48,26 @@ CURERS: dict[str, Curer] = {
 def prepare() -> None:
     """What curers read by name: once, before the sandbox."""
     load_charsets()
-    codecs.lookup("utf-16-le")  # names in 7z
+    codecs.lookup("utf-16-le")  # names in 7z and in compound files
 
 
 def cure(
-    source: Source, out: int, scratch: int, form: str, infected: frozenset[bytes], lines: Mapping[bytes, Sequence[int]]
+    source: Source,
+    out: int,
+    scratch: int,
+    form: str,
+    infected: frozenset[bytes],
+    lines: Mapping[bytes, Sequence[int]],
+    name: bytes = b"",
+    recipes: Mapping[bytes, Sequence[Found]] | None = None,
 ) -> list[bytes]:
     """Write *source* without what is infected to the descriptor *out*, and tell the paths of what was taken out.
 
     *form* is the format of the file, *infected* the paths of threats, *lines* the sizes of all infected members by
-    path, those that only hold threats included. Raises Refused; what *out* then holds means nothing.
+    path, those that only hold threats included, *name* what the file is called, *recipes* what the
+    signatures of threats know, by path. Raises Refused; what *out* then holds means nothing.
     """
-    task = Task(Scratch(scratch), CURERS, infected, lines)
+    task = Task(Scratch(scratch), CURERS, infected, lines, name, recipes or {})
     try:
         pieces = task.cure(Layer(source), form)
         at = 0

@@ -25,6 +25,8 @@ class Why(enum.IntEnum):
     READING = 14
     DEFECT = 15
     ITSELF = 16
+    NO_MACRO = 17
+    NO_RECIPE = 18
 
 
 WHY_TEXTS = {
@@ -44,6 +46,8 @@ WHY_TEXTS = {
     Why.READING: "it cannot be read, or the cured file not be written",
     Why.DEFECT: "the curing process failed",
     Why.ITSELF: "no single member is infected, but the whole file",
+    Why.NO_MACRO: "what is infected is neither a macro nor an embedded object",
+    Why.NO_RECIPE: "no recipe fits it",
 }
 
 

@@ -22,6 +22,8 @@ from typing import NamedTuple
 
 from kavfs._native.basics import TYPE_HEAD, detect
 from kavfs.action.cure.pieces import Pieces, Scratch, Source
+from kavfs.action.cure.recipes import SIZE_MAX as RECIPES_REACH
+from kavfs.action.cure.recipes import Found, treated
 from kavfs.action.cure.refused import Refused, Why
 
 DEPTH = 20  # containers inside containers
@@ -55,6 +57,8 @@ class Task:
     lines: Mapping[
         bytes, Sequence[int]
     ]  # path -> sizes of the infected members that are called so, on the way included
+    name: bytes = b""  # of the file, without folders
+    recipes: Mapping[bytes, Sequence[Found]] = field(default_factory=dict)  # path -> threats, where one has recipes
     gone: dict[bytes, None] = field(default_factory=dict)  # paths of what was taken out, in order
     taken: int = 0  # how many members that was; several may have one path
 
@@ -96,7 +100,8 @@ class Task:
     def inside(self, path: bytes, unpack: Callable[[], Source], around: Layer) -> Pieces | None:
         """The member called *path* without what is infected in it; None when all of it must go, which is noted."""
         before = dict(self.gone)
-        if shown(path) not in self.infected and around.depth + 1 < DEPTH:
+        known = shown(path) in self.recipes
+        if (known or shown(path) not in self.infected) and around.depth + 1 < DEPTH:
             try:
                 source = unpack()
                 return self.cure(Layer(source, path, around.depth + 1), format_of(source))
@@ -113,11 +118,42 @@ class Task:
 
     def cure(self, layer: Layer, form: str) -> Pieces:
         """The layer without what is infected. What is no container by its beginning may have a zip behind it."""
+        if (pieces := self._by_recipe(layer, form)) is not None:
+            return pieces
+        if shown(layer.path) in self.infected and (layer.path or form not in self.curers):
+            raise Refused(Why.NO_RECIPE)
         count = self.taken
         pieces = self.curers.get(form, self.curers["zip"])(self, layer)
         if self.taken == count:
             raise Refused(Why.NOT_FOUND)
         return pieces
+
+    def _by_recipe(self, layer: Layer, form: str) -> Pieces | None:
+        """The layer as the recipes of its signatures make it. What is found in a part of a file that is no container
+        (a script of a page) is a matter of the file, at no offset."""
+        own = shown(layer.path)
+        if not self.recipes or layer.source.size > RECIPES_REACH:
+            return None
+        found = list(self.recipes.get(own, ()))
+        paths = [own] if own in self.infected else []
+        if form not in self.curers:
+            parts = [path for path in self.infected if path != own and is_below(path, layer.path)]
+            found += [threat._replace(offset=None) for path in parts for threat in self.recipes.get(path, ())]
+            paths += parts
+        if not any(threat.recipes for threat in found):
+            return None
+        try:
+            data = treated(layer.source.read(0, layer.source.size), found)
+        except Refused:
+            return None
+        for path in sorted(paths):
+            self.take_out(path)
+        return [data]
+
+
+def is_below(path: bytes, above: bytes) -> bool:
+    """Whether *path*, as it stands in results, lies in the layer called *above*."""
+    return bool(path) and (not above or path.startswith(shown(above) + b"/"))
 
 
 def format_of(source: Source) -> str:

@@ -55,16 +55,15 @@ def cure_zip(task: Task, layer: Layer) -> Pieces:
     changed: dict[int, New] = {}
     chosen = task.chosen(layer, [Named(entry.name, entry.unpacked) for entry in entries])
     for index, path in chosen.items():
-        inner = task.inside(path, partial(_unpack, task, source, entries[index]), layer)
-        new = None if inner is None else _pack(task, entries[index], inner)
-        if new is None:
+        inner = task.inside(path, partial(unpack_member, task, source, entries[index]), layer)
+        if inner is None:
             removed.add(index)
         else:
-            changed[index] = new
+            changed[index] = pack_member(task, entries[index], inner)
     dead = _dead_space(task, layer, directory, removed)
     if all(index in removed or entry.name.endswith(b"/") for index, entry in enumerate(entries)):
         raise Refused(Why.NOTHING_LEFT)
-    return _rewrite(source, directory, removed, changed, dead)
+    return rewrite(source, directory, removed, changed, dead)
 
 
 # ---- what goes --------------------------------------------------------------------------------------------------
@@ -124,7 +123,8 @@ def _is_signed_program(source: Source) -> bool:
 # ---- members from which something was taken out -------------------------------------------------------------------
 
 
-def _unpack(task: Task, source: Source, entry: Entry) -> Source:
+def unpack_member(task: Task, source: Source, entry: Entry) -> Source:
+    """Its bytes, checked; Refused where they are not what the directory says."""
     if entry.flags & 1:
         raise Refused(Why.ENCRYPTED)
     packed = source.part(entry.data, entry.data + entry.packed)
@@ -158,7 +158,7 @@ def unpacked_chunks(packed: Source, method: int) -> Iterator[bytes]:
         raise Refused(Why.METHOD)
 
 
-def _pack(task: Task, entry: Entry, inner: Pieces) -> New | None:
+def pack_member(task: Task, entry: Entry, inner: Pieces) -> New:
     """With the method that it had."""
     crc = 0
 
@@ -181,9 +181,10 @@ def _pack(task: Task, entry: Entry, inner: Pieces) -> New | None:
 # ---- the new archive ----------------------------------------------------------------------------------------------
 
 
-def _rewrite(
+def rewrite(
     source: Source, directory: Directory, removed: set[int], changed: dict[int, New], dead: dict[int, int]
 ) -> Pieces:
+    """The archive without the entries *removed*, with others *changed*; *dead*: those that end earlier than said."""
     order = sorted(range(len(directory.entries)), key=lambda index: directory.entries[index].header)
     at = directory.entries[order[0]].header
     pieces: Pieces = [source.part(0, at)]
