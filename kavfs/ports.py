@@ -80,6 +80,10 @@ class Image(Protocol):
     @property
     def signature_count(self) -> int: ...
 
+    def recipes(self, name: str) -> Sequence[str]:
+        """Lines (kavfs/recipe.py) that cure what the signature called *name* finds."""
+        ...
+
     @property
     def newest(self) -> float:
         """Seconds since 1970: the modification time of the newest database file."""

@@ -217,7 +217,7 @@ class Acting:
             result = result._replace(identity=identity_of(out))
         finally:
             os.close(out)
-        names = [os.fsdecode(self._means.shown(member)) for member in cured.changed]
+        names = [os.fsdecode(self._means.shown(member)) for member in cured.changed if member]
         told = "; ".join(filter(None, (f"without {', '.join(names)}" if names else "", text)))
         return _of_status(result, Status.CURED, (*backup, Deed(CURE, done=True, text=told)))
 

@@ -47,7 +47,7 @@ def acting(request: Request, report: Report, image: Image, options: ScanOptions)
             temp=settings.temp,
             seconds=settings.action_time,
             generation=image.generation,
-            curer=stack.enter_context(Curing(options, rescan)),
+            curer=stack.enter_context(Curing(options, rescan, image.recipes)),
             rescan=rescan,
             shown=shown_path,
         )

@@ -26,7 +26,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kavfs.action.cure.refused import WHY_TEXTS, Why
 from kavfs.limits import MIB, Limits
@@ -95,12 +95,12 @@ class Curing:
             return self._cured(source, out, about, threats, lines)
         return cured
 
-    def _known(self, found: Sequence[Threat]) -> list[list[object]]:
-        """[path, offset, recipes] of each threat, where any has recipes."""
-        rows = [(threat, list(self._recipes(threat.name))) for threat in found[:LINES_MAX]]
-        if not any(lines for _, lines in rows):
-            return []
-        return [[text_of(threat.member), threat.offset, lines] for threat, lines in rows]
+    def _known(self, found: Sequence[Threat]) -> Message:
+        """Recipes by signature, and the places of threats; empty where there are no recipes."""
+        lines = {name: list(self._recipes(name)) for name in {threat.name for threat in found}}
+        if not any(lines.values()):
+            return {}
+        return {"lines": lines, "threats": [[text_of(one.member), one.offset, one.name] for one in found]}
 
     def _cured(self, source: int, out: int, about: Message, threats: set[bytes], lines: Lines) -> Cured:
         changed, why = self._run(source, out, about, threats, lines)
@@ -247,14 +247,15 @@ def run_cure(setup: Message, fds: list[int], parts: Parts) -> None:
     os.write(answer, ANSWER.pack(why, len(told)) + b"".join(NUMBER.pack(number) for number in told))
 
 
-def _recipes_of(rows: Sequence[Sequence[Any]]) -> dict[bytes, list[Found]]:
-    """What the coordinator's rows say, by path."""
+def _recipes_of(known: Message) -> dict[bytes, list[Found]]:
+    """What the coordinator knows of threats, by path."""
     from kavfs.action.cure.recipes import Found
     from kavfs.recipe import parse
 
+    recipes = {name: tuple(parse(line) for line in lines) for name, lines in known.get("lines", {}).items()}
     found: dict[bytes, list[Found]] = {}
-    for path, offset, lines in rows:
-        found.setdefault(bytes_of(path), []).append(Found(offset, tuple(parse(line) for line in lines)))
+    for path, offset, name in known.get("threats", ()):
+        found.setdefault(bytes_of(path), []).append(Found(offset, recipes[name]))
     return found
 
 

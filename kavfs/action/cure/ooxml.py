@@ -20,7 +20,7 @@ from kavfs.action.cure.compound import empty
 from kavfs.action.cure.pieces import Pieces, Source
 from kavfs.action.cure.refused import Refused, Why
 from kavfs.action.cure.task import Layer, Named, Task
-from kavfs.action.cure.xmledit import SIZE_MAX, Edit, edited, elements, with_value
+from kavfs.action.cure.xmledit import SIZE_MAX, Edit, Element, edited, elements, with_value
 from kavfs.action.cure.zipdir import Directory, read_directory
 from kavfs.action.cure.zips import New, cure_zip, pack_member, rewrite, unpack_member
 
@@ -42,6 +42,7 @@ MACRO_TYPES = (
 )
 MACRO_LINKS = ("vbaproject", "vbaprojectsignature", "vbaprojectsignatureagile", "vbaprojectsignaturev3", "wordvbadata")
 MACRO_NAMES = ("vbaproject.bin", "vbadata.xml", "vbaprojectsignature.bin")
+OTHER_TYPE = b"application/octet-stream"  # of parts that had the type of macros by their ending alone
 MACRO_SHEET = "macrosheet+xml"  # of Excel 4: no project, and allowed only where the main part says so
 OBJECT_FOLDERS = ("embeddings", "activex")
 MACRO_ENDINGS = (b".docm", b".dotm", b".xlsm", b".xltm", b".xlam", b".pptm", b".potm", b".ppsm", b".ppam")
@@ -70,10 +71,6 @@ class Package:
     declared: bytes = b""  # [Content_Types].xml
     overrides: dict[str, str] = field(default_factory=dict)  # part -> type, in small letters
     defaults: dict[str, str] = field(default_factory=dict)  # ending -> type
-
-    def type_of(self, part: str) -> str:
-        ending = part.rpartition(".")[2]
-        return self.overrides.get(part, self.defaults.get(ending, ""))
 
     def load(self, part: str) -> bytes:
         entry = self.directory.entries[self.parts[part]]
@@ -197,7 +194,7 @@ def _macros(package: Package, links: dict[str, list[tuple[str, str, Edit]]]) -> 
     macros = {
         part
         for part in package.parts
-        if part in told or package.type_of(part) in MACRO_TYPES or part.rpartition("/")[2] in MACRO_NAMES
+        if part in told or package.overrides.get(part) in MACRO_TYPES or part.rpartition("/")[2] in MACRO_NAMES
     }
     about = {f"{dirname(part)}/_rels/{part.rpartition('/')[2]}.rels".lstrip("/") for part in macros}
     return macros | (about & package.parts.keys())
@@ -216,12 +213,20 @@ def _without(
         yield TYPES, declared
 
 
+def _is_declared(package: Package, part: str, element: Element) -> bool:
+    """Whether a part has its type from this default."""
+    ending = element.attributes.get("Extension", "").lower()
+    return bool(ending) and part.rpartition(".")[2] == ending and part not in package.overrides
+
+
 def _types_without(package: Package, macros: set[str], plain: bool) -> Iterator[Edit]:
     types = (*package.overrides.values(), *package.defaults.values())
     plain = plain and not any(kind.endswith(MACRO_SHEET) for kind in types)
     for element in elements(package.declared):
         kind = element.attributes.get("ContentType", "").strip().lower()
-        if kind in MACRO_TYPES or _plain(element.attributes.get("PartName", "")) in macros:
+        if kind in MACRO_TYPES and any(_is_declared(package, part, element) for part in package.parts.keys() - macros):
+            yield with_value(package.declared, element, "ContentType", OTHER_TYPE)
+        elif kind in MACRO_TYPES or _plain(element.attributes.get("PartName", "")) in macros:
             yield Edit(element.start, element.end)
         elif plain and kind in MAIN:
             yield with_value(package.declared, element, "ContentType", MAIN[kind].encode())
