@@ -32,8 +32,10 @@ from tests.support.documents import (
     package,
     plain_docx,
     plain_xlsx,
+    powerpoint,
     streams_of,
     tree_of,
+    vba_project,
     with_macros,
     words,
 )
@@ -41,6 +43,7 @@ from tests.support.objects import EICAR, image
 
 OPTIONS = ScanOptions(WalkOptions(()))
 SEED, OOXML, OLE2 = 5, 28, 12
+RECORD_AT = 44  # in powerpoint(): where the project's object begins
 
 PAGE = b"<html><body><p>Text of the page</p></body></html>\n"
 CODE = b"<script>/*in*/ var x = 'marker of what was put in'; /*out*/</script>\n"
@@ -92,7 +95,7 @@ def test_documents_open_with_their_text(kind: str) -> None:
 
 @pytest.mark.skipif(not office.is_there(), reason="needs LibreOffice: make system-test")
 def test_old_documents_open_in_libreoffice_with_their_text(tmp_path: Path) -> None:
-    """Made by LibreOffice, a project put in; .ppt is not made so: what it writes has no place for one."""
+    """Made by LibreOffice, a project put in."""
     seed = random.Random(SEED)
     sources: dict[str, list[Path]] = {"doc": [], "xls": []}
     for number in range(OLE2):
@@ -123,6 +126,32 @@ def test_old_documents_open_in_libreoffice_with_their_text(tmp_path: Path) -> No
             before = office.converted(olds, text, tmp_path / "before")
             after = office.converted(cured_ones, text, tmp_path / "after")
             assert [one.read_bytes() for one in after] == [one.read_bytes() for one in before]
+
+
+SLIDES = """<?xml version="1.0" encoding="UTF-8"?>
+<office:document xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0"
+ xmlns:draw="urn:oasis:names:tc:opendocument:xmlns:drawing:1.0" office:version="1.2"
+ office:mimetype="application/vnd.oasis.opendocument.presentation"><office:body><office:presentation>
+ <draw:page draw:name="p1"/></office:presentation></office:body></office:document>"""
+
+
+@pytest.mark.skipif(not office.is_there(), reason="needs LibreOffice: make system-test")
+def test_an_old_presentation_opens_in_libreoffice(tmp_path: Path) -> None:
+    """The project as an object behind all others: an edit of its own would have to name it."""
+    (tmp_path / "a.fodp").write_text(SLIDES)
+    (old,) = office.converted([tmp_path / "a.fodp"], "ppt", tmp_path / "old")
+    tree, name = tree_of(old.read_bytes()), "PowerPoint Document"
+    slides, project_record = tree[name], powerpoint(vba_project())[RECORD_AT:]
+    assert isinstance(slides, bytes)
+    tree[name] = slides + project_record
+    with Verifier(image(), OPTIONS) as rescan, Curing(OPTIONS, rescan) as cure:
+        done, written = cure_by(cure, rescan, compound(tree), b"a.ppt")
+    assert done.why == ""
+    was, now = streams_of(compound(tree)), streams_of(written)
+    assert [one for one in was if was[one] != now[one]] == [name]
+    assert now[name][: len(slides)] == slides
+    (tmp_path / "cured.ppt").write_bytes(written)
+    office.converted([tmp_path / "cured.ppt"], "pdf", tmp_path / "after")
 
 
 def test_recipes_of_a_database_reach_the_curing_process(tmp_path: Path) -> None:
