@@ -226,3 +226,14 @@ def test_nothing_of_it_is_loaded_by_a_run_that_does_not_act(desk: Desk, tree: Pa
         "print(sorted(n for n in sys.modules if n.startswith(('kavfs.action', 'cryptography', 'sqlite3'))))"
     )
     assert desk.shell(f'{sys.executable} -c "{program}"').lines == ["[]"]
+
+
+def test_config_check_says_the_same_of_all_lists(desk: Desk) -> None:
+    desk.configure(
+        "[scanner.object]\nOnInfected=delete\nOnError=exec echo '%LIST%'\nOnCured=exec echo fine; quarantine\n"
+    )
+    done = desk.shell(f"{sys.executable} -m kavfs.cli.kavfs config check {desk.conf}")
+    assert done.code == 65
+    assert f"{desk.conf}:4: OnInfected: there is no action 'delete'" in done.err.decode()
+    assert f"{desk.conf}:5: OnError: %LIST% cannot stand inside single quotes" in done.err.decode()
+    assert ":6:" not in done.err.decode()
