@@ -145,8 +145,8 @@ def test_an_unknown_option(home: Path) -> None:
     assert "did you mean --jobs?" in one_line(run(["--jbos", "2"], home), 66)
 
 
-def test_an_action_that_is_not_there_yet(home: Path) -> None:
-    assert "not available yet" in one_line(run(["-i3", home], home), 66)
+def test_an_action_that_is_none(home: Path) -> None:
+    assert "'5' is not one of 0 1 2 3 4" in one_line(run(["-i5", home], home), 66)
 
 
 def test_a_configuration_that_cannot_be_read(home: Path, tmp_path: Path) -> None:
