@@ -14,13 +14,14 @@ SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev li
                    libseccomp-dev libgmime-3.0-dev python3-dev python3-venv
 TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
                    fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish systemd cron logrotate \
-                   libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui
+                   libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
+                   dpkg-dev lintian python3-psutil python3-cryptography
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long test-differential check format bench fuzz asan man clean
+.PHONY: help scan system system-test build test test-long test-differential check format bench fuzz asan man dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -114,5 +115,11 @@ asan: build system-test $(VENV)/.test-tools  ## the C parts under AddressSanitiz
 man: build  ## manual pages and completions of bash, zsh and fish, in build/share
 	$(BIN)/python -m kavfs.cli.manual conf build/share
 
+# LDSHARED: a Python that was built by hand would leave the folder of its own libraries in ours.
+dist: man  ## a wheel and a Debian package, in dist
+	rm -rf build/lib.* dist
+	LDSHARED="gcc -shared" $(BIN)/pip wheel -q --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	conf/debian/build.sh "$$(ls -t dist/*.whl | head -n 1)" build/share dist
+
 clean:  ## remove what was built (not the demonstration tree)
-	rm -rf $(VENV) build *.egg-info kavfs/_native/*.so
+	rm -rf $(VENV) build dist *.egg-info kavfs/_native/*.so
