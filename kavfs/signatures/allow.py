@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from kavfs.model import Member, Result, Status, Threat, gravest, status_of_reasons
 from kavfs.signatures.ignore import MARK
-from kavfs.signatures.sources import Identity, Source
+from kavfs.signatures.sources import Identity, Source, absolute_path
 
 FILE = b"allow.json"
 VERSION = 1
@@ -128,7 +128,7 @@ class AllowList:
 
 def read_allow(state: bytes) -> AllowList:
     """The allow list in a state folder; an empty one with a note where it cannot be used."""
-    path = os.path.join(os.path.abspath(state), FILE)
+    path = os.path.join(absolute_path(state), FILE)
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 
 from kavfs.errors import KavfsError, SystemFailure, UsageError
 from kavfs.signatures.allow import FILE, Allowed, entries_from, read_allow, to_bytes, value_is_sound
+from kavfs.signatures.sources import absolute_path
 from kavfs.signatures.store import Store
 
 LOCK = "allow.lock"
@@ -48,7 +49,7 @@ def remove(state: bytes, numbers: Collection[int]) -> list[Allowed]:
 @contextlib.contextmanager
 def _changing(state: bytes) -> Iterator[list[Allowed]]:
     """The entries, to be changed in place; written when the block ends without an error."""
-    store = Store(os.path.abspath(state))
+    store = Store(absolute_path(state))
     try:
         os.makedirs(store.folder, 0o755, exist_ok=True)
     except OSError as error:
