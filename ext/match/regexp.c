@@ -7,11 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PASSED_PER_UNIT 16         /* bytes passed over that cost as much as a callout */
-#define UNITS_PER_TICK  (1u << 20) /* tens of milliseconds */
-#define MORE_TICKS      32u        /* for what is given up at first */
-#define WIDE_STATES     20000u     /* numbers in the tables of the search that does not backtrack */
-#define LONGER          1000u      /* times the first limits */
+#define PASSED_PER_UNIT 16           /* bytes passed over that cost as much as a callout */
+#define UNITS_PER_TICK  (1u << 20)   /* tens of milliseconds */
+#define MORE_TICKS      32u          /* for what is given up at first */
+#define WIDE_STATES     20000u       /* numbers in the tables of the search that does not backtrack */
+#define LONGER          1000u        /* times the first limits */
+#define LONGER_HEAP     (256u << 10) /* KiB of memory that this may take */
 
 struct kav_regexp {
     pcre2_code *code;
@@ -92,6 +93,7 @@ kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bo
     r->one_meaning = has_one_meaning(text, length);
     pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
     pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
+    pcre2_set_heap_limit(r->context, LONGER_HEAP);
     return r;
 }
 
@@ -146,14 +148,19 @@ static int search_wide(const kav_regexp *r, const kav_regexp_subject *s, uint32_
     return code == 0 ? 1 : code; /* more matches than there is room for */
 }
 
-/* What that search does not know (references to what was matched) is tried on and on. */
+/* What that search does not know (references to what was matched) is tried on and on. PCRE2 keeps with its data the
+ * memory that it took, which here is much: so the data are of this search only. */
 static int search_longer(const kav_regexp *r, const kav_regexp_subject *s, uint32_t options)
 {
+    pcre2_match_data *data = pcre2_match_data_create_from_pattern(r->code, NULL);
+    if (!data) return PCRE2_ERROR_NOMEMORY;
     pcre2_set_match_limit(r->context, LONGER * KAV_REGEXP_STEPS);
     pcre2_set_depth_limit(r->context, LONGER * KAV_REGEXP_DEPTH);
-    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, r->data, r->context);
+    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, data, r->context);
     pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
     pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
+    if (code > 0) memcpy(pcre2_get_ovector_pointer(r->data), pcre2_get_ovector_pointer(data), 2 * sizeof(PCRE2_SIZE));
+    pcre2_match_data_free(data);
     return code;
 }
 

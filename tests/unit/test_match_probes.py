@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -198,6 +199,19 @@ def test_what_gives_nothing_back_means_the_same_when_it_is_searched_further() ->
     one = open_lines(b"It;" + COMMON + b";0&1;" + KEY.hex().encode() + b";0/" + slow + b"/")
     assert names(one.scan(KEY + b"aab" + b"a" * 100)) == []
     assert names(one.scan(KEY + b"ab" + b"a" * 100)) == ["It"]
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_a_long_search_keeps_no_memory() -> None:
+    """A reference cannot be followed without backtracking, of which every step in two million bytes is remembered."""
+    one = open_lines(b"It;" + COMMON + b";0&1;" + KEY.hex().encode() + b";0/^(?:([ab])|[ab])*!\\1/")
+    data = b"ab" * 1000000 + KEY
+    before = resident()
+    assert one.scan(data).reasons in (0, Reason.MATCH)
+    assert resident() - before < 100 << 20
 
 
 def test_beyond_the_largest_layer_nothing_is_run_and_said_so() -> None:
