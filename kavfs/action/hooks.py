@@ -36,13 +36,18 @@ GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 _MACRO = re.compile(rb"%([A-Z]{4,})%")
 _SHELLS = frozenset((b"sh", b"bash", b"dash", b"ash", b"ksh", b"mksh", b"zsh", b"csh", b"tcsh", b"fish", b"busybox"))
 _WITH_TEXT = _SHELLS | frozenset(
-    (b"script", b"su", b"runuser", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"env")
+    (b"script", b"su", b"runuser", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"env", b"flock", b"sg")
 )
-_TEXT_FOLLOWS = re.compile(rb"-[A-Za-z]*[ceErS]|--command(=.*)?|--split-string(=.*)?", re.DOTALL)
+_WITH_TEXT |= frozenset((b"mysql", b"mariadb", b"psql", b"expect", b"gdb", b"vim"))
+_TEXT_FOLLOWS = re.compile(rb"-[A-Za-z]*[ceErSp]|--e(val|xecute)(=.*)?|--command(=.*)?|--split-string(=.*)?", re.DOTALL)
 _EVALUATE = frozenset((b"eval", b"trap", b"alias", b"ssh", b"rsh", b"watch", b"parallel", b"at", b"batch"))
+_EVALUATE |= frozenset((b"let", b"[[", b"read", b"unset", b"declare", b"typeset", b"mapfile", b"readarray", b"getopts"))
+_EVALUATE |= frozenset((b"tmux", b"socat", b"sqlite"))
+_RUN_IT = _SHELLS | frozenset((b".", b"source", b"exec", b"command", b"builtin", b"sudo", b"doas", b"nohup", b"setsid"))
+_RUN_IT |= frozenset((b"xargs", b"nice", b"time", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"busybox"))
 _PROGRAM_FIRST = frozenset((b"awk", b"gawk", b"mawk", b"nawk", b"sed"))
-_KEYWORDS = frozenset((b"!", b"{", b"if", b"then", b"else", b"elif", b"while", b"until", b"do", b"time"))
-_ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*=")
+_KEYWORDS = frozenset((b"!", b"{", b"if", b"then", b"else", b"elif", b"while", b"until", b"do"))
+_ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\+?=")
 _WRAPPERS = frozenset(
     (b"env", b"sudo", b"doas", b"nice", b"ionice", b"nohup", b"timeout", b"setsid", b"stdbuf", b"flock")
 )
@@ -50,8 +55,13 @@ _WRAPPERS |= frozenset(
     (b"command", b"exec", b"find", b"xargs", b"chroot", b"unshare", b"systemd-run", b"busybox", b"chrt")
 )
 _WRAPPERS |= frozenset((b"taskset", b"script", b"su", b"runuser", b"setpriv", b"nsenter", b"builtin"))
+_WRAPPERS |= frozenset((b"strace", b"ltrace", b"firejail", b"docker", b"podman", b"screen", b"chpst", b"gosu", b"time"))
+_WRAPPERS |= frozenset((b"eatmydata", b"fakeroot", b"sg"))
 _READ_COMMANDS = _SHELLS | frozenset((b"xargs", b"parallel", b"at", b"batch", b"crontab", b"ssh", b"su", b"psql"))
 _READ_COMMANDS |= frozenset((b"mysql", b"mariadb", b"sqlite"))
+_SENDERS = frozenset(
+    (b"sendmail", b"msmtp", b"ssmtp", b"esmtp", b"exim", b"dma", b"qmail-inject", b"nullmailer-inject")
+)
 _MAILERS = frozenset((b"mail", b"mailx", b"s-nail", b"nail", b"mutt", b"neomutt", b"heirloom-mailx"))
 
 
@@ -133,9 +143,21 @@ def _refuse_second_reading(line: Line, at: int, shown: str, what_else: str) -> N
             reader = name
     if reader:
         raise ValueError(f"{shown} would be read as a command by {reader.decode()}; {what_else}")
-    piped = next((name for name in line.piped_to(at) if name in _READ_COMMANDS), b"")
+    _refuse_to_run(line, at, before, own, shown)
+    piped = next((name for name in _readers(line, at) if name in _READ_COMMANDS), b"")
     if piped:
         raise ValueError(f"{shown} is printed and then read by {piped.decode()}; {what_else}")
+
+
+def _refuse_to_run(line: Line, at: int, before: list[bytes], own: bytes, shown: str) -> None:
+    """Where the infected file itself would be run, or its name be that of a program or of a variable."""
+    before = [word for word in before if word not in _KEYWORDS and not _ASSIGNMENT.match(word)]
+    program = not before and not _ASSIGNMENT.match(own)
+    first = b"." if before[:1] == [b"."] else name_of(b"".join(before[:1]))
+    script = first in _RUN_IT and all(word[:1] in b"-+" for word in before[1:]) and own[:1] not in (b"-", b"+")
+    script = script and not {b"-c", b"-s"} & set(before)
+    if (program or script) and not line.is_target(at):
+        raise ValueError(f"{shown} cannot stand where a program or a script to be run stands")
 
 
 def _programs(words: list[bytes]) -> list[tuple[int, bytes]]:
@@ -145,6 +167,17 @@ def _programs(words: list[bytes]) -> list[tuple[int, bytes]]:
             names = [(at, name_of(name)) for at, name in enumerate(words[index:], index)]
             return names if names[0][1] in _WRAPPERS else names[:1]
     return []
+
+
+def _readers(line: Line, at: int) -> list[bytes]:
+    """The programs that read what is printed here."""
+    commands: list[list[bytes]] = []
+    for word in line.piped_to(at):
+        if word:
+            commands[-1].append(word)
+        else:
+            commands.append([])
+    return [name for words in commands for _, name in _programs(words)]
 
 
 def _words_behind(words: list[bytes]) -> list[bytes]:
@@ -159,7 +192,9 @@ def _is_header(line: Line, at: int) -> bool:
     mailer = bool(before) and name_of(before[0]) in _MAILERS
     if mailer and (own.startswith(b"-s") or (before[-1].startswith(b"-") and before[-1].endswith(b"s"))):
         return True
-    return b"sendmail" in line.piped_to(at)
+    if mailer and before[-1] == b"-a" and b":" in own:
+        return True
+    return not _SENDERS.isdisjoint(_readers(line, at))
 
 
 # ---- running ----------------------------------------------------------------------------------------------------

@@ -14,6 +14,9 @@ _CASE = re.compile(rb"(?<![\w-])case(?![\w-])")
 _BLANKS = b" \t\n"
 _ENDS = b";|&()\n"  # of a simple command
 _SEPARATORS = _BLANKS + _ENDS + b"<>"
+_OPENING = frozenset((b"{", b"if", b"while", b"until", b"for", b"case"))
+_CLOSING = frozenset((b"}", b"fi", b"done", b"esac"))
+_BETWEEN = frozenset((b"!", b"then", b"else", b"elif", b"do"))
 
 
 class Where(enum.Enum):
@@ -37,14 +40,30 @@ class Line(NamedTuple):
 
     def splits(self, at: int) -> bool:
         """Whether the byte ends a simple command."""
-        return self.text[at] in _ENDS and self.where[at] is Where.PLAIN
+        around = self.text[at - 1 : at] + self.text[at + 1 : at + 2]  # & of a redirection: 2>&1, &>file
+        return (
+            self.text[at] in _ENDS
+            and self.where[at] is Where.PLAIN
+            and not (self.text[at] == 0x26 and (around[:1] in (b"<", b">") or around[1:] == b">"))
+        )
 
     def begins_word(self, at: int) -> bool:
         """Whether nothing but quotes stands between the byte and the blank, or the like, before it."""
         before = at - 1
-        while before >= 0 and self.text[before] in b"\"'":
+        while before >= 0 and (self.text[before] in b"\"'" or self._goes_on(before)):
             before -= 1
         return before < 0 or (self.text[before] in _SEPARATORS and self.where[before] is Where.PLAIN)
+
+    def _goes_on(self, at: int) -> bool:
+        """Whether the byte belongs to a backslash and the line's end behind it, which together are nothing."""
+        pair = self.text[at - 1 : at + 1] if self.text[at] == 0x0A else self.text[at : at + 2]
+        return self.where[at] is Where.ESCAPED and pair == b"\\\n"
+
+    def is_target(self, at: int) -> bool:
+        """Whether the word around the byte is the file of a redirection."""
+        while at > 0 and not (self.text[at - 1] in _SEPARATORS and self.where[at - 1] is Where.PLAIN):
+            at -= 1
+        return self.text[:at].rstrip(b" \t").endswith((b"<", b">")) and at > 0
 
     def words_before(self, at: int) -> list[bytes]:
         """The words of the simple command around the byte that stand before it, without quotes; the last is the
@@ -55,17 +74,30 @@ class Line(NamedTuple):
         return self._words(start, at)
 
     def piped_to(self, at: int) -> list[bytes]:
-        """The first words of the commands that read what the command around the byte prints."""
+        """The words of all commands that read what the command around the byte prints, or what a group of commands
+        around it prints. Each command begins with an empty word."""
         readers: list[bytes] = []
+        depth = lowest = 0  # of groups; what is printed goes where the lowest one that we have left goes
+        over = piped = False
         while at < len(self.text):
-            if self.splits(at):
-                if self.text[at : at + 1] != b"|" or self.text[at + 1 : at + 2] == b"|":
-                    break
+            if not self.splits(at):
                 at += 1
-                words = [word for word in self._words(at, self._end(at)) if word]
-                readers += [name_of(word) for word in words[:1]]
-            else:
-                at += 1
+                continue
+            char, double = self.text[at : at + 1], self.text[at + 1 : at + 2] == self.text[at : at + 1]
+            depth += (char == b"(") - (char == b")")
+            if depth < lowest:
+                lowest, over = depth, False
+            elif depth == lowest and char in b";&|\n":
+                is_pipe = char == b"|" and not double
+                over = over or not is_pipe
+                piped = is_pipe and not over
+            at += 2 if double and char in b"|&" else 1 + (char == b"|" and self.text[at + 1 : at + 2] == b"&")
+            words = [word for word in self._words(at, self._end(at)) if word]
+            readers += [b"", *words] if piped else []
+            change = _depth_of(words)
+            depth += change
+            if depth < lowest:
+                lowest, over, piped = depth, False, False
         return readers
 
     def _end(self, at: int) -> int:
@@ -74,14 +106,35 @@ class Line(NamedTuple):
         return at
 
     def _words(self, start: int, end: int) -> list[bytes]:
-        words = [b""]
-        for at in range(start, end):
-            if self.text[at] in _SEPARATORS and self.where[at] is Where.PLAIN:
-                if words[-1]:
-                    words.append(b"")
-            elif not _is_quote(self.text[at], self.where[at]):
-                words[-1] += self.text[at : at + 1]
-        return words
+        """Without quotes, backslashes and redirections; the last is what stands before *end*, maybe empty."""
+        words, target, at = [b""], False, start
+        while at < end:
+            char, where = self.text[at : at + 1], self.where[at]
+            if char in b"<>" and where is Where.PLAIN:
+                words[-1] = b"" if words[-1].isdigit() else words[-1]
+                words += [b""] if words[-1] else []
+                target = True
+            elif char in _SEPARATORS and where is Where.PLAIN:
+                if target and words[-1] and char != b"&":
+                    words[-1], target = b"", False
+                words += [b""] if words[-1] else []
+            elif where is Where.ESCAPED:  # two bytes; a line that goes on is nothing at all
+                at += 1
+                words[-1] += self.text[at : at + 1].strip(b"\n")
+            elif not _is_quote(self.text[at], where):
+                words[-1] += char
+            at += 1
+        return [*words[:-1], b""] if target else words
+
+
+def _depth_of(words: list[bytes]) -> int:
+    """How a command changes the depth of groups by the keywords that it begins with."""
+    depth = 0
+    for word in words:
+        if word not in _OPENING | _CLOSING | _BETWEEN:
+            break
+        depth += (word in _OPENING) - (word in _CLOSING)
+    return depth
 
 
 def name_of(word: bytes) -> bytes:
@@ -113,6 +166,10 @@ def _step(text: bytes, at: int, where: list[Where]) -> int:
         return _mark(where, at, _substitution(text, at), Where.SUBSTITUTION)
     if two in (b"$'", b'$"'):
         raise ValueError(f"{two.decode()} means another thing in every shell")
+    if two in (b"<(", b">("):
+        raise ValueError(f"{two.decode()} is not known to every shell")
+    if text[at : at + 2] == b"((":
+        raise ValueError("(( means another thing in every shell")
     if two == b"<<":
         return _mark(where, at, len(text), Where.HERE)
     if char == b"#" and (at == 0 or text[at - 1] in _SEPARATORS):

@@ -163,6 +163,27 @@ def test_a_hostile_name_as_redirection_stays_in_its_folder(tmp_path: Path) -> No
         (b"echo rm %FULLPATH% | sh", "read by sh"),
         (b"echo %FILENAME% | sort | xargs rm", "read by xargs"),
         (b"echo \"insert '%FILENAME%'\" | mysql", "read by mysql"),
+        (b"(echo rm %FILENAME%; echo) | sh", "read by sh"),
+        (b"{ echo rm %FILENAME%; } | LANG=C sh", "read by sh"),
+        (b"echo %FILENAME% | (cd /; sh)", "read by sh"),
+        (b"echo %FILENAME% |& sudo bash", "read by bash"),
+        (b"echo %FILENAME% 2>&1 | sh", "read by sh"),
+        (b"if true; then echo %FILENAME%; fi | sh", "read by sh"),
+        (b"2>/dev/null eval %FILENAME%", "as a command by eval"),
+        (b'2>&1 >/dev/null sh -c "%FILENAME%"', "as a command by sh"),
+        (b'b\\ash -c "%FILENAME%"', "as a command by bash"),
+        (b"ev\\\nal %FILENAME%", "as a command by eval"),
+        (b'docker exec box sh -c "%FILENAME%"', "as a command by sh"),
+        (b"mysql -e \"insert '%FILENAME%'\"", "as a command by mysql"),
+        (b"[[ %FILENAME% -eq 1 ]]", "as a command by [["),
+        (b"unset %FILENAME%", "as a command by unset"),
+        (b"((x=%FILENAME%))", "another thing in every shell"),
+        (b"sh <(echo %FILENAME%)", "not known to every shell"),
+        (b"%FULLPATH%/%FILENAME% --version", "a program or a script"),
+        (b"LANG=C exec %FILENAME%", "a program or a script"),
+        (b". %FULLPATH%/%FILENAME%", "a program or a script"),
+        (b"sh -x %FULLPATH%/%FILENAME%", "a program or a script"),
+        (b"x[%FILENAME%]=1", "a program or a script"),
         (b"echo %FILENAMES%", "no macro %FILENAMES%"),
         (b'echo "%FILENAME%', "a double quote is not closed"),
         (b"echo $(cat", "$( is not closed"),
@@ -186,11 +207,32 @@ def test_where_a_macro_cannot_be_safe_it_is_refused(command: bytes, said: str) -
         b"echo %FILENAME% || sh /opt/failed.sh",
         b"echo %FILENAME%; sh /opt/next.sh",
         b"env LANG=C logger %FILENAME%",
+        b"(echo %FILENAME%; date | sh) > /tmp/list",
+        b"echo %FILENAME% | (logger); sh /opt/next.sh",
+        b"echo %FILENAME% > /tmp/list; date | sh",
+        b"> %FULLPATH%/%FILENAME%",
+        b"name=%FULLPATH%/%FILENAME%",
+        b"sh -s %FILENAME% < /opt/script",
+        b"case %FILENAME% in *.exe) logger %FILENAME%;; esac",
+        b"for name in %FILENAME%; do logger $name; done",
         b"echo found at %FULLPATH%/%FILENAME%, sh -c and eval sed %FILENAME%",
     ],
 )
 def test_what_is_safe_is_not_refused(command: bytes) -> None:
     translate(command)
+
+
+def test_a_dash_behind_a_line_that_goes_on_is_no_option(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUT", str(tmp_path / "out"))
+    ran(b"printf '%s' \\\n%FILENAME% > $OUT", b"/some/-rf", tmp_path)
+    assert (tmp_path / "out").read_bytes() == b"./-rf"
+
+
+@pytest.mark.parametrize(
+    "command", [b'(echo "Subject: %FILENAME%"; echo) | sendmail -t', b'echo "To: %FULLPATH%" | LANG=C nice sendmail -t']
+)
+def test_what_a_group_prints_for_sendmail_is_on_one_line(command: bytes) -> None:
+    assert b"_SHOWN}" in translate(command)
 
 
 def test_in_a_mail_s_header_a_name_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
