@@ -26,7 +26,7 @@ from kavfs.action.place import ActionError, Held, Places, identity_of
 from kavfs.action.policy import AWAY, EXEC, MOVE, MOVE_PATH, QUARANTINE, REMOVE, RENAME, Policy, Step
 from kavfs.action.store import Store
 from kavfs.errors import KavfsError
-from kavfs.model import OUTCOMES, Deed, Member, Result, Skip, Status, Threat, Totals, gravest
+from kavfs.model import OUTCOMES, Deed, Identity, Member, Result, Skip, Status, Threat, Totals, gravest
 from kavfs.ports import Curer, Report, Rescan
 
 CURE = "cure"
@@ -61,12 +61,21 @@ class Acting:
         self._changed: list[tuple[Status, Status]] = []
         self._done: dict[str, int] = {}
         self._failed = 0
+        self._ended: dict[Identity, Result] = {}  # files that are no more what they were, by what the scan knew of them
+        self._last_name_went = False  # by what is being done
 
     def add(self, result: Result) -> None:
         if result.status is Status.CLEAN or not self._policy.concerns(result):
             self._report.add(result)
             return
+        known = self._ended.get(result.identity) if result.identity is not None else None
+        if known is not None:
+            self._report_again(result, known)
+            return
+        self._last_name_went = False
         acted = self._acted(result)
+        if self._last_name_went and result.identity is not None:
+            self._ended[result.identity] = acted
         acted = acted._replace(deeds=tuple(deed._replace(text=_plain(deed.text)) for deed in acted.deeds))
         if acted.status is not result.status:
             self._changed.append((result.status, acted.status))
@@ -103,6 +112,20 @@ class Acting:
             store.close()
         self._stores.clear()
 
+    def _report_again(self, result: Result, known: Result) -> None:
+        """The same file by another path, which the scan had read before it was acted upon: nothing is left to be done,
+        and its status is that of the first. It has no names left, or this one leads to the cured one."""
+        again = _of_status(result, known.status, ()) if known.status is not result.status else result
+        path = os.fsdecode(known.path)
+        deeds = tuple(
+            Deed(deed.verb, done=deed.done, text=_plain(f"already, as {path}") if deed.done else deed.text)
+            for deed in known.deeds
+            if deed.verb == CURE or deed.verb in AWAY
+        )
+        if again.status is not result.status:
+            self._changed.append((result.status, again.status))
+        self._report.add(again._replace(deeds=deeds))
+
     # ---- one result -------------------------------------------------------------------------------------------------
 
     def _acted(self, result: Result) -> Result:
@@ -131,6 +154,7 @@ class Acting:
             deeds.append(Deed(verb, done=False, text=_text(error)))
         finally:
             if held is not None:
+                self._last_name_went |= held.nameless()
                 held.close()
         return deeds
 
@@ -169,7 +193,8 @@ class Acting:
         if held is not None:
             if not gone and not held.in_place():
                 raise ActionError("it is not there any more, or another file has its name")
-            path = os.path.join(os.path.dirname(path), held.name)  # after rename
+            if os.path.basename(path) != held.name:  # after rename, and where a link led to it
+                path = os.path.join(held.folder.path, held.name)
         threat = _gravest(result)
         subject = hooks.Subject(
             path=path,
@@ -214,6 +239,7 @@ class Acting:
             _must_be_clean(rescan(out, result.path), result)
             backup = self._backed_up(held, result)
             text = held.replace(out)
+            self._last_name_went = held.nameless()
             result = result._replace(identity=identity_of(out))
         finally:
             os.close(out)

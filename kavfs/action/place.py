@@ -72,9 +72,10 @@ class Places:
             raise
 
     def real(self, path: bytes) -> bytes:
-        """Where *path* lies, with the links of its root resolved and no others."""
+        """Where *path* lies, with the links of its root resolved, or, where the scan followed them, all links: what is
+        acted upon then is the file that was scanned, not a link to it."""
         if self._follow:
-            return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+            return os.path.realpath(path)
         above = path
         while above:
             if above in self._roots:
@@ -163,6 +164,10 @@ class Held:
     def others(self) -> int:
         """How many other hard links the file has."""
         return max(0, os.fstat(self.fd).st_nlink - 1)
+
+    def nameless(self) -> bool:
+        """Whether the last name of the file has gone."""
+        return os.fstat(self.fd).st_nlink == 0
 
     def close(self) -> None:
         """May be called twice."""

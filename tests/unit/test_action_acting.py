@@ -44,6 +44,7 @@ class Scene:
         self.means = replace(self.means, shown=shown_path, seconds=20)
         self.rules: list[Rule] = []
         self.mode: int | None = None
+        self.follow = False
 
     def file(self, name: str = "bad.exe", content: bytes = b"evil bytes") -> Path:
         path = self.folder / name
@@ -56,7 +57,8 @@ class Scene:
     def add(self, *results: Result) -> list[Result]:
         """Those results, acted upon."""
         self.totals = Totals(statuses=dict.fromkeys(Status, 0))
-        acting = Acting(self.report, make_policy(self.rules, self.mode), Places([os.fsencode(self.folder)]), self.means)
+        places = Places([os.fsencode(self.folder)], follow=self.follow)
+        acting = Acting(self.report, make_policy(self.rules, self.mode), places, self.means)
         before = len(self.report.results)
         for result in results:
             self.totals.statuses[result.status] += 1
@@ -195,6 +197,35 @@ def test_every_name_of_one_inode_is_acted_upon(scene: Scene) -> None:
     assert list(scene.folder.iterdir()) == []
 
 
+def test_a_file_that_went_by_another_path_has_gone(scene: Scene) -> None:
+    scene.on("OnSuspicion", "quarantine")
+    path = scene.file()
+    (scene.folder / "link").symlink_to("bad.exe")
+    first = found(path, Status.SUSPICIOUS)
+    acted = scene.add(first, first._replace(path=os.fsencode(scene.folder / "link")))
+    assert [deed.done for result in acted for deed in result.deeds] == [True, True]
+    assert acted[1].deeds[0].text == f"already, as {path}"
+    assert scene.totals.deeds == {"quarantine": 1}
+    assert scene.totals.deeds_failed == 0
+    assert scene.items() == [b"evil bytes"]
+
+
+@pytest.mark.parametrize("action", ["quarantine", "exec cat %FULLPATH%/%FILENAME% > {}/out; remove"])
+def test_where_links_were_followed_the_file_is_acted_upon(scene: Scene, tmp_path: Path, action: str) -> None:
+    scene.on("OnInfected", action.format(tmp_path))
+    scene.follow = True
+    target = tmp_path / "elsewhere"
+    target.write_bytes(b"evil bytes")
+    link = scene.folder / "link"
+    link.symlink_to(target)
+    result = Result(os.fsencode(link), Status.INFECTED, threats=(BAD,), identity=scanned(target))
+    (acted,) = scene.add(result)
+    assert all(deed.done for deed in acted.deeds)
+    assert not target.exists()
+    assert link.is_symlink()
+    assert action == "quarantine" or (tmp_path / "out").read_bytes() == b"evil bytes"
+
+
 def test_what_was_answered_from_a_cache_is_acted_upon(scene: Scene) -> None:
     scene.on("OnProtected", "quarantine")
     path = scene.file()
@@ -281,6 +312,16 @@ def test_a_cured_file_takes_the_place_of_the_old_one(scene: Scene, tmp_path: Pat
     statuses = scene.totals.statuses
     assert (statuses[Status.INFECTED], statuses[Status.CURED]) == (0, 1)
     assert scene.totals.deeds_failed == 0
+
+
+def test_a_file_that_was_cured_by_another_path_is_cured(scene: Scene) -> None:
+    scene.mode = 1
+    with_healer(scene, Healer())
+    first = in_zip(scene.file("a.zip"))
+    acted = scene.add(first, first._replace(path=os.fsencode(scene.folder / "link")))
+    assert [result.status for result in acted] == [Status.CURED, Status.CURED]
+    assert scene.totals.statuses[Status.CURED] == 2
+    assert (scene.totals.statuses[Status.INFECTED], scene.totals.statuses[Status.CUREFAILED]) == (0, 0)
 
 
 def still(verdict: Status) -> Callable[[], Healer]:
