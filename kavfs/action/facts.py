@@ -58,7 +58,7 @@ def apply(fd: int, facts: Facts) -> tuple[str, ...]:
     os.fchmod(fd, 0o600)  # from here to the end nobody gains by what is half done
     status = os.fstat(fd)
     if (status.st_uid, status.st_gid) != (facts.uid, facts.gid):
-        os.fchown(fd, facts.uid, facts.gid)
+        _give(fd, facts.uid, facts.gid)
     missing = _apply_attributes(fd, facts)
     if facts.acl:
         os.setxattr(fd, ACL, facts.acl)
@@ -67,6 +67,13 @@ def apply(fd: int, facts: Facts) -> tuple[str, ...]:
         raise OSError(errno.EPERM, f"the mode {facts.mode:o} cannot be given")
     os.utime(fd, ns=(facts.atime_ns, facts.mtime_ns))
     return missing
+
+
+def _give(fd: int, uid: int, gid: int) -> None:
+    try:
+        os.fchown(fd, uid, gid)
+    except PermissionError as error:
+        raise PermissionError(error.errno, f"only root can give it back to user {uid} and group {gid}") from None
 
 
 def _attributes(fd: int) -> dict[str, bytes]:

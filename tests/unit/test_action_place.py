@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -314,3 +315,19 @@ def test_what_a_folder_gives_at_birth_is_taken_away_again(tmp_path: Path, file: 
     facts.apply(fd, all_facts(file))
     os.close(fd)
     assert all_facts(tmp_path / "new")._replace(size=0) == all_facts(file)._replace(size=0)
+
+
+def test_who_may_not_give_a_file_back_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(fd: int, uid: int, gid: int) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    path = tmp_path / "file"
+    path.write_bytes(b"x")
+    fd = os.open(path, os.O_RDWR)
+    monkeypatch.setattr(os, "fchown", refuse)
+    try:
+        there = facts.read(fd, b"/f", b"/f")
+        with pytest.raises(PermissionError, match="only root can give it back to user 7 and group 8"):
+            facts.apply(fd, there._replace(uid=7, gid=8))
+    finally:
+        os.close(fd)
