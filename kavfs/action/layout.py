@@ -32,13 +32,13 @@ def file_of(layout: str, item: Item) -> bytes:
     return os.path.join(folder.lstrip(b"/"), file) if layout == TREE else file
 
 
-def stray(folder: int, layout: str, known: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
-    """Files below *folder* that are items and not *known*, with their ids."""
-    top = b"items" if layout == ITEMS else b""
-    for here, names in _walk(folder, top, deep=layout == TREE):
+def stray(folder: int, known: Collection[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Files below *folder* that are items and not *known*, with their ids, whatever the layout: who opens a store with
+    another one than it was written with must not take its items for nothing."""
+    for here, names in _walk(folder):
         for name in names:
             file = os.path.join(here, name)
-            if file in known or (layout != ITEMS and not name.endswith(SUFFIX)):
+            if file in known or not (here == b"items" or name.endswith(SUFFIX)):
                 continue
             if number := _number(folder, file):
                 yield file, number
@@ -125,9 +125,9 @@ def _trusted(status: os.stat_result, path: bytes, *, last: bool) -> None:
         raise OSError(errno.EPERM, f"others may write to {shown}")
 
 
-def _walk(folder: int, top: bytes, *, deep: bool) -> Iterator[tuple[bytes, list[bytes]]]:
+def _walk(folder: int) -> Iterator[tuple[bytes, list[bytes]]]:
     """Folders below *folder* and the names of files in them, links not followed."""
-    waiting = [top]
+    waiting = [b""]
     while waiting:
         here = waiting.pop()
         try:
@@ -139,8 +139,7 @@ def _walk(folder: int, top: bytes, *, deep: bool) -> Iterator[tuple[bytes, list[
             kinds = {name: os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode for name in names}
         finally:
             os.close(fd)
-        if deep:
-            waiting += [os.path.join(here, name) for name, mode in kinds.items() if stat.S_ISDIR(mode)]
+        waiting += [os.path.join(here, name) for name, mode in kinds.items() if stat.S_ISDIR(mode)]
         yield here, sorted(name for name, mode in kinds.items() if stat.S_ISREG(mode))
 
 

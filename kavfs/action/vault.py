@@ -118,7 +118,7 @@ class Vault:
                     return fd, secret
                 os.close(fd)
                 raise SystemFailure(f"the key of the store {self.shown} is damaged or open to others")
-            if next(stray(self.fd, self.layout, set()), None) is not None:
+            if next(stray(self.fd, set()), None) is not None:
                 raise SystemFailure(f"the store {self.shown} has lost its key {os.fsdecode(KEY)}")
             with self.parent(b"") as parent:
                 fd = parent.temp_file()
@@ -146,7 +146,7 @@ class Vault:
     def _rebuild(self) -> None:
         """A catalogue that is new, because the store is or because the old one was lost, gets what the items say of
         themselves."""
-        for file, number in stray(self.fd, self.layout, set()):
+        for file, number in stray(self.fd, set()):
             with suppress(seal.Damaged, ValueError, sqlite3.IntegrityError), self.opened(file) as fd:
                 text, content = split(seal.opened(self.key, number, fd))
                 digest = hashlib.sha256()
@@ -173,7 +173,7 @@ class Vault:
             return
         try:
             known = {item.file for item in self.catalogue.items()}
-            for file, _ in list(stray(self.fd, self.layout, known)):
+            for file, _ in list(stray(self.fd, known)):
                 self.unlink(file)
         finally:
             fcntl.flock(self._key_fd, fcntl.LOCK_SH)

@@ -13,7 +13,7 @@ from kavfs.action.catalogue import BACKUP, QUARANTINE, Item
 from kavfs.action.layout import FLAT, ITEMS, TREE
 from kavfs.action.store import FOLDER, Missing, Store
 from kavfs.cli.program import answer
-from kavfs.cli.request import absolute
+from kavfs.cli.request import absolute, configuration
 from kavfs.errors import SystemFailure, UsageError
 from kavfs.model import OUTCOMES
 from kavfs.report.names import shown_path, shown_text
@@ -61,6 +61,8 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command.add_argument("--state", default="", metavar="DIR", help="state folder (default: the usual one)")
         command.add_argument("--store", default="", metavar="DIR", help="the folder of move or movePath instead")
         command.add_argument("--layout", choices=LAYOUTS, default="", help="of which of the two (default: movePath)")
+        command.add_argument("--backups", action="store_true", help="the folder of BackupPath instead")
+        command.add_argument("-c", "--config", default="", metavar="FILE", help="configuration that names the folders")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -83,18 +85,30 @@ def run(args: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _store(args: argparse.Namespace) -> Iterator[Store | None]:
     """The store that is meant; None: there is none."""
-    if args.store:
-        folder, layout = absolute(os.fsencode(args.store)), LAYOUTS[args.layout or "movePath"]
-    else:
-        state = absolute(os.fsencode(args.state)) if args.state else default_state()
-        folder, layout = os.path.join(state, FOLDER), ITEMS
+    folder, layout = _folder(args)
     try:
         store = Store(folder, layout=layout, create=False)
     except FileNotFoundError:
+        if args.store:
+            raise SystemFailure(f"there is no store {shown_text(args.store)}") from None
         yield None
         return
     with store:
         yield store
+
+
+def _folder(args: argparse.Namespace) -> tuple[bytes, str]:
+    """The folder that is meant and its layout: where a scan with the same configuration stores."""
+    if args.store:
+        return absolute(os.fsencode(args.store)), LAYOUTS[args.layout or "movePath"]
+    settings = configuration([os.fsencode(args.config)] if args.config else [])
+    if args.backups:
+        if not settings.backup_path:
+            raise UsageError("option --backups: the configuration has no BackupPath")
+        return settings.backup_path, ITEMS
+    if settings.quarantine_path:
+        return settings.quarantine_path, ITEMS
+    return os.path.join(absolute(os.fsencode(args.state)) if args.state else default_state(), FOLDER), ITEMS
 
 
 def _chosen(store: Store | None, word: str) -> tuple[Store, Item]:

@@ -129,3 +129,19 @@ def test_the_folder_of_move_path(state: Path, tmp_path: Path) -> None:
     assert item in said(state, "list", "--store", folder)
     said(state, "restore", item, "--store", folder)
     assert file.read_bytes() == b"infected"
+
+
+def test_the_folders_of_the_configuration(state: Path, tmp_path: Path) -> None:
+    file = tmp_path / "data" / "file"
+    backup = quarantined(state, file, b"infected before", kind=BACKUP)
+    (state / "quarantine").rename(tmp_path / "backups")
+    item = quarantined(state, file, b"infected")
+    (state / "quarantine").rename(tmp_path / "folder")
+    settings = tmp_path / "kavfs.conf"
+    settings.write_text(f"[scanner.path]\nQuarantinePath={tmp_path}/folder\nBackupPath={tmp_path}/backups\n")
+    assert item in said(state, "list", "-c", settings)
+    assert backup in said(state, "list", "-c", settings, "--backups")
+    settings.write_text("[scanner.path]\n")
+    assert said(state, "list", "-c", settings) == "the quarantine is empty\n"
+    assert "no BackupPath" in refused(state, "list", "-c", settings, "--backups", code=66)
+    assert f"no store {tmp_path}/none" in refused(state, "list", "--store", tmp_path / "none")

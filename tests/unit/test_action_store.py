@@ -410,3 +410,14 @@ def test_an_ordinary_user_has_a_store_of_his_own(tmp_path: Path) -> None:
     for path in sorted(top.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     top.rmdir()
+
+
+def test_a_store_opened_with_another_layout_keeps_its_items(folder: Path, file: Path) -> None:
+    with Store(os.fsencode(folder)) as store:
+        item = taken(store, file)
+    (folder / "kavfs.catalogue").unlink()
+    with Store(os.fsencode(folder), layout=layout.TREE) as store:
+        assert [found.id for found in store.items()] == [item]
+    with Store(os.fsencode(folder)) as store:
+        assert store.prune() == []
+        assert b"".join(store.open(item)) == CONTENT
