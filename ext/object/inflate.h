@@ -3,8 +3,9 @@
  * A small stream is inflated in one piece by libdeflate, which takes less than half of zlib's time. That only answers
  * where the stream is whole and sound, comes to its end, and fits, into the room here and under every limit of the
  * member: what it refuses is inflated by zlib, step by step, as if nothing had been tried. So what comes out of
- * damaged, lying and endless streams is zlib's word alone: every byte before the damage. (libarchive could inflate too,
- * but it keeps what it had unpacked and not yet handed out, up to 256 KB.)
+ * damaged, lying and endless streams is zlib's word: every byte before the damage. (libdeflate takes some streams with
+ * unused codes that zlib calls damaged; of these more is seen, never less. libarchive could inflate too, but it keeps
+ * what it had unpacked and not yet handed out, up to 256 KB.)
  *
  * Both stand in one inflater, which a scanner has for all streams it meets: they nest, but never while one is inflated.
  */
