@@ -221,8 +221,9 @@ def run(command: bytes, subject: Subject, *, seconds: float, folder: bytes) -> R
 
 def _environment(subject: Subject, listing: bytes) -> dict[bytes, bytes]:
     folder, _, name = subject.path.rpartition(b"/")
-    shown_folder, _, shown_name = subject.shown.rpartition(b"/")
-    virus = re.sub(r"[^\x21-\x7e]", "_", subject.virus)
+    # Without backslashes: echo of many a shell makes line breaks of those by which reports show them.
+    shown_folder, _, shown_name = subject.shown.replace(b"\\", b"?").rpartition(b"/")
+    virus = re.sub(r"[^\x21-\x5b\x5d-\x7e]", "_", subject.virus)
     return {
         b"KAVFS_FULLPATH": folder or b"/",
         b"KAVFS_FILENAME": name,

@@ -235,6 +235,18 @@ def test_what_a_group_prints_for_sendmail_is_on_one_line(command: bytes) -> None
     assert b"_SHOWN}" in translate(command)
 
 
+def test_echo_makes_no_line_of_a_name_in_a_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """echo of /bin/sh may read \\n as a line break: also the one that stands for a line break in a report."""
+    out = tmp_path / "out"
+    (tmp_path / "sendmail").write_text(f"#!/bin/sh\ncat > {out}\n")
+    (tmp_path / "sendmail").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    for name in (b"a\nBcc: x", b"a\\nBcc: x", b"a\\012Bcc: x", b"a\\cx"):
+        ran(b'echo "Subject: %VIRUSNAME% %FULLPATH%/%FILENAME%" | sendmail -t', b"/some/" + name, tmp_path, "a\\nBcc")
+        (line,) = out.read_bytes().splitlines()
+        assert line.startswith(b"Subject: a_nBcc /some/a")
+
+
 def test_in_a_mail_s_header_a_name_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     for name in ("mail", "sendmail"):
@@ -243,9 +255,9 @@ def test_in_a_mail_s_header_a_name_is_one_line(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     path = b"/d/x\nBcc: evil@example.org"
     ran(b'echo body | mail -s "found %FILENAME%" admin', path, tmp_path)
-    assert out.read_text() == "-s\nfound x\\nBcc: evil@example.org\nadmin\nbody\n"
+    assert out.read_text() == "-s\nfound x?nBcc: evil@example.org\nadmin\nbody\n"
     ran(b'printf "Subject: %s\\n" %FULLPATH%/%FILENAME% | sendmail -t', path, tmp_path)
-    assert out.read_text() == "-t\nSubject: /d/x\\nBcc: evil@example.org\n"
+    assert out.read_text() == "-t\nSubject: /d/x?nBcc: evil@example.org\n"
 
 
 def test_a_virus_name_has_nothing_to_hide_behind(tmp_path: Path) -> None:
