@@ -170,6 +170,7 @@ class Vault:
         try:
             fcntl.flock(self._key_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            fcntl.flock(self._key_fd, fcntl.LOCK_SH)  # a lock that cannot be changed is lost
             return
         try:
             known = {item.file for item in self.catalogue.items()}

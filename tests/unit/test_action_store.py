@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
@@ -421,3 +422,15 @@ def test_a_store_opened_with_another_layout_keeps_its_items(folder: Path, file: 
     with Store(os.fsencode(folder)) as store:
         assert store.prune() == []
         assert b"".join(store.open(item)) == CONTENT
+
+
+def test_who_could_not_tidy_up_is_still_at_work(folder: Path) -> None:
+    with Store(os.fsencode(folder)) as store:
+        with Store(os.fsencode(folder)):
+            store.tidy()
+        key = os.open(folder / os.fsdecode(KEY), os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(key, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(key)
