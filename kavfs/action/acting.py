@@ -163,6 +163,8 @@ class Acting:
         if verb == EXEC:
             return [self._exec(step, held, result, gone=gone)]
         assert held is not None
+        if verb == RENAME and held.name.endswith(step.argument):  # by an earlier scan
+            return [Deed(verb, done=True, text="its name ends so already")]
         if verb == RENAME:
             held.rename(held.name + step.argument)
             return [Deed(verb, done=True, text=f"to {os.fsdecode(held.name)}")]

@@ -139,6 +139,16 @@ def test_rename_and_what_follows_it(scene: Scene, tmp_path: Path) -> None:
     assert list(scene.folder.iterdir()) == []
 
 
+def test_a_name_is_not_given_again_at_every_scan(scene: Scene) -> None:
+    scene.on("OnInfected", "rename .vir")
+    path = scene.file("bad.exe")
+    scene.add(found(path))
+    renamed = scene.folder / "bad.exe.vir"
+    (again,) = scene.add(found(renamed))
+    assert again.deeds == (Deed("rename", done=True, text="its name ends so already"),)
+    assert [entry.name for entry in scene.folder.iterdir()] == ["bad.exe.vir"]
+
+
 def test_the_first_failure_ends_the_list_and_is_told(scene: Scene, tmp_path: Path) -> None:
     scene.on("OnInfected", f"exec echo oh no; exit 7; exec touch {tmp_path}/never; remove")
     path = scene.file()
