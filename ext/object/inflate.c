@@ -25,7 +25,7 @@ struct kav_inflater {
 /* The scanner's, made for the first stream. NULL: out of memory. */
 static kav_inflater *inflater_of(kav_unpack *u)
 {
-    kav_inflater **own = &u->scanner->inflater;
+    kav_inflater **own = kav_unpack_inflater(u);
     if (*own != NULL) return *own;
     kav_inflater *i = malloc(sizeof *i);
     if (i == NULL) return NULL;

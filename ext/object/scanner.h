@@ -164,6 +164,9 @@ void kav_unpack_init(kav_unpack *u, kav_object_scanner *scanner, uint32_t depth)
 /* unpack.c: how many bytes of the member in hand every limit allows and memory has room for, beyond those it has. */
 uint64_t kav_unpack_left(const kav_unpack *u);
 
+/* unpack.c: where the scanner keeps its inflater. */
+struct kav_inflater **kav_unpack_inflater(kav_unpack *u);
+
 /* embedded.c: scan what begins at the places found in a layer, if it is what it looks like. */
 void kav_embedded_scan(kav_object_scanner *s, const kav_source *source, kav_type type, const kav_seek *seek,
                        uint32_t depth, kav_outcome *outcome);

@@ -87,6 +87,11 @@ static int take(kav_unpack *u, const void *bytes, uint64_t len)
     return u->full;
 }
 
+struct kav_inflater **kav_unpack_inflater(kav_unpack *u)
+{
+    return &u->scanner->inflater;
+}
+
 uint64_t kav_unpack_left(const kav_unpack *u)
 {
     const kav_object_scanner *s = u->scanner;

@@ -12,13 +12,14 @@ struct kav_unpack {
     bool open;
     uint64_t members, bytes, ticks;
     uint32_t sum;
+    struct kav_inflater *inflater; /* serves all inputs, as a scanner's does all files */
 };
 
 static kav_unpack sink;
 
 kav_unpack *kav_fuzz_sink(void)
 {
-    sink = (kav_unpack){.open = false};
+    sink = (kav_unpack){.open = false, .inflater = sink.inflater};
     return &sink;
 }
 
@@ -42,6 +43,20 @@ int kav_unpack_begin(kav_unpack *u, const char *name, size_t name_len, uint64_t 
     u->open = true;
     u->members++;
     return 0;
+}
+
+/* scanner.h, which knows another kav_unpack */
+struct kav_inflater **kav_unpack_inflater(kav_unpack *u);
+uint64_t kav_unpack_left(const kav_unpack *u);
+
+struct kav_inflater **kav_unpack_inflater(kav_unpack *u)
+{
+    return &u->inflater;
+}
+
+uint64_t kav_unpack_left(const kav_unpack *u)
+{
+    return u->open && u->bytes < BYTES_MAX ? BYTES_MAX - u->bytes : 0;
 }
 
 void kav_unpack_facts(kav_unpack *u, const kav_member_facts *facts)
