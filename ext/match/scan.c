@@ -18,8 +18,25 @@ typedef struct {
     uint64_t flushed; /* finds up to here are put in order already */
     uint16_t targets; /* bits of patterns that count in this layer */
     bool weak;
+    uint64_t effort; /* since the last tick */
     uint32_t reasons;
 } kav_window_scan;
+
+/* One window is enough for a hostile database to keep us for minutes, so time is asked for by what is done. */
+#define TICK_EFFORT 65536
+#define CHECK_COST  16 /* looking at the bytes around a literal; a posting that goes no further costs 1 */
+
+/* Something was done. False: time is up. */
+static bool go_on(kav_window_scan *w, uint64_t effort)
+{
+    const kav_layer_options *options = w->s->options;
+    w->effort += effort;
+    if (w->effort >= TICK_EFFORT) {
+        w->effort = 0;
+        if (options->tick) w->reasons |= options->tick(options->tick_context, w->done);
+    }
+    return !(w->reasons & ~KAV_R_MATCH);
+}
 
 static kav_pattern_state *state_of(kav_session *s, uint32_t body, uint32_t pattern)
 {
@@ -120,7 +137,7 @@ static void put_in_order(kav_window_scan *w, uint64_t literal_end)
     kav_session *s = w->s;
     w->later = literal_end > s->image->back ? literal_end - s->image->back : 0;
     if (s->find_count > 1) qsort(s->finds, s->find_count, sizeof *s->finds, compare_finds);
-    for (uint32_t i = 0; i < s->find_count; i++) follow(w, &s->finds[i]);
+    for (uint32_t i = 0; i < s->find_count && go_on(w, 1); i++) follow(w, &s->finds[i]);
     s->find_count = 0;
 }
 
@@ -175,6 +192,7 @@ static void look_at(kav_window_scan *w, uint32_t body, uint32_t posting, uint64_
     bool simple = chain->piece_count == 1 && pattern->chain_count == 1 && piece->pivot == 0;
     if (simple && !placed(s, pattern, literal_end - piece->anchor)) return;
     if (!simple && !gate && nothing_to_learn(s, b, piece, literal_end)) return;
+    if (!go_on(w, CHECK_COST + (piece->back + piece->ahead) / CHECK_COST)) return;
     kav_places starts, ends;
     if (!kav_verify(&b->body, piece, &w->view, literal_end, &starts, &ends)) return;
     if (starts.full || ends.full) w->reasons |= KAV_R_MATCH;
@@ -196,9 +214,9 @@ static int on_literal(unsigned id, unsigned long long from, unsigned long long t
     (void)from;
     (void)flags;
     if (end <= w->done || id >= g->literal_count) return 0;
-    for (uint32_t i = g->firsts[id]; i < g->firsts[id + 1]; i++)
+    for (uint32_t i = g->firsts[id]; i < g->firsts[id + 1] && go_on(w, 1); i++)
         look_at(w, w->group->bodies[g->postings[i].member], g->postings[i].piece, end);
-    return 0;
+    return (w->reasons & ~KAV_R_MATCH) != 0;
 }
 
 /* The database for what stands in the window. */
@@ -250,7 +268,8 @@ bool kav_scan_alone(kav_session *s, uint32_t body, uint32_t pattern, uint32_t *r
     show(&w);
     state->flags |= KAV_ST_WANTED;
     for (uint32_t i = 0; i < count; i++) kav_needle_find(&needles[i], r->data, r->size, 0);
-    while (state->count < b->patterns[pattern].cap && (n = earliest(b, needles, count))) { /* as Vectorscan reports */
+    while (state->count < b->patterns[pattern].cap && (n = earliest(b, needles, count)) && go_on(&w, 1)) {
+        /* in the order in which Vectorscan reports */
         look_at(&w, body, n->piece, n->at + b->pieces[n->piece].anchor);
         kav_needle_find(n, r->data, r->size, n->at + 1);
         s->effort += LOOK_COST;
@@ -278,8 +297,9 @@ static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t en
         w.group = &s->image->groups[i];
         w.flushed = 0;
         hs_error_t error = hs_scan(db, data, (unsigned)(end - w.from), 0, s->scratch, on_literal, &w);
-        if (error != HS_SUCCESS) w.reasons |= KAV_R_MATCH;
+        if (error != HS_SUCCESS && error != HS_SCAN_TERMINATED) w.reasons |= KAV_R_MATCH;
         put_in_order(&w, end);
+        if (!go_on(&w, 0)) break;
     }
     return w.reasons;
 }

@@ -117,7 +117,7 @@ static bool decide(kav_session *s, kav_touch t, uint32_t *reasons)
         if (next == KAV_NONE) return true;
         list_pattern(s, t.body, next);
         if (!kav_scan_alone(s, t.body, next, reasons)) return false;
-    } while (kav_truth_of(s, t, false) != KAV_FALSE);
+    } while (!(*reasons & ~KAV_R_MATCH) && kav_truth_of(s, t, false) != KAV_FALSE);
     return true;
 }
 
@@ -133,6 +133,7 @@ bool kav_waiting_needs_pass(kav_session *s, uint32_t *reasons)
         const kav_signature *g = kav_truth_signature(s, t);
         if (!(g->flags & KAV_SF_WEAK) || !kav_truth_applies(s, t) || kav_truth_of(s, t, false) != KAV_PERHAPS) continue;
         if (!decide(s, t, reasons)) needed |= want(s, t);
+        if (*reasons & ~KAV_R_MATCH) return false; /* time is up */
     }
     return needed;
 }
