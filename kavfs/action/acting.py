@@ -6,7 +6,8 @@ Every result that the policy concerns is acted upon at once, whether it was scan
 and then the list of its status. What was done, or why not, stands in the result that is handed on (``deeds``), with the
 status that it has now: Cured, or CureFailed, which counts as infected. The first failure ends the list. Each act is one
 on the scanned file: `Places.open` holds it by descriptor, and whoever wants something else done with another file of
-that name is refused. Only a command of exec has a path; it is looked at just before that the path still means the file.
+that name is refused. Only a command of exec has a path; it is looked at just before that the path still means the file,
+or nothing, or what an earlier command of the list has put there. What a command has taken away needs no removal.
 
     cure     the curer writes a new file -> it is scanned -> the old one goes to the backups -> it takes its place
     remove   the file goes to the backups, if there are any, and then its name goes
@@ -16,6 +17,7 @@ that name is refused. Only a command of exec has a path; it is looked at just be
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -30,6 +32,7 @@ from kavfs.model import OUTCOMES, Deed, Identity, Member, Result, Skip, Status, 
 from kavfs.ports import Curer, Report, Rescan
 
 CURE = "cure"
+CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE, by which the kernel stamps files; `time` has no name for it
 
 _LAYOUTS = {MOVE: FLAT, MOVE_PATH: TREE, QUARANTINE: ITEMS}
 
@@ -39,7 +42,7 @@ class Means:
     """What acts need besides the file itself."""
 
     quarantine: bytes  # folder of the store
-    backup: bytes = b""  # folder of the store; b"" = no backups
+    backup: bytes = b""  # folder of the store, maybe the same; b"" = no backups
     temp: bytes = b"/var/tmp"
     seconds: float = 60.0  # for one command
     generation: bytes = b""  # of the signatures
@@ -140,6 +143,7 @@ class Acting:
         deeds: list[Deed] = []
         held: Held | None = None
         verb = steps[0].verb
+        since = 0  # when the first command began
         try:
             if result.identity is not None or verb != EXEC:  # what was never opened can still be told of
                 held = self._places.open(result.path, result.identity)
@@ -147,7 +151,15 @@ class Acting:
                 verb = step.verb
                 if held is None and verb != EXEC:
                     held = self._places.open(result.path, result.identity)
-                deeds += self._step(step, held, result, gone=any(deed.verb in AWAY for deed in deeds))
+                if held is not None and since and verb != EXEC and held.gone():
+                    if verb == REMOVE:
+                        continue
+                    raise ActionError("a command before has taken it away")
+                if verb == EXEC and held is not None and not any(deed.verb in AWAY for deed in deeds):
+                    _must_be_ours(held, since)
+                if verb == EXEC and not since:
+                    since = time.clock_gettime_ns(CLOCK_OF_FILES)
+                deeds += self._step(step, held, result)
                 if not deeds[-1].done:
                     break
         except (KavfsError, OSError) as error:
@@ -158,10 +170,10 @@ class Acting:
                 held.close()
         return deeds
 
-    def _step(self, step: Step, held: Held | None, result: Result, *, gone: bool) -> list[Deed]:
+    def _step(self, step: Step, held: Held | None, result: Result) -> list[Deed]:
         verb = step.verb
         if verb == EXEC:
-            return [self._exec(step, held, result, gone=gone)]
+            return [self._exec(step, held, result)]
         assert held is not None
         if verb == RENAME and held.name.endswith(step.argument):  # by an earlier scan
             return [Deed(verb, done=True, text="its name ends so already")]
@@ -179,8 +191,11 @@ class Acting:
     def _backed_up(self, held: Held, result: Result) -> list[Deed]:
         if not self._means.backup:
             return []
-        store = self._store(self._means.backup, ITEMS)
-        item = store.put(held, Finding.of(result, self._means.generation), BACKUP)
+        try:
+            store = self._store(self._means.backup, ITEMS)
+            item = store.put(held, Finding.of(result, self._means.generation), BACKUP)
+        except (KavfsError, OSError) as error:
+            raise ActionError(f"it stays as it is, for no backup can be kept: {_text(error)}") from None
         return [Deed("backup", done=True, text=f"item {item} in {os.fsdecode(store.path)}")]
 
     def _store(self, folder: bytes, layout: str) -> Store:
@@ -190,13 +205,10 @@ class Acting:
 
     # ---- exec -------------------------------------------------------------------------------------------------------
 
-    def _exec(self, step: Step, held: Held | None, result: Result, *, gone: bool) -> Deed:
+    def _exec(self, step: Step, held: Held | None, result: Result) -> Deed:
         path = result.path
-        if held is not None:
-            if not gone and not held.in_place():
-                raise ActionError("it is not there any more, or another file has its name")
-            if os.path.basename(path) != held.name:  # after rename, and where a link led to it
-                path = os.path.join(held.folder.path, held.name)
+        if held is not None and os.path.basename(path) != held.name:  # after rename, and where a link led to it
+            path = os.path.join(held.folder.path, held.name)
         threat = _gravest(result)
         subject = hooks.Subject(
             path=path,
@@ -248,6 +260,12 @@ class Acting:
         names = [os.fsdecode(self._means.shown(member)) for member in cured.changed if member]
         told = "; ".join(filter(None, (f"without {', '.join(names)}" if names else "", text)))
         return _of_status(result, Status.CURED, (*backup, Deed(CURE, done=True, text=told)))
+
+
+def _must_be_ours(held: Held, since: int) -> None:
+    """What a command's path leads to: the file, or what commands that began at *since* have left there (0: none)."""
+    if not (held.in_place() or (since and (held.gone() or held.made_since(since)))):
+        raise ActionError("it is not there any more, or another file has its name")
 
 
 def _must_be_clean(now: Result, before: Result) -> None:

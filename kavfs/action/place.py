@@ -198,6 +198,27 @@ class Held:
         except OSError:
             return False
 
+    def gone(self) -> bool:
+        """Whether there is nothing at the name."""
+        try:
+            os.stat(self.name, dir_fd=self.parent, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return False
+
+    def made_since(self, moment: int) -> bool:
+        """Whether the name means a file that was born at *moment* (of the coarse clock) or later: nobody's file that
+        was there before. The time of birth cannot be set."""
+        try:
+            look = os.open(self.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.parent)
+        except OSError:
+            return False
+        try:
+            born = action.born(look)
+            return stat.S_ISREG(os.fstat(look).st_mode) and born is not None and born >= moment
+        finally:
+            os.close(look)
+
     def remove(self) -> str:
         """The name goes. Other names of the file stay, and the text says so."""
         try:

@@ -31,6 +31,12 @@ def quarantine_folder(request: Request) -> bytes:
     return request.settings.quarantine_path or os.path.join(request.state or default_state(), FOLDER)
 
 
+def backup_folder(request: Request) -> bytes:
+    """Where a copy goes before a cure or a removal; b"" when none is wanted."""
+    path = request.settings.backup_path
+    return b"" if path is None else path or quarantine_folder(request)
+
+
 @contextmanager
 def acting(request: Request, report: Report, image: Image, options: ScanOptions) -> Iterator[Report]:
     """*report* with somebody before it who acts upon results, until the scan is over."""
@@ -43,7 +49,7 @@ def acting(request: Request, report: Report, image: Image, options: ScanOptions)
         rescan = stack.enter_context(Verifier(image, options, report.note))
         means = Means(
             quarantine_folder(request),
-            settings.backup_path,
+            backup_folder(request),
             temp=settings.temp,
             seconds=settings.action_time,
             generation=image.generation,

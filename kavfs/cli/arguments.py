@@ -40,9 +40,9 @@ OPTIONS: tuple[Option, ...] = (
            "self-extracting archives, B mail bases, M mails, E heuristics; a small letter switches off"),
     Option("recursion", "R", help="scan directories with everything below them (default)"),
     Option("no_recursion", "r", help="scan only the files directly in the directories named"),
-    Option("action", "i", "", "0-4", help="what to do with what is infected: 0 nothing, 1 cure, 2 cure or remove a "
-           "simple object, 3 cure or remove, a container as a whole, 4 remove; action lists of the configuration go "
-           "before"),
+    Option("action", "i", "", "0-4", help="what to do with what is infected: 0 neither cure nor remove, 1 cure, 2 cure "
+           "or remove a simple object, 3 cure or remove, a container as a whole, 4 remove; action lists of the "
+           "configuration are carried out before, also with 0 (see --report-only)"),
     Option("keep_container", "", "--keep-container", help="remove no container for the sake of what is in it"),
     Option("report_only", "", "--report-only", help="change nothing, whatever -i and the configuration say"),
     Option("report_file", "o", "", "FILE", help="write a report to FILE, or to the system log with 'syslog', to the "

@@ -61,12 +61,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         command.add_argument("--state", default="", metavar="DIR", help="state folder (default: the usual one)")
         command.add_argument("--store", default="", metavar="DIR", help="the folder of move or movePath instead")
         command.add_argument("--layout", choices=LAYOUTS, default="", help="of which of the two (default: movePath)")
-        command.add_argument("--backups", action="store_true", help="the folder of BackupPath instead")
+        command.add_argument("--backups", action="store_true", help="backups, in the folder of BackupPath")
         command.add_argument("-c", "--config", default="", metavar="FILE", help="configuration that names the folders")
 
 
 def run(args: argparse.Namespace) -> int:
     """Carry out one ``kavfs quarantine`` command; the return value is the exit code."""
+    if args.backups:
+        args.kind = BACKUP  # in the usual place they lie beside what is in quarantine
     if args.quarantine_command == "export":
         return _export(args)
     commands = {
@@ -103,9 +105,10 @@ def _folder(args: argparse.Namespace) -> tuple[bytes, str]:
         return absolute(os.fsencode(args.store)), LAYOUTS[args.layout or "movePath"]
     settings = configuration([os.fsencode(args.config)] if args.config else [])
     if args.backups:
-        if not settings.backup_path:
-            raise UsageError("option --backups: the configuration has no BackupPath")
-        return settings.backup_path, ITEMS
+        if settings.backup_path is None:
+            raise UsageError("option --backups: the configuration says BackupPath=no")
+        if settings.backup_path:
+            return settings.backup_path, ITEMS
     if settings.quarantine_path:
         return settings.quarantine_path, ITEMS
     return os.path.join(absolute(os.fsencode(args.state)) if args.state else default_state(), FOLDER), ITEMS

@@ -135,7 +135,7 @@ def resumed(
 def own_stores(request: Request, state: bytes) -> tuple[tuple[int, int], ...]:
     """Device and inode of our folders, which walkers do not enter: signatures would match themselves."""
     stores = []
-    for folder in (state, request.settings.quarantine_path, request.settings.backup_path):
+    for folder in (state, request.settings.quarantine_path, request.settings.backup_path or b""):
         try:
             status = os.stat(folder)
         except OSError:

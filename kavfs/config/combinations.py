@@ -28,7 +28,7 @@ def conflicts(settings: Settings, given: Given) -> Iterator[str]:
         ("scanner.report", "EventStore"): settings.event_store or b"",
     }
     folders = {
-        ("scanner.path", "BackupPath"): settings.backup_path,
+        ("scanner.path", "BackupPath"): settings.backup_path or b"",
         ("scanner.path", "QuarantinePath"): settings.quarantine_path,
     }
     seen: dict[bytes, str] = {}

@@ -31,7 +31,7 @@ _NONE = {
     "memory": "memory is not scanned",
     "sectors": "sectors are not scanned",
     "scanallsectors": "sectors are not scanned",
-    "backupinfected": "set BackupPath to a folder",
+    "backupinfected": "copies are always kept; BackupPath says where",
     "warnings": "these findings are always told, as WARNING",
     "redundantscan": "everything is always scanned to its end",
     "basepath": "databases of the product cannot be read by kavfs",

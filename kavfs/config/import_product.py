@@ -68,6 +68,9 @@ def import_product(into: Imported, entries: list[Entry]) -> None:
 
 
 def _take(into: Imported, key: Key, value: bytes, source: Source) -> None:
+    if key.name == "BackupPath" and not value:
+        into.leave(source, "copies are kept all the same, beside what is in quarantine; BackupPath=no for none")
+        return
     if not value and (key.kind.empty_is_default or key.kind in (kinds.PATH, kinds.ACTIONS, kinds.FOLDERS, kinds.MASKS)):
         into.as_here(source, "empty, which is the default")
         return

@@ -73,7 +73,7 @@ KEYS: tuple[Key, ...] = (
     Key("scanner.options", "MemoryLimit", kinds.MEMORY, "memory"),
     Key("scanner.options", "SpillLimit", kinds.POSITIVE_SIZE, "spill"),
     Key("scanner.options", "UseAVbasesSet", kinds.STANDARD),
-    Key("scanner.path", "BackupPath", kinds.PATH, "backup_path"),
+    Key("scanner.path", "BackupPath", kinds.PATH_OR_NO, "backup_path"),
     Key("scanner.path", "QuarantinePath", kinds.PATH, "quarantine_path"),
     *(Key("scanner.object", name, kinds.ACTIONS, "actions") for name in _ACTIONS),
     *(Key("scanner.container", name, kinds.ACTIONS, "actions") for name in _ACTIONS),

@@ -68,7 +68,7 @@ class Settings(NamedTuple):
     keep_container: bool = False  # a container of which a member cannot be cured stays
     action_time: float = 60.0  # seconds for one command of exec
     actions: "tuple[Entry, ...]" = ()  # On... of [scanner.object] and [scanner.container], as they stand in the file
-    backup_path: bytes = b""  # b"" = no copy is made
+    backup_path: bytes | None = b""  # b"" = beside what is in quarantine; None = no copy is made
     quarantine_path: bytes = b""  # b"" = the usual place
     quarantine_max_age: float = 0.0  # seconds; 0 = for ever
     quarantine_max_size: int = 0  # bytes; 0 = any

@@ -141,7 +141,7 @@ def test_the_folders_of_the_configuration(state: Path, tmp_path: Path) -> None:
     settings.write_text(f"[scanner.path]\nQuarantinePath={tmp_path}/folder\nBackupPath={tmp_path}/backups\n")
     assert item in said(state, "list", "-c", settings)
     assert backup in said(state, "list", "-c", settings, "--backups")
-    settings.write_text("[scanner.path]\n")
+    settings.write_text("[scanner.path]\nBackupPath=no\n")
     assert said(state, "list", "-c", settings) == "the quarantine is empty\n"
-    assert "no BackupPath" in refused(state, "list", "-c", settings, "--backups", code=66)
+    assert "BackupPath=no" in refused(state, "list", "-c", settings, "--backups", code=66)
     assert f"no store {tmp_path}/none" in refused(state, "list", "--store", tmp_path / "none")

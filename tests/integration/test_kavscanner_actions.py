@@ -95,13 +95,13 @@ def test_an_action_that_fails_is_a_line_a_field_and_an_error(desk: Desk, tree: P
     done = desk.shell(f"kavscanner {tree}/curable.zip")
     assert done.code == 30, "everything is cured, but not everything was done"
     assert f"{tree}/curable.zip: exec failed: exit code 3: no such luck" in done.lines
-    assert "Actions: cure: 1, failed: 1" in done.lines
+    assert "Actions: backup: 1, cure: 1, failed: 1" in done.lines
     with zipfile.ZipFile(tree / "curable.zip", "a") as archive:
         archive.writestr("again.com", EICAR)
     found = records(desk.shell(f"kavscanner --json - {tree}/curable.zip").out)
     (result,) = [record for record in found if record["type"] == "result"]
     assert result["deeds"][-1] == {"verb": "exec", "done": False, "text": "exit code 3: no such luck"}
-    assert (found[-1]["deeds"], found[-1]["deeds_failed"], found[-1]["exit_code"]) == ({"cure": 1}, 1, 30)
+    assert (found[-1]["deeds"], found[-1]["deeds_failed"], found[-1]["exit_code"]) == ({"backup": 1, "cure": 1}, 1, 30)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from kavfs.action.catalogue import BACKUP
 from kavfs.action.store import Store
 from tests.support.programs import EICAR
 from tests.support.shelled import Desk
@@ -173,7 +174,33 @@ def test_5_3_5_backup_of_processed_objects(desk: Desk, tree: Path, tmp_path: Pat
         assert len(store.items()) == 2 + 3, "newer copies take the place of older ones; three are kept"
 
 
-def test_5_3_5_by_default_there_is_no_backup(desk: Desk, tree: Path) -> None:
-    desk.shell(f"kavscanner -i3 {tree}")
-    assert list(desk.state.rglob("*backup*")) == []
+def test_5_3_5_a_backup_is_kept_unless_it_is_switched_off(desk: Desk, tree: Path) -> None:
+    """In the manual it is off by default; what an option takes away can be had back here."""
+    before = {name: (tree / name).read_bytes() for name in left(tree)}
+    desk.configure("[scanner.path]\nBackupPath=no\n")
+    desk.shell(f"kavscanner -i3 {tree}/eicar.com")
+    assert "eicar.com" not in left(tree)
     assert not (desk.state / "quarantine").exists()
+    (tree / "eicar.com").write_bytes(EICAR)
+    for text in ("[scanner.path]\nBackupPath=\n", ""):
+        desk.configure(text)
+        desk.shell(f"kavscanner -i3 {tree}")
+    with Store(os.fsencode(desk.state / "quarantine")) as store:
+        for item in store.items(BACKUP):
+            store.restore(item.id, os.fsencode(desk.home / "back"))
+            assert (desk.home / "back").read_bytes() == before.pop(os.path.relpath(os.fsdecode(item.facts.path), tree))
+            (desk.home / "back").unlink()
+    assert list(before) == ["letter.txt"]
+
+
+def test_5_3_5_without_a_place_for_the_backup_nothing_is_lost(desk: Desk, tree: Path) -> None:
+    before = {name: (tree / name).read_bytes() for name in left(tree)}
+    (desk.state).mkdir()
+    (desk.state / "quarantine").mkdir(mode=0o777)
+    (desk.state / "quarantine").chmod(0o777)
+    done = desk.shell(f"kavscanner -i3 {tree}")
+    assert done.code == 25
+    assert {name: (tree / name).read_bytes() for name in left(tree)} == before
+    (line,) = [line for line in done.lines if line.startswith(f"{tree}/eicar.com: remove failed: ")]
+    assert "no backup can be kept" in line
+    assert "others may write" in line

@@ -170,6 +170,54 @@ def test_a_command_is_not_run_for_another_file_of_that_name(scene: Scene, tmp_pa
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("mode", [0, 2, 3, 4])
+@pytest.mark.parametrize(
+    "rest", ["", "; remove", "; exec chmod -x {to}/%FILENAME%", "; exec test -e {to}/%FILENAME%; remove"]
+)
+def test_what_a_command_has_taken_away_needs_no_removal(scene: Scene, tmp_path: Path, mode: int, rest: str) -> None:
+    """As in 5.3.4 of the manual, whatever option -i says."""
+    (tmp_path / "to").mkdir()
+    scene.mode = mode
+    scene.on("OnInfected", f"exec mv %FULLPATH%/%FILENAME% {tmp_path}/to/%FILENAME%" + rest.format(to=tmp_path / "to"))
+    path = scene.file()
+    path.chmod(0o755)
+    (result,) = scene.add(found(path))
+    assert scene.totals.deeds_failed == 0
+    assert not path.exists()
+    assert {deed.verb for deed in result.deeds} <= {"cure", "exec"}
+    moved = tmp_path / "to" / path.name
+    assert moved.read_bytes() == b"evil bytes"
+    assert moved.stat().st_mode & 0o111 == (0 if "chmod" in rest else 0o111)
+
+
+@pytest.mark.parametrize("verb", ["quarantine", "rename .bad"])
+def test_what_a_command_has_taken_away_cannot_be_kept(scene: Scene, verb: str) -> None:
+    scene.on("OnInfected", f"exec rm %FULLPATH%/%FILENAME%; {verb}")
+    (result,) = scene.add(found(scene.file()))
+    assert result.deeds[1:] == (Deed(verb.split()[0], done=False, text="a command before has taken it away"),)
+
+
+def test_a_second_command_is_run_for_what_the_first_has_left(scene: Scene, tmp_path: Path) -> None:
+    scene.mode = 3
+    scene.on(
+        "OnInfected",
+        f"exec cd %FULLPATH%; echo cured > new; mv new %FILENAME%; exec cat %FULLPATH%/%FILENAME% > {tmp_path}/out",
+    )
+    path = scene.file()
+    (result,) = scene.add(found(path))
+    assert (tmp_path / "out").read_text() == "cured\n"
+    assert [(deed.verb, deed.done) for deed in result.deeds if deed.verb == "exec"] == [("exec", True)] * 2
+    assert path.read_text() == "cured\n", "what is there now was never scanned: it is not removed"
+
+
+def test_a_second_command_is_not_run_for_a_file_that_was_there_before(scene: Scene, tmp_path: Path) -> None:
+    other = scene.file("other.txt", b"harmless")
+    scene.on("OnInfected", f"exec mv {other} %FULLPATH%/%FILENAME%; exec touch {tmp_path}/ran")
+    (result,) = scene.add(found(scene.file()))
+    assert [deed.done for deed in result.deeds] == [True, False]
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("action", ["remove", "quarantine", "rename .bad", "move /tmp/kavfs-never"])
 @pytest.mark.parametrize("how", ["another inode", "changed", "link", "gone", "folder is a link"])
 def test_nothing_else_is_acted_upon(scene: Scene, action: str, how: str) -> None:

@@ -185,6 +185,12 @@ def test_version_5_5(tmp_path: Path) -> None:
     assert "[updater.options] UpdateServerUrl=http://updates.example.org: updates" in text
 
 
+def test_an_empty_backup_path_of_the_product_is_told(tmp_path: Path) -> None:
+    result, settings = imported(tmp_path, conf=V55.replace("BackupPath=/var/backup", "BackupPath="))
+    assert settings.backup_path == b""
+    assert "[scanner.path] BackupPath=: copies are kept all the same" in left(result)
+
+
 def test_version_5_6_spells_some_names_otherwise_and_repeats_others(tmp_path: Path) -> None:
     result, settings = imported(tmp_path, conf=V56)
     assert settings == Settings(
