@@ -49,6 +49,7 @@ class Means:
     curer: Curer | None = None
     rescan: Rescan | None = None
     shown: Callable[[bytes], bytes] = bytes  # a name as reports write it
+    quarantine_size: int = 0  # bytes that the quarantine may take; 0 = any
 
 
 class Acting:
@@ -183,7 +184,7 @@ class Acting:
         if verb == REMOVE:
             backup = self._backed_up(held, result)
             return [*backup, Deed(verb, done=True, text=held.remove())]
-        store = self._store(step.argument or self._means.quarantine, _LAYOUTS[verb])
+        store = self._store(step.argument or self._means.quarantine, _LAYOUTS[verb], held)
         item, text = store.take(held, Finding.of(result, self._means.generation))
         where = f"item {item} in {os.fsdecode(store.path)}"
         return [Deed(verb, done=True, text="; ".join(filter(None, (where, text))))]
@@ -192,13 +193,17 @@ class Acting:
         if not self._means.backup:
             return []
         try:
-            store = self._store(self._means.backup, ITEMS)
+            store = self._store(self._means.backup, ITEMS, held)
             item = store.put(held, Finding.of(result, self._means.generation), BACKUP)
         except (KavfsError, OSError) as error:
             raise ActionError(f"it stays as it is, for no backup can be kept: {_text(error)}") from None
         return [Deed("backup", done=True, text=f"item {item} in {os.fsdecode(store.path)}")]
 
-    def _store(self, folder: bytes, layout: str) -> Store:
+    def _store(self, folder: bytes, layout: str, held: Held) -> Store:
+        """The store in *folder*, for that file. What would be the first to be deleted there does not go there."""
+        limit = self._means.quarantine_size
+        if folder == self._means.quarantine and limit and held.facts.size > limit:
+            raise ActionError("it is larger than all that the quarantine may hold")
         if folder not in self._stores:
             self._stores[folder] = Store(folder, layout=layout)
         return self._stores[folder]

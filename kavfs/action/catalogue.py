@@ -19,7 +19,7 @@ BACKUP = "backup"
 KINDS = (QUARANTINE, BACKUP)
 
 WAIT = 30.0  # seconds for another process to finish its commit
-VERSION = 1
+VERSION = 2
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS items (
@@ -43,9 +43,12 @@ CREATE TABLE IF NOT EXISTS items (
     added_ns INTEGER NOT NULL,
     who INTEGER NOT NULL,      -- user who put it here
     sha256 BLOB NOT NULL,
-    judged INTEGER             -- the verdict of the last rescan; NULL: there was none
+    judged INTEGER,            -- the verdict of the last rescan; NULL: there was none
+    judged_by TEXT NOT NULL DEFAULT '',      -- what it knew
+    judged_ns INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID
 """
+_SINCE_1 = ("judged_by TEXT NOT NULL DEFAULT ''", "judged_ns INTEGER NOT NULL DEFAULT 0")
 
 
 class Finding(NamedTuple):
@@ -76,6 +79,8 @@ class Item(NamedTuple):
     who: int  # user
     sha256: bytes
     judged: Status | None = None  # the verdict of the last rescan
+    judged_by: str = ""  # the knowledge of which it was; "" = that of the finding
+    judged_ns: int = 0  # since 1970
 
     @property
     def good(self) -> bool:
@@ -93,6 +98,8 @@ class Catalogue:
             self._base.execute("PRAGMA synchronous = EXTRA")  # the folder too, after the journal has gone
             self._base.execute("PRAGMA trusted_schema = OFF")
             self._base.execute(_TABLE)
+            if self._version() == 1:
+                self._renew()
         except BaseException:
             self._base.close()
             raise
@@ -104,11 +111,23 @@ class Catalogue:
     @property
     def complete(self) -> bool:
         """Whether it has a row for each item: one that is made anew has not, until that is set."""
-        return int(self._base.execute("PRAGMA user_version").fetchone()[0]) == VERSION
+        return self._version() == VERSION
 
     @complete.setter
     def complete(self, yes: bool) -> None:
         self._base.execute(f"PRAGMA user_version = {VERSION if yes else 0}")
+
+    def _version(self) -> int:
+        return int(self._base.execute("PRAGMA user_version").fetchone()[0])
+
+    def _renew(self) -> None:
+        """A catalogue of version 1 gets the columns that it lacks, unless another process has been quicker."""
+        self._base.execute("BEGIN IMMEDIATE")
+        with self._base:  # commits, or takes back
+            if self._version() == 1:
+                for column in _SINCE_1:
+                    self._base.execute(f"ALTER TABLE items ADD COLUMN {column}")
+                self.complete = True
 
     def add(self, item: Item) -> None:
         row = _row(item)
@@ -136,9 +155,13 @@ class Catalogue:
     def remove(self, item: str) -> None:
         self._base.execute("DELETE FROM items WHERE id = ?", (bytes.fromhex(item),))
 
-    def judge(self, item: str, status: Status) -> None:
+    def judge(self, item: Item) -> None:
         """Note what a rescan said of it."""
-        self._base.execute("UPDATE items SET judged = ? WHERE id = ?", (int(status), bytes.fromhex(item)))
+        assert item.judged is not None
+        self._base.execute(
+            "UPDATE items SET judged = ?, judged_by = ?, judged_ns = ? WHERE id = ?",
+            (int(item.judged), item.judged_by, item.judged_ns, bytes.fromhex(item.id)),
+        )
 
     def _select(self, where: str, *values: object) -> Iterator[Item]:
         cursor = self._base.cursor()
@@ -189,6 +212,8 @@ def _row(item: Item) -> dict[str, object]:
         "who": item.who,
         "sha256": item.sha256,
         "judged": None if item.judged is None else int(item.judged),
+        "judged_by": item.judged_by,
+        "judged_ns": item.judged_ns,
     }
 
 
@@ -199,7 +224,17 @@ def _item(row: sqlite3.Row) -> Item:
     finding = Finding(row["threat"], Status(row["status"]), row["engine"], bytes.fromhex(row["generation"]))
     judged = None if row["judged"] is None else Status(row["judged"])
     return Item(
-        row["id"].hex(), row["kind"], row["file"], facts, finding, row["added_ns"], row["who"], row["sha256"], judged
+        row["id"].hex(),
+        row["kind"],
+        row["file"],
+        facts,
+        finding,
+        row["added_ns"],
+        row["who"],
+        row["sha256"],
+        judged,
+        row["judged_by"],
+        row["judged_ns"],
     )
 
 

@@ -23,10 +23,8 @@ from kavfs.action.layout import file_of
 from kavfs.action.place import ActionError, Held, Parent
 from kavfs.action.vault import Vault, shown, split, text_of
 from kavfs.errors import KavfsError, SystemFailure
-from kavfs.model import Result, Status
+from kavfs.model import Result
 from kavfs.ports import Rescan
-
-FOLDER = b"quarantine"  # below the state folder
 
 VERSIONS = 3  # backups of a path that are kept
 RESERVE = 16 << 20  # bytes of the disk that are left to others
@@ -44,6 +42,10 @@ class Judged(NamedTuple):
     result: Result | None = None  # None: it could not be judged, text says why
     restored: bool = False
     text: str = ""  # where it went, or why it could not be restored
+
+    @property
+    def complete(self) -> bool:
+        return self.result is not None and self.result.complete
 
 
 class Store(Vault):
@@ -185,35 +187,57 @@ class Store(Vault):
         self.tidy()
         return gone
 
+    def waiting(self, known: str, since_ns: int = 0) -> list[Item]:
+        """What is in quarantine and was judged last by somebody who did not know just what is *known* now, or before
+        *since_ns*; what has waited longest comes first."""
+        found = []
+        for item in self.items(QUARANTINE):
+            by = item.judged_by or item.finding.generation.hex()
+            if by != known or max(item.added_ns, item.judged_ns) < since_ns:
+                found.append(item)
+        return sorted(found, key=lambda item: item.judged_ns or item.added_ns)
+
     def rescan(
-        self, rescan: Rescan, *, restore: bool = False, kind: str = QUARANTINE, engines: Collection[str] = ()
+        self,
+        rescan: Rescan,
+        items: Iterable[Item],
+        *,
+        restore: bool = False,
+        engines: Collection[str] = (),
+        known: str = "",
     ) -> Iterator[Judged]:
-        """Judge the items again; *kind* "" = all. What is clean now is marked so, and with *restore* goes back where it
-        was, but for backups: there something else is in its place. *engines* are those that *rescan* asks (none = all):
-        what another one has found is not theirs to acquit."""
-        for item in self.items(kind):
+        """Judge *items* again. What is clean now is marked so, and with *restore* goes back where it was, but for
+        backups: there something else is in its place. *engines* are those that *rescan* asks (none = all): what
+        another one has found is not theirs to acquit. *known* is a word for what they know."""
+        for item in items:
             if engines and item.finding.engine not in engines:
                 yield Judged(item, text=f"found by engine {item.finding.engine}, which is not asked")
                 continue
             try:
-                fd = self.plain(item.id)
-            except ActionError as error:
+                judged = self._judged(rescan, item, known)
+                if restore and item.kind == QUARANTINE and judged.item.good and judged.complete:
+                    judged = self._given_back(judged)
+                yield judged
+            except (ActionError, Missing) as error:  # Missing: somebody else has given it back or deleted it
                 yield Judged(item, text=str(error))
-                continue
-            try:
-                result = rescan(fd, item.facts.path)
-            finally:
-                os.close(fd)
-            self.catalogue.judge(item.id, result.status)
-            judged = Judged(item._replace(judged=result.status), result)
-            if restore and item.kind == QUARANTINE and result.status is Status.CLEAN and result.complete:
-                judged = self._given_back(judged)
-            yield judged
+
+    def _judged(self, rescan: Rescan, item: Item, known: str) -> Judged:
+        fd = self.plain(item.id)
+        try:
+            result = rescan(fd, item.facts.path)
+        finally:
+            os.close(fd)
+        item = item._replace(judged=result.status, judged_by=known, judged_ns=time.time_ns())
+        try:
+            self.catalogue.judge(item)
+        except sqlite3.Error as error:
+            raise ActionError(f"the verdict on item {item.id} cannot be kept: {error}") from None
+        return Judged(item, result)
 
     def _given_back(self, judged: Judged) -> Judged:
         try:
             place, _ = self.restore(judged.item.id)
-        except ActionError as error:
+        except (ActionError, Missing) as error:
             return judged._replace(text=f"not restored: {error}")
         return judged._replace(restored=True, text=shown(place))
 

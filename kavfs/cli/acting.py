@@ -10,14 +10,13 @@ from dataclasses import replace
 from kavfs.action.acting import Acting, Means
 from kavfs.action.place import Places
 from kavfs.action.policy import Policy, make_policy
-from kavfs.action.store import FOLDER
 from kavfs.cli.request import Request
 from kavfs.options import ScanOptions
-from kavfs.ports import Image, Report
+from kavfs.ports import Report
 from kavfs.report.names import shown_path
 from kavfs.scan.curing import Curing
 from kavfs.scan.verifier import Verifier
-from kavfs.signatures.sources import default_state
+from kavfs.signatures.image import Image
 
 
 def policy_of(request: Request) -> Policy:
@@ -26,19 +25,8 @@ def policy_of(request: Request) -> Policy:
     return make_policy(settings.actions, request.action, settings.cure, settings.keep_container)
 
 
-def quarantine_folder(request: Request) -> bytes:
-    """Where `quarantine` stores."""
-    return request.settings.quarantine_path or os.path.join(request.state or default_state(), FOLDER)
-
-
-def backup_folder(request: Request) -> bytes:
-    """Where a copy goes before a cure or a removal; b"" when none is wanted."""
-    path = request.settings.backup_path
-    return b"" if path is None else path or quarantine_folder(request)
-
-
 @contextmanager
-def acting(request: Request, report: Report, image: Image, options: ScanOptions) -> Iterator[Report]:
+def acting(request: Request, state: bytes, report: Report, image: Image, options: ScanOptions) -> Iterator[Report]:
     """*report* with somebody before it who acts upon results, until the scan is over."""
     policy = policy_of(request)
     if request.report_only or not policy.acts:
@@ -46,16 +34,17 @@ def acting(request: Request, report: Report, image: Image, options: ScanOptions)
         return
     settings = request.settings
     with ExitStack() as stack:
-        rescan = stack.enter_context(Verifier(image, options, report.note))
+        rescan = stack.enter_context(Verifier(image, options, report.note, image.allow.judge))
         means = Means(
-            quarantine_folder(request),
-            backup_folder(request),
+            request.quarantine(state),
+            request.backups(state),
             temp=settings.temp,
             seconds=settings.action_time,
             generation=image.generation,
             curer=stack.enter_context(Curing(options, rescan, image.recipes)),
             rescan=rescan,
             shown=shown_path,
+            quarantine_size=settings.quarantine_max_size,
         )
         places = Places(options.walk.roots, follow=options.walk.follow_symlinks)
         made = Acting(report, policy, places, means)

@@ -119,10 +119,14 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
             from kavfs.cli.acting import acting, with_folders_left_out
 
             options = with_folders_left_out(request, options)
-            report = stack.enter_context(acting(request, report, image, options))
+            report = stack.enter_context(acting(request, state, report, image, options))
         report = _judged(report, image)
         for note in (*engines.notes, *cache.notes):
             report.note(note)
+        if request.keeps:
+            from kavfs.cli.keeping import keep
+
+            keep(request, request.quarantine(state), image, engines, options, report.note)
         count = reports.tick is not None
         job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
         reports.on_closed_pipe(job.stop)

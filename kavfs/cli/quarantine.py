@@ -6,26 +6,26 @@ import argparse
 import contextlib
 import os
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 from kavfs.action.catalogue import BACKUP, QUARANTINE, Item
 from kavfs.action.layout import FLAT, ITEMS, TREE
-from kavfs.action.store import FOLDER, Missing, Store
+from kavfs.action.store import Judged, Missing, Store
 from kavfs.cli.program import answer
-from kavfs.cli.request import absolute, configuration
+from kavfs.cli.request import Request, absolute, configuration
 from kavfs.errors import SystemFailure, UsageError
 from kavfs.model import OUTCOMES
+from kavfs.options import engine_names
 from kavfs.report.names import shown_path, shown_text
 from kavfs.report.summary import counted, human
 from kavfs.signatures.sources import default_state
 
 if TYPE_CHECKING:
-    from kavfs.ports import Rescan
+    from kavfs.cli.keeping import Judge
 
 Lines = Generator[str, None, None]
 
-ENGINES = ("native",)  # who judges again
 NONE = "the quarantine is empty"
 LAYOUTS = {"quarantine": ITEMS, "move": FLAT, "movePath": TREE}
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -54,9 +54,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         made[name].add_argument("--kind", choices=(QUARANTINE, BACKUP), default="", help="only these items")
     made["list"].add_argument("--path", default="", metavar="PATH", help="only what lay there")
     made["rescan"].add_argument("--db", action="append", default=[], metavar="PATH", help="databases, as for a scan")
-    made["rescan"].add_argument("--restore-clean", action="store_true", help="what is clean now goes back to its place")
-    made["prune"].add_argument("--days", type=float, metavar="N", help="remove items that are older")
-    made["prune"].add_argument("--size", metavar="BYTES", help="then the oldest, until the rest is no larger: 10G")
+    made["rescan"].add_argument("--engine", default="", metavar="LIST", help="who judges, as for a scan")
+    made["rescan"].add_argument("--updated", action="store_true", help="only what was not judged by what is known now")
+    clean = made["rescan"].add_mutually_exclusive_group()
+    clean.add_argument("--restore-clean", action="store_true", help="what is clean now goes back to its place")
+    clean.add_argument("--keep-clean", action="store_true", help="it stays, even with RestoreClean=yes")
+    made["prune"].add_argument("--days", type=float, metavar="N", help="remove items that are older (default: MaxAge)")
+    size = "then the oldest, until the rest is no larger: 10G (default: MaxSize)"
+    made["prune"].add_argument("--size", metavar="BYTES", help=size)
     for command in made.values():
         command.add_argument("--state", default="", metavar="DIR", help="state folder (default: the usual one)")
         command.add_argument("--store", default="", metavar="DIR", help="the folder of move or movePath instead")
@@ -103,15 +108,25 @@ def _folder(args: argparse.Namespace) -> tuple[bytes, str]:
     """The folder that is meant and its layout: where a scan with the same configuration stores."""
     if args.store:
         return absolute(os.fsencode(args.store)), LAYOUTS[args.layout or "movePath"]
-    settings = configuration([os.fsencode(args.config)] if args.config else [])
+    request = _request(args)
     if args.backups:
-        if settings.backup_path is None:
+        folder = request.backups(request.state)
+        if not folder:
             raise UsageError("option --backups: the configuration says BackupPath=no")
-        if settings.backup_path:
-            return settings.backup_path, ITEMS
-    if settings.quarantine_path:
-        return settings.quarantine_path, ITEMS
-    return os.path.join(absolute(os.fsencode(args.state)) if args.state else default_state(), FOLDER), ITEMS
+        return folder, ITEMS
+    return request.quarantine(request.state), ITEMS
+
+
+def _request(args: argparse.Namespace) -> Request:
+    """What a scan with the same configuration would be asked."""
+    settings = configuration([os.fsencode(args.config)] if args.config else [])
+    state = absolute(os.fsencode(args.state)) if args.state else default_state()
+    return Request(settings=settings, databases=(settings.databases,) if settings.databases else (), state=state)
+
+
+def _is_the_quarantine(args: argparse.Namespace) -> bool:
+    """Whether the store is the one of which [quarantine] of the configuration speaks."""
+    return not args.store and not args.backups
 
 
 def _chosen(store: Store | None, word: str) -> tuple[Store, Item]:
@@ -228,7 +243,12 @@ def _prune(args: argparse.Namespace) -> Lines:
     if age is not None and not 0 <= age < 1e12:
         raise UsageError("option --days: that is no number of days")
     with _store(args) as store:
-        gone = store.prune(age, size, args.kind) if store is not None else []
+        gone = []
+        if store is not None and age is None and size is None and _is_the_quarantine(args):
+            settings = _request(args).settings
+            age, size = settings.quarantine_max_age or None, settings.quarantine_max_size or None
+        if store is not None:
+            gone = store.prune(age, size, args.kind)
         for item in gone:
             yield f"{item.id}  deleted  {_path(item)}"
         yield f"{counted(len(gone), 'item')} removed"
@@ -243,34 +263,56 @@ def _bytes(word: str) -> int:
 
 def _rescan(args: argparse.Namespace) -> Lines:
     with _store(args) as store:
-        items = store.items(args.kind) if store is not None else []
-        if store is None or not items:
+        if store is None or not store.items(args.kind):
             yield NONE
             return
+        notes: list[str] = []
         clean = restored = 0
-        with _judge(args) as rescan:
-            for judged in store.rescan(rescan, restore=args.restore_clean, kind=args.kind, engines=ENGINES):
+        request = _judging_request(args)
+        configured = request.settings.restore_clean and _is_the_quarantine(args) and not args.keep_clean
+        restore = args.restore_clean or configured
+        with _judge(request, notes.append) as judge:
+            items = store.waiting(judge.known) if args.updated else store.items(args.kind)
+            items = [item for item in items if args.kind in ("", item.kind)]
+            for judged in store.rescan(judge.rescan, items, restore=restore, engines=judge.engines, known=judge.known):
                 clean += judged.item.good
                 restored += judged.restored
-                word = OUTCOMES[judged.result.status].word if judged.result is not None else "not judged"
-                text = shown_text(judged.text)
-                end = f"  restored to {text}" if judged.restored else f"  {text}" if text else ""
-                yield f"{judged.item.id}  {word}  {_path(judged.item)}{end}"
+                yield _outcome(judged)
+        yield from (f"note: {shown_text(note)}" for note in notes)
         yield f"{counted(clean, 'item')} clean now, {restored} restored"
-        if clean and not args.restore_clean:
+        if clean > restored and not restore:
             yield "--restore-clean gives back what is clean now; `kavfs quarantine restore` single items"
 
 
-@contextlib.contextmanager
-def _judge(args: argparse.Namespace) -> Iterator[Rescan]:
-    """Scans of one descriptor after the other by the native engine, which no cache answers."""
-    from kavfs.cli.running import open_signatures  # all this only for who judges again
-    from kavfs.limits import Limits
-    from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
-    from kavfs.scan.verifier import Verifier
+def _outcome(judged: Judged) -> str:
+    word = OUTCOMES[judged.result.status].word if judged.result is not None else "not judged"
+    text = shown_text(judged.text)
+    end = f"  restored to {text}" if judged.restored else f"  {text}" if text else ""
+    return f"{judged.item.id}  {word}  {_path(judged.item)}{end}"
 
-    state = absolute(os.fsencode(args.state)) if args.state else b""
-    databases = [absolute(os.fsencode(path)) for path in args.db]
-    options = ScanOptions(WalkOptions(()), Limits(), EVERYTHING, jobs=1)
-    with open_signatures(databases, state)[0] as image, Verifier(image, options) as rescan:
-        yield rescan
+
+def _judging_request(args: argparse.Namespace) -> Request:
+    """_request() with the options of rescan."""
+    request = _request(args)
+    if args.db:
+        request.databases = tuple(absolute(os.fsencode(path)) for path in args.db)
+    if args.engine:
+        try:
+            request.settings = request.settings._replace(engines=engine_names(args.engine))
+        except ValueError as error:
+            raise UsageError(f"option --engine: {error}") from None
+        request.engines_named = True
+    return request
+
+
+@contextlib.contextmanager
+def _judge(request: Request, note: Callable[[str], None]) -> Iterator[Judge]:
+    from kavfs.cli.keeping import judging  # all this only for who judges again
+    from kavfs.cli.running import choose_engines, open_for
+
+    engines = choose_engines(request)
+    with open_for(request, engines, None)[0] as image:
+        for text in (*engines.notes, *image.notes):
+            note(text)
+        with judging(image, engines, request.scan_options((), False, engines.uses), note) as judge:
+            yield judge

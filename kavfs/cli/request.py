@@ -69,6 +69,22 @@ class Request:
         switches |= Switch.DIGEST if self.json else Switch(0)
         return switches
 
+    @property
+    def keeps(self) -> bool:
+        """Whether the quarantine is to be looked after."""
+        settings = self.settings
+        asked = settings.quarantine_max_age or settings.quarantine_max_size or settings.rescan_after_update
+        return bool(asked) and not self.report_only
+
+    def quarantine(self, state: bytes) -> bytes:
+        """The folder of the quarantine; *state* is the folder that is used."""
+        return self.settings.quarantine_path or os.path.join(state, b"quarantine")
+
+    def backups(self, state: bytes) -> bytes:
+        """The folder where a copy goes before a cure or a removal; b"" when none is wanted."""
+        path = self.settings.backup_path
+        return b"" if path is None else path or self.quarantine(state)
+
     def places(self, state: bytes) -> EnginePlaces:
         """Where engines look for what they need; *state* is the folder that is used."""
         settings = self.settings

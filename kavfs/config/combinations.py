@@ -70,8 +70,6 @@ def _no_effect(settings: Settings, given: Given, key: Key, entry: Entry) -> str:
         return "the report goes to syslog"
     if name == "EventRetention" and settings.event_store is None:
         return "EventStore=no"
-    if name == "RestoreClean" and not settings.rescan_after_update:
-        return "RescanAfterUpdate=no"
     if section == "scanner.notify" and name in _NOTIFY and not settings.notify_mail:
         if name != "On":
             return "Mail is empty"

@@ -103,12 +103,4 @@ KEYS: tuple[Key, ...] = (
     Key("quarantine", "RestoreClean", kinds.BOOLEAN, "restore_clean"),
 )
 
-# Fields that no program carries out yet: anything but their default is an error, so that nobody relies on them. Whoever
-# builds what they ask for takes them out.
-NOT_YET: frozenset[str] = frozenset(
-    {
-        *("quarantine_max_age", "quarantine_max_size", "rescan_after_update", "restore_clean"),
-    }
-)
-
 SECTIONS: tuple[str, ...] = tuple(dict.fromkeys(key.section for key in KEYS))

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 
 from kavfs.config import combinations
 from kavfs.config.ini import Entry, read_entries
-from kavfs.config.keys import KEYS, NOT_YET, SECTIONS, Key
+from kavfs.config.keys import KEYS, SECTIONS, Key
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError
 
@@ -74,10 +74,7 @@ def _apply(into: Loaded, entry: Entry) -> None:
     if key in into.given:
         raise ConfigError(f"{entry.place}: {entry.key} is set a second time (first at {into.given[key].place})")
     known = replace(entry, section=key.section, key=key.name)
-    settings = with_value(into.settings, key, known)
-    if key.field in NOT_YET and getattr(settings, key.field) != getattr(into.settings, key.field):
-        raise ConfigError(f"{entry.place}: {key.name}: not available yet; only the default can be set")
-    into.settings = settings
+    into.settings = with_value(into.settings, key, known)
     into.given[key] = known
 
 

@@ -1,6 +1,6 @@
 """Verifier: scans what is behind a descriptor with the signatures and settings of a scan, and remembers nothing.
 
-with Verifier(image, options) as rescan:                 a ports.Rescan; processes start when first needed
+with Verifier(image, options, judge=allow.judge) as rescan:   a ports.Rescan; processes start when first needed
     result = rescan(fd, b"name in the result")
 """
 
@@ -19,10 +19,18 @@ from kavfs.scan.crew import Crew
 
 
 class Verifier:
-    """One at a time, by a crew of its own: without stores, so that no answer is an old one."""
+    """One at a time, by a crew of its own: without stores, so that no answer is an old one. *judge* is the allow
+    list's: what is allowed in a scan is allowed here."""
 
-    def __init__(self, image: Image, options: ScanOptions, note: Callable[[str], None] = lambda text: None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        options: ScanOptions,
+        note: Callable[[str], None] = lambda text: None,
+        judge: Callable[[Result], Result] = lambda result: result,
+    ) -> None:
         self._image = image
+        self._judge = judge
         self._options = replace(options, jobs=1, max_load=0.0, until=0.0)
         self._note = note
         self._crew: Crew | None = None
@@ -54,7 +62,7 @@ class Verifier:
                 self.close()  # what is still on its way belongs to nobody
         if len(found) != 1:
             raise SystemFailure("a file could not be scanned again")
-        return found[0]
+        return self._judge(found[0])
 
     def close(self) -> None:
         """End all processes. May be called twice."""

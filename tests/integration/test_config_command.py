@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from kavfs.cli.kavfs import kavfs as program
-from kavfs.config import load as loading
 from kavfs.config.keys import KEYS
 from kavfs.errors import ConfigError
 from tests.support.programs import kavfs, start
@@ -157,7 +156,6 @@ def test_import_overwrites_nothing(tmp_path: Path) -> None:
 def test_an_action_that_cannot_be_is_found_with_its_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], actions: str, said: str
 ) -> None:
-    monkeypatch.setattr(loading, "NOT_YET", frozenset())
     path = tmp_path / "k.conf"
     path.write_text(f"[path]\n[scanner.container]\nOnInfected={actions}\n")
     assert program([b"config", b"check", os.fsencode(path)]) == 65

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
+import sqlite3
 import stat
 import time
 from pathlib import Path
@@ -316,7 +318,7 @@ def judging(status: Status, reasons: Reason = COMPLETE):
 def test_a_version_found_clean_is_not_pushed_out_by_infected_ones(folder: Path, file: Path) -> None:
     with Store(os.fsencode(folder)) as store:
         good = backup(store, file, b"good", "Mistake")
-        list(store.rescan(judging(Status.CLEAN)[0], kind=BACKUP))
+        list(store.rescan(judging(Status.CLEAN)[0], store.items(BACKUP)))
         later = [backup(store, file, b"%d" % number, f"T{number}") for number in range(6)]
         assert [item.id for item in store.items(BACKUP)] == [good, *later[-3:]]
 
@@ -325,14 +327,60 @@ def test_rescan_judges_again_and_restores_only_when_asked(folder: Path, file: Pa
     with Store(os.fsencode(folder)) as store:
         item = taken(store, file)
         rescan, seen = judging(Status.INFECTED)
-        assert [j.item.judged for j in store.rescan(rescan, restore=True)] == [Status.INFECTED]
+        assert [j.item.judged for j in store.rescan(rescan, store.items(), restore=True)] == [Status.INFECTED]
         assert seen == [CONTENT]
-        assert [j.restored for j in store.rescan(judging(Status.CLEAN, Reason.SIZE)[0], restore=True)] == [False]
-        assert [j.restored for j in store.rescan(judging(Status.CLEAN)[0])] == [False]
+        partly = judging(Status.CLEAN, Reason.SIZE)[0]
+        assert [j.restored for j in store.rescan(partly, store.items(), restore=True)] == [False]
+        assert [j.restored for j in store.rescan(judging(Status.CLEAN)[0], store.items())] == [False]
         assert store.get(item).good
-        assert [j.restored for j in store.rescan(judging(Status.CLEAN)[0], restore=True)] == [True]
+        assert [j.restored for j in store.rescan(judging(Status.CLEAN)[0], store.items(), restore=True)] == [True]
         assert store.items() == []
     assert file.read_bytes() == CONTENT
+
+
+def test_what_goes_while_others_are_judged_does_not_stop_them(folder: Path, file: Path) -> None:
+    with Store(os.fsencode(folder)) as store:
+        gone, kept = taken(store, file), None
+        file.write_bytes(CONTENT)
+        kept = taken(store, file)
+        items = store.items()
+        with Store(os.fsencode(folder)) as other:
+            other.delete(gone)
+        first, second = store.rescan(judging(Status.CLEAN)[0], items, restore=True)
+        assert "no item" in first.text
+        assert (second.item.id, second.restored) == (kept, True)
+
+
+def test_what_waits_is_what_was_not_judged_by_the_same(folder: Path, file: Path) -> None:
+    known = FINDING.generation.hex()
+    with Store(os.fsencode(folder)) as store:
+        made = []
+        for _ in range(3):
+            file.write_bytes(CONTENT)
+            made.append(taken(store, file))
+        assert store.waiting(known) == [], "whoever found it knows of it"
+        assert [item.id for item in store.waiting("newer")] == made
+        list(store.rescan(judging(Status.INFECTED)[0], [store.get(made[0])], known="newer"))
+        assert [item.id for item in store.waiting("newer")] == made[1:]
+        assert [item.id for item in store.waiting("newest")] == [*made[1:], made[0]], "the longest judged come first"
+        assert [item.id for item in store.waiting("newer", since_ns=time.time_ns())] == [*made[1:], made[0]]
+        assert backup(store, file, b"x", "T") not in [item.id for item in store.waiting("newest")]
+
+
+def test_a_catalogue_of_the_first_version_is_renewed(folder: Path, file: Path) -> None:
+    with Store(os.fsencode(folder)) as store:
+        item = store.get(taken(store, file))
+    with contextlib.closing(sqlite3.connect(folder / "kavfs.catalogue")) as base:
+        for column in ("judged_by", "judged_ns"):
+            base.execute(f"ALTER TABLE items DROP COLUMN {column}")
+        base.execute("PRAGMA user_version = 1")
+        base.commit()
+    for _ in range(2):
+        with Store(os.fsencode(folder)) as store:
+            assert store.items() == [item]
+            assert [judged.item.good for judged in store.rescan(judging(Status.CLEAN)[0], [item])] == [True]
+            assert store.get(item.id).good
+            item = store.get(item.id)
 
 
 def test_pruned_by_age_and_by_size(folder: Path, file: Path, monkeypatch) -> None:

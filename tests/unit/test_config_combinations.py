@@ -7,14 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kavfs.config import load as loading
 from kavfs.config.load import Loaded, load, read
 from kavfs.errors import ConfigError
-
-
-@pytest.fixture(autouse=True)
-def everything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "NOT_YET", frozenset())
 
 
 def loaded(tmp_path: Path, text: str) -> Loaded:
@@ -75,7 +69,6 @@ def test_all_mistakes_of_a_file_are_found_at_once(tmp_path: Path) -> None:
         ("[scanner.report]\nReportLevel=3\n", "k.conf:2: ReportLevel has no effect: there is no ReportFileName"),
         ("[scanner.report]\nReportFileName=syslog\nAppend=no\n", "k.conf:3: Append has no effect: the report goes"),
         ("[scanner.report]\nEventStore=no\nEventRetention=9d\n", "k.conf:3: EventRetention has no effect: EventStore"),
-        ("[quarantine]\nRestoreClean=yes\n", "k.conf:2: RestoreClean has no effect: RescanAfterUpdate=no"),
         ("[scanner.notify]\nCommand=cat\nSubject=s\n", "k.conf:3: Subject has no effect: Mail is empty"),
         ("[scanner.notify]\nOn=always\n", "k.conf:2: On has no effect: Mail and Command are empty"),
         ("[scanner.options]\nMaxUnpacked=1MiB\nMaxMemberSize=2MiB\n", "k.conf:3: MaxMemberSize is larger than"),
@@ -96,7 +89,7 @@ def test_what_has_no_effect_is_told_and_loads(tmp_path: Path, text: str, said: s
         "[scanner.report]\nReportLevel=4\nReportFileMode=\n",
         "[scanner.report]\nReportFileName=/var/log/r\nReportLevel=3\n",
         "[scanner.notify]\nCommand=cat\nOn=always\n",
-        "[quarantine]\nRestoreClean=yes\nRescanAfterUpdate=yes\n",
+        "[quarantine]\nRestoreClean=yes\n",
         "[scanner.path]\nBackupPath=/a\nQuarantinePath=/b\n",
     ],
 )

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kavfs.config import load as loading
 from kavfs.config.clamav_options import ALWAYS, FRESHCLAM_ONLY, NONE
 from kavfs.config.import_clamav import import_clamav
 from kavfs.config.imported import Imported
@@ -127,11 +126,6 @@ UseCR=No
 Names=*/srv
 Archives=Yes
 """
-
-
-@pytest.fixture(autouse=True)
-def everything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "NOT_YET", frozenset())
 
 
 def imported(tmp_path: Path, **files: str) -> tuple[Imported, Settings]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from kavfs.config import load as loading
 from kavfs.config.load import load
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError
@@ -132,22 +131,6 @@ def test_sections_of_other_components_are_passed_over(conf) -> None:
 )
 def test_a_mistake_is_named_with_file_and_line(conf, text: str, said: str) -> None:
     assert said in refused(conf(text))
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "[scanner.options]\nCure=yes\n",
-        "[scanner.path]\nBackupPath=/var/backup\n",
-        "[scanner.object]\nOnInfected=remove\n",
-        "[scanner.container]\nOnSuspicion=movePath /q\n",
-    ],
-)
-def test_what_cannot_be_carried_out_is_refused_and_not_passed_over(
-    conf, text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loading, "NOT_YET", frozenset(("cure", "backup_path", "actions")))
-    assert "not available yet" in refused(conf(text))
 
 
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:

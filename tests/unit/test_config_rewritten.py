@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kavfs.config import load as loading
 from kavfs.config.ini import parse, unquoted, written
 from kavfs.config.load import load
 from kavfs.config.settings import Settings
@@ -40,11 +39,6 @@ ShowOk=no
 [scanner.notify]
 Mail=root,admin@example.org
 """
-
-
-@pytest.fixture(autouse=True)
-def everything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "NOT_YET", frozenset())
 
 
 def loaded(path: Path, text: str) -> Settings:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from kavfs.config import kinds
-from kavfs.config import load as loading
 from kavfs.config.keys import KEYS, Key
 from kavfs.config.kinds import Kind
 from kavfs.config.load import read
@@ -47,11 +46,6 @@ EXAMPLES: dict[Kind, tuple[str, ...]] = {
     kinds.STANDARD: ("", "standard"),
     kinds.ANYTHING: ("", "whatever"),
 }
-
-
-@pytest.fixture(autouse=True)
-def everything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loading, "NOT_YET", frozenset())
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: f"{key.section}/{key.name}")
