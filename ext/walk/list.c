@@ -62,7 +62,7 @@ static bool admit(kav_lister *lister, kav_node *node, int fd, struct statx *st)
         tell_node(lister, node, KAV_E_SUBMOUNT, 0, st);
         return false;
     }
-    if (node->parent && kav_is_store(lister->walker, st)) {
+    if (node->parent && (kav_is_store(lister->walker, st) || kav_is_marked(fd, st))) {
         tell_node(lister, node, KAV_E_STORE, 0, st);
         return false;
     }

@@ -13,7 +13,7 @@
  *     by type: neither file, directory nor link                      KAV_E_SPECIAL
  *     link that is not to be followed, or leads nowhere              KAV_E_SYMLINK
  *     cannot be opened: gone or replaced / any other reason          KAV_E_VANISHED / KAV_E_ERROR
- *     one of our stores; a directory seen before                     KAV_E_STORE; KAV_E_SEEN
+ *     one of our stores, named or marked; a directory seen before    KAV_E_STORE; KAV_E_SEEN
  *
  * With a store, a regular file is looked at by its name first (statx). If the store knows it, it is not opened: it is
  * counted (KNOWN) or its verdict is sent (REPLAY). What the store should forget or renew follows its directory. A root

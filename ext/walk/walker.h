@@ -148,8 +148,18 @@ void kav_tell(kav_lister *lister, const kav_where *where, uint8_t kind, uint8_t 
  */
 uint8_t kav_kind_of_failure(int error);
 
-/* Whether (dev, ino) is one of our own stores. */
+/* Whether (dev, ino) is one of our own stores that were named. */
 bool kav_is_store(const kav_walker *walker, const struct statx *st);
+
+/* ---- marked.c ----------------------------------------------------------------------------------------------------
+ */
+
+#define KAV_STORE_MARK "kavfs.store"
+
+/* Whether an open directory is a store of ours that nobody has named: it and the mark in it belong to root or to us,
+ * nobody else may write to them, and the mark has the directory's inode and time of birth. What was unpacked or copied
+ * has others, so nobody can have a directory left out by what an archive brings. */
+bool kav_is_marked(int fd, const struct statx *st);
 
 /* Fill in the identity. */
 void kav_describe(kav_entry *entry, const struct statx *st);

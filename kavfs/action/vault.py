@@ -2,6 +2,7 @@
 
     kavfs.key        32 random bytes, 0600: the key of the items' keys; locked shared by users, alone by who tidies up
     kavfs.catalogue  what is there: catalogue.py
+    kavfs.store      by which a scan knows the folder that no configuration names (see `_mark`)
     items/<id>       layout ITEMS; in FLAT (move) it is <name>.<id>.kavq, in TREE (movePath) <path>/<name>.<id>.kavq
 
 Whoever can exchange the folder could have root write where he wants. So every folder above must belong to root or to
@@ -20,6 +21,7 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
 
+from kavfs._native import action
 from kavfs.action import seal
 from kavfs.action.catalogue import Catalogue, from_told
 from kavfs.action.layout import ITEMS, make_folders, open_trusted, stray
@@ -28,6 +30,7 @@ from kavfs.errors import SystemFailure
 
 KEY = b"kavfs.key"
 CATALOGUE = b"kavfs.catalogue"
+MARK = b"kavfs.store"
 TOLD_MAX = 1 << 24  # bytes of an item's own words
 
 
@@ -120,6 +123,8 @@ class Vault:
                 raise SystemFailure(f"the key of the store {self.shown} is damaged or open to others")
             if next(stray(self.fd, set()), None) is not None:
                 raise SystemFailure(f"the store {self.shown} has lost its key {os.fsdecode(KEY)}")
+            if set(os.listdir(self.fd)) <= {os.fsdecode(MARK)}:
+                self._mark()
             with self.parent(b"") as parent:
                 fd = parent.temp_file()
                 try:
@@ -129,6 +134,23 @@ class Vault:
                 finally:
                     os.close(fd)
         raise SystemFailure(f"the key of the store {self.shown} cannot be made")
+
+    def _mark(self) -> None:
+        """Have walkers know the folder, which is ours alone as long as it is new and empty: the sticky bit, which means
+        nothing where others cannot write, has them look for the mark (`ext/walk/marked.c`). It holds what no copy and
+        nothing unpacked can have. Without a time of birth there is none: a configuration has to name the folder."""
+        born = action.born(self.fd)
+        if born is None:
+            return
+        status = os.fstat(self.fd)
+        with self.parent(b"") as parent, suppress(FileExistsError):
+            fd = parent.temp_file()
+            try:
+                seal.write(fd, b"kavfs store %d %d\n" % (status.st_ino, born))
+                parent.publish(fd, MARK)
+            finally:
+                os.close(fd)
+        os.fchmod(self.fd, stat.S_IMODE(status.st_mode) | stat.S_ISVTX)
 
     def _open_catalogue(self) -> None:
         path = os.path.join(self.path, CATALOGUE)

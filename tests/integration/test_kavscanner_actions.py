@@ -169,6 +169,9 @@ def test_our_own_stores_are_not_scanned(desk: Desk, tmp_path: Path) -> None:
     assert desk.shell(f"kavscanner -i4 {within}").code == 25
     again = desk.shell(f"kavscanner {within}")
     assert (again.code, again.findings) == (0, [])
+    desk.configure("")
+    other = desk.shell(f"kavscanner -j9 -o {within.parent}/log {within}")
+    assert (other.code, other.findings) == (0, []), "nor by a run whose configuration names none of them"
 
 
 def test_what_a_command_prints_cannot_make_a_line(desk: Desk, tree: Path) -> None:
