@@ -5,8 +5,9 @@
 
 Macros never become text of the command: they become references to environment variables, quoted as the place asks for
 where they stand. So whatever a name holds, the shell takes it for one piece of data. Where that cannot work a macro is
-refused when the configuration is read: inside single quotes, backticks, $() and ${}, comments, here-documents, and
-where a program would read it as a command once more (``eval``, ``sh -c "..."``, ``| sh``).
+refused when the configuration is read: inside single quotes, backticks, $() and ${}, and where a program would read it
+as a command once more (``eval``, ``sh -c "..."``, ``| sh``; readers.py), also by way of a variable. A command cannot
+have comments or here-documents: they would swallow the actions behind them.
 
 Three dangers are left, against which the value itself is chosen. At the beginning of a word a name that begins with a
 dash is given as ``./-name``, so that it is no option. In the subject of a mail (-s) and in what sendmail reads it is on
@@ -27,6 +28,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from kavfs.action.readers import readers, refuse_carried, refuse_second_reading
 from kavfs.action.shell import Line, Where, name_of, read_line
 
 MACROS = (b"FULLPATH", b"FILENAME", b"VIRUSNAME", b"LIST")
@@ -34,31 +36,6 @@ OUTPUT_KEPT = 2000  # bytes of what a command prints
 GRACE = 2.0  # seconds between SIGTERM and SIGKILL
 
 _MACRO = re.compile(rb"%([A-Z]{4,})%")
-_SHELLS = frozenset((b"sh", b"bash", b"dash", b"ash", b"ksh", b"mksh", b"zsh", b"csh", b"tcsh", b"fish", b"busybox"))
-_WITH_TEXT = _SHELLS | frozenset(
-    (b"script", b"su", b"runuser", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"env", b"flock", b"sg")
-)
-_WITH_TEXT |= frozenset((b"mysql", b"mariadb", b"psql", b"expect", b"gdb", b"vim"))
-_TEXT_FOLLOWS = re.compile(rb"-[A-Za-z]*[ceErSp]|--e(val|xecute)(=.*)?|--command(=.*)?|--split-string(=.*)?", re.DOTALL)
-_EVALUATE = frozenset((b"eval", b"trap", b"alias", b"ssh", b"rsh", b"watch", b"parallel", b"at", b"batch"))
-_EVALUATE |= frozenset((b"let", b"[[", b"read", b"unset", b"declare", b"typeset", b"mapfile", b"readarray", b"getopts"))
-_EVALUATE |= frozenset((b"tmux", b"socat", b"sqlite"))
-_RUN_IT = _SHELLS | frozenset((b".", b"source", b"exec", b"command", b"builtin", b"sudo", b"doas", b"nohup", b"setsid"))
-_RUN_IT |= frozenset((b"xargs", b"nice", b"time", b"python", b"perl", b"ruby", b"php", b"node", b"lua", b"busybox"))
-_PROGRAM_FIRST = frozenset((b"awk", b"gawk", b"mawk", b"nawk", b"sed"))
-_KEYWORDS = frozenset((b"!", b"{", b"if", b"then", b"else", b"elif", b"while", b"until", b"do"))
-_ASSIGNMENT = re.compile(rb"[A-Za-z_][A-Za-z0-9_]*\+?=")
-_WRAPPERS = frozenset(
-    (b"env", b"sudo", b"doas", b"nice", b"ionice", b"nohup", b"timeout", b"setsid", b"stdbuf", b"flock")
-)
-_WRAPPERS |= frozenset(
-    (b"command", b"exec", b"find", b"xargs", b"chroot", b"unshare", b"systemd-run", b"busybox", b"chrt")
-)
-_WRAPPERS |= frozenset((b"taskset", b"script", b"su", b"runuser", b"setpriv", b"nsenter", b"builtin"))
-_WRAPPERS |= frozenset((b"strace", b"ltrace", b"firejail", b"docker", b"podman", b"screen", b"chpst", b"gosu", b"time"))
-_WRAPPERS |= frozenset((b"eatmydata", b"fakeroot", b"sg"))
-_READ_COMMANDS = _SHELLS | frozenset((b"xargs", b"parallel", b"at", b"batch", b"crontab", b"ssh", b"su", b"psql"))
-_READ_COMMANDS |= frozenset((b"mysql", b"mariadb", b"sqlite"))
 _SENDERS = frozenset(
     (b"sendmail", b"msmtp", b"ssmtp", b"esmtp", b"exim", b"dma", b"qmail-inject", b"nullmailer-inject")
 )
@@ -92,6 +69,8 @@ def translate(command: bytes) -> bytes:
     if b"\0" in command:
         raise ValueError("a command cannot hold a NUL byte")
     line = read_line(command)
+    if line.open_groups(len(command)):
+        raise ValueError("a group of commands ({, (, if, for, while, case) is not closed")
     parts: list[bytes] = []
     done = 0
     joined = -1  # where a macro ends that began a word: what follows begins it too if that one is empty
@@ -100,6 +79,10 @@ def translate(command: bytes) -> bytes:
         parts += [command[done : match.start()], _reference(line, match, begins)]
         done = match.end()
         joined = done if begins else -1
+    for where in (Where.COMMENT, Where.HERE):
+        if where in line.where:
+            raise ValueError(f"what stands {where.value} would be lost, with every action; put it in quotes")
+    refuse_carried(line)
     return b"".join([*parts, command[done:]])
 
 
@@ -114,7 +97,7 @@ def _reference(line: Line, match: re.Match[bytes], begins: bool) -> bytes:
             raise ValueError(f"{shown} cannot stand {where.value}; {_help(name)}")
     if line.text[at - 1 : at] == b"$" and line.where[at - 1] is not Where.ESCAPED:
         raise ValueError(f"{shown} cannot stand behind a $")
-    _refuse_second_reading(line, at, shown, _help(name))
+    refuse_second_reading(line, at, shown, _help(name))
     suffix = b""
     if name in (b"FULLPATH", b"FILENAME") and _is_header(line, at):
         suffix = b"_SHOWN"
@@ -128,64 +111,6 @@ def _help(name: bytes) -> str:
     return f"a script finds it in the environment as KAVFS_{name.decode()}"
 
 
-def _refuse_second_reading(line: Line, at: int, shown: str, what_else: str) -> None:
-    """Where the shell would get the value right, and hand it to somebody who reads it as a command."""
-    *before, own = line.words_before(at)
-    reader = b""
-    for index, name in _programs(before):
-        options = [word for word in (*before[index + 1 :], own) if word[:1] in (b"-", b"+")]
-        behind = _words_behind(before[index + 1 :])
-        if name in _EVALUATE:
-            reader = name
-        if name in _WITH_TEXT and not behind and any(_TEXT_FOLLOWS.fullmatch(word) for word in options):
-            reader = name
-        if name in _PROGRAM_FIRST and not behind:
-            reader = name
-    if reader:
-        raise ValueError(f"{shown} would be read as a command by {reader.decode()}; {what_else}")
-    _refuse_to_run(line, at, before, own, shown)
-    piped = next((name for name in _readers(line, at) if name in _READ_COMMANDS), b"")
-    if piped:
-        raise ValueError(f"{shown} is printed and then read by {piped.decode()}; {what_else}")
-
-
-def _refuse_to_run(line: Line, at: int, before: list[bytes], own: bytes, shown: str) -> None:
-    """Where the infected file itself would be run, or its name be that of a program or of a variable."""
-    before = [word for word in before if word not in _KEYWORDS and not _ASSIGNMENT.match(word)]
-    program = not before and not _ASSIGNMENT.match(own)
-    first = b"." if before[:1] == [b"."] else name_of(b"".join(before[:1]))
-    script = first in _RUN_IT and all(word[:1] in b"-+" for word in before[1:]) and own[:1] not in (b"-", b"+")
-    script = script and not {b"-c", b"-s"} & set(before)
-    if (program or script) and not line.is_target(at):
-        raise ValueError(f"{shown} cannot stand where a program or a script to be run stands")
-
-
-def _programs(words: list[bytes]) -> list[tuple[int, bytes]]:
-    """The first word that is no keyword and no assignment; and where that runs other programs, all behind it."""
-    for index, word in enumerate(words):
-        if word not in _KEYWORDS and not _ASSIGNMENT.match(word):
-            names = [(at, name_of(name)) for at, name in enumerate(words[index:], index)]
-            return names if names[0][1] in _WRAPPERS else names[:1]
-    return []
-
-
-def _readers(line: Line, at: int) -> list[bytes]:
-    """The programs that read what is printed here."""
-    commands: list[list[bytes]] = []
-    for word in line.piped_to(at):
-        if word:
-            commands[-1].append(word)
-        else:
-            commands.append([])
-    return [name for words in commands for _, name in _programs(words)]
-
-
-def _words_behind(words: list[bytes]) -> list[bytes]:
-    """What stands behind the last option: with -c that is the name of the script that follows its text."""
-    last = max((index for index, word in enumerate(words) if word[:1] in (b"-", b"+")), default=-1)
-    return words[last + 1 :]
-
-
 def _is_header(line: Line, at: int) -> bool:
     """Whether what stands here becomes a header of a mail, where a line break would begin another one."""
     *before, own = line.words_before(at)
@@ -194,7 +119,7 @@ def _is_header(line: Line, at: int) -> bool:
         return True
     if mailer and before[-1] == b"-a" and b":" in own:
         return True
-    return not _SENDERS.isdisjoint(_readers(line, at))
+    return not _SENDERS.isdisjoint(readers(line, at))
 
 
 # ---- running ----------------------------------------------------------------------------------------------------

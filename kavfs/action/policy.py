@@ -5,7 +5,7 @@
     policy.steps(result)     then these, in order; the first failure ends them
 
 An action list is ``a; b``: ``movePath DIR``, ``move DIR``, ``remove``, ``rename SUFFIX``, ``quarantine``, ``exec
-COMMAND``. A ``;`` ends a command of exec only when a verb of ours stands behind it, outside of quotes and parentheses;
+COMMAND``. A ``;`` ends a command of exec only when a verb of ours stands behind it, outside of quotes and groups;
 every other one is the shell's (``exec mv A B; chmod -x B`` is one command, of which each failure is its end).
 
 What option -i says of curing and removing wins over Cure=; the lists are carried out whatever it says, as in the
@@ -166,12 +166,10 @@ def _verb_at(text: bytes) -> str:
 def _end_of_command(text: bytes) -> int:
     """Where the command at the beginning of *text* ends."""
     line = read_line(text)
-    depth = 0
     for at, char in enumerate(text):
-        if line.where[at] is not Where.PLAIN:
+        if char != 0x3B or line.where[at] is not Where.PLAIN or line.open_groups(at):
             continue
-        depth += (char == 0x28) - (char == 0x29)
-        if char == 0x3B and depth <= 0 and (not text[at + 1 :].strip() or _verb_at(text[at + 1 :])):
+        if not text[at + 1 :].strip() or _verb_at(text[at + 1 :]):
             return at
     return len(text)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _CASE = re.compile(rb"(?<![\w-])case(?![\w-])")
+_VARIABLE = re.compile(rb"\$(\w+|[@*]|\[[^]]*\])")
 _BLANKS = b" \t\n"
 _ENDS = b";|&()\n"  # of a simple command
 _SEPARATORS = _BLANKS + _ENDS + b"<>"
@@ -59,11 +61,12 @@ class Line(NamedTuple):
         pair = self.text[at - 1 : at + 1] if self.text[at] == 0x0A else self.text[at : at + 2]
         return self.where[at] is Where.ESCAPED and pair == b"\\\n"
 
-    def is_target(self, at: int) -> bool:
-        """Whether the word around the byte is the file of a redirection."""
+    def is_target(self, at: int, signs: bytes = b"<>") -> bool:
+        """Whether the word around the byte is the file of a redirection, by one of these signs."""
         while at > 0 and not (self.text[at - 1] in _SEPARATORS and self.where[at - 1] is Where.PLAIN):
             at -= 1
-        return self.text[:at].rstrip(b" \t").endswith((b"<", b">")) and at > 0
+        before = self.text[:at].rstrip(b" \t")
+        return before[-1:] in (b"<", b">") and (before[-1] in signs or before[-2:-1] in signs.split())
 
     def words_before(self, at: int) -> list[bytes]:
         """The words of the simple command around the byte that stand before it, without quotes; the last is the
@@ -99,6 +102,51 @@ class Line(NamedTuple):
             if depth < lowest:
                 lowest, over, piped = depth, False, False
         return readers
+
+    def commands(self) -> Iterator[list[bytes]]:
+        """The words of each simple command, without quotes and redirections."""
+        start = 0
+        while start < len(self.text):
+            end = self._end(start)
+            if words := [word for word in self._words(start, end) if word]:
+                yield words
+            start = end + 1
+
+    def open_groups(self, end: int) -> int:
+        """How many groups of commands are begun and not ended before *end*."""
+        open_: list[bytes] = []
+        start = 0
+        while start < end:
+            stop = min(self._end(start), end)
+            for word in self._words(start, stop):
+                if word in _OPENING:
+                    open_.append(word)
+                elif word in _CLOSING and open_:
+                    open_.pop()
+                elif word not in _BETWEEN:
+                    break
+            sign = self.text[stop : stop + 1] if stop < end else b""
+            if sign == b"(":
+                open_.append(sign)
+            elif sign == b")" and open_[-1:] == [b"("]:  # that of a pattern ends no group
+                open_.pop()
+            start = stop + 1
+        return len(open_)
+
+    def expansions(self) -> Iterator[tuple[int, int]]:
+        """Where variables and what commands print take the place of text: begin and end of each."""
+        at = 0
+        while at < len(self.text):
+            where, end = self.where[at], at + 1
+            if where is Where.SUBSTITUTION:
+                end = _substitution(self.text, at)
+            elif where is Where.BACKTICK:
+                end = _backticks(self.text, at)
+            elif where in (Where.PLAIN, Where.DOUBLE) and (match := _VARIABLE.match(self.text, at)):
+                end = match.end()
+            if end > at + 1:
+                yield at, end
+            at = end
 
     def _end(self, at: int) -> int:
         while at < len(self.text) and not self.splits(at):

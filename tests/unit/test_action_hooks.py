@@ -83,6 +83,13 @@ POSITIONS = {
     "a test": b'[ x"%FILENAME%" != y ] && printf \'%s\\0\' x"%FILENAME%" >> $OUT',
     "a script's argument": b'sh -c \'printf "%s\\0" "$1" >> "$OUT"\' script x%FILENAME%',
     "a loop": b"for name in x%FILENAME%; do printf '%s\\0' \"$name\" >> $OUT; done",
+    "a function": b"f() { printf '%s\\0' \"$1\" >> $OUT; }; f x%FILENAME%",
+    "a case": b"case x%FILENAME% in y) false;; *) printf '%s\\0' x%FILENAME% >> $OUT;; esac",
+    "a variable in a group": b'name=x%FILENAME%; { [ -n "$name" ] && printf \'%s\\0\' "$name"; } >> $OUT',
+    "what a command prints": b"name=x%FILENAME%; printf '%s' \"$(printf '%s' \"$name\" | wc -c)\" >/dev/null; "
+    b"printf '%s\\0' \"$name\" >> $OUT",
+    "our own variable": b"printf '%s\\0' \"x$KAVFS_FILENAME\" >> $OUT",
+    "a shell with our own variable": b'sh -c \'printf "%s\\0" "x$KAVFS_FILENAME" >> "$OUT"\'',
     "a subshell": b"( cd / && printf '%s\\0' x%FILENAME% ) >> $OUT",
     "twice": b"printf '%s%s\\0' x%FILENAME% '' \"%FILENAME%\" '' >> $OUT",
 }
@@ -198,8 +205,62 @@ def test_where_a_macro_cannot_be_safe_it_is_refused(command: bytes, said: str) -
 
 
 @pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (b"f=%FILENAME%; eval rm $f", "$f would be read as a command by eval"),
+        (b'f=%FILENAME%; sh -c "rm $f"', "$f would be read as a command by sh"),
+        (b"f=%FILENAME%; $f", "$f cannot stand where a program"),
+        (b"f=%FILENAME%; echo $f | sh", "$f is printed and then read by sh"),
+        (b"f=%FILENAME%; ssh host rm ${f}", "$f would be read as a command by ssh"),
+        (b"f=%FILENAME%; g=$f; eval rm $g", "$g would be read as a command by eval"),
+        (b"f=%FILENAME%; x=$(eval echo $f)", "$f would be read as a command by eval"),
+        (b"f=%FILENAME%; x=`eval echo \\$f`", "$f would be read as a command by eval"),
+        (b'f=%FILENAME%; eval "$(printf %s "$f")"', "what $() prints would be read as a command by eval"),
+        (b"f=%FILENAME%; echo $((f))", "read as a number"),
+        (b"f=%FILENAME%; echo ${x:-$(eval $f)}", "cannot be followed"),
+        (b"set -- %FILENAME%; eval echo $1", "$1 would be read as a command by eval"),
+        (b'f() { eval "$@"; }; f %FILENAME%', "$@ would be read as a command by eval"),
+        (b"for f in %FILENAME%; do eval $f; done", "$f would be read as a command by eval"),
+        (b"while read f; do eval $f; done < %LIST%", "$f would be read as a command by eval"),
+        (b'eval "rm $KAVFS_FILENAME"', "$KAVFS_FILENAME would be read as a command by eval"),
+        (b"echo $KAVFS_FILENAME | xargs rm", "$KAVFS_FILENAME is printed and then read by xargs"),
+        (b"e=eval; $e rm %FILENAME%", "a program that cannot be told here"),
+        (b"$(echo eval) %FILENAME%", "a program that cannot be told here"),
+        (b"`echo eval` %FILENAME%", "a program that cannot be told here"),
+        (b'"$SHELL" -c "rm %FILENAME%"', "a program that cannot be told here"),
+        (b"sh < %LIST%", "what sh reads commands from"),
+        (b"< %LIST% xargs rm", "what xargs reads commands from"),
+        (b"(cd /; bash -s) < %FULLPATH%/%FILENAME%", "what bash reads commands from"),
+        (b"PATH=%FULLPATH% ls", "would become PATH"),
+        (b"export IFS=%FILENAME%; ls", "would become IFS"),
+        (b"LD_PRELOAD=%FULLPATH%/%FILENAME% ls", "would become LD_PRELOAD"),
+        (b"echo hello # note", "in a comment would be lost"),
+        (b"echo hello # note; remove", "in a comment would be lost"),
+        (b"cat <<END", "behind << would be lost"),
+        (b"{ echo hello", "is not closed"),
+        (b"if true; then echo hello", "is not closed"),
+        (b"(echo hello", "is not closed"),
+    ],
+)
+def test_a_command_that_carries_a_name_further_is_refused(command: bytes, said: str) -> None:
+    with pytest.raises(ValueError, match=r".") as caught:
+        translate(command)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "command",
     [
+        b'f=%FILENAME%; rm -- "$f"',
+        b"$HOME/bin/clean.sh %FULLPATH%/%FILENAME%",
+        b"eval $HOOK; logger %FILENAME%",
+        b"f=x; eval rm $f",
+        b"sh -c 'rm -- \"$KAVFS_FILENAME\"'",
+        b"sh /opt/mail.sh < %LIST%",
+        b'while read line; do logger "$line"; done < %LIST%',
+        b"logger $(hostname) %FILENAME% $((1 + 1)) ${#x} $#",
+        b"test $# = 0",
+        b"echo a#b '# c' \\# %FILENAME%",
         b"date +%Y%m%d",
         b"echo `date` $(date) '%F' \"%FILENAME%\"",
         b"sh /opt/vox.sh %FULLPATH%/%FILENAME%",

@@ -41,6 +41,15 @@ def verbs(policy: Policy, about: Result) -> list[str]:
         (b"exec a 'b; remove' \"c; move\"; remove", (Step("exec", b"a 'b; remove' \"c; move\""), Step("remove"))),
         (b"exec mv a b; chmod -x b", (Step("exec", b"mv a b; chmod -x b"),)),
         (b"exec (cd /x; remove y); remove", (Step("exec", b"(cd /x; remove y)"), Step("remove"))),
+        (b"exec { cd /x; remove; }; remove", (Step("exec", b"{ cd /x; remove; }"), Step("remove"))),
+        (
+            b"exec if a; then exec b; fi; quarantine",
+            (Step("exec", b"if a; then exec b; fi"), Step("quarantine")),
+        ),
+        (
+            b"exec case a in (b) move;; c) remove; remove;; esac; remove",
+            (Step("exec", b"case a in (b) move;; c) remove; remove;; esac"), Step("remove")),
+        ),
         (b"exec find . \\; remove", (Step("exec", b"find . \\; remove"),)),
         (b"exec one; exec two", (Step("exec", b"one"), Step("exec", b"two"))),
         (b"quarantine; exec echo gone", (Step("quarantine"), Step("exec", b"echo gone"))),
@@ -67,6 +76,8 @@ def test_a_list_is_its_actions_in_order(text: bytes, steps: tuple[Step, ...]) ->
         (b"exec  ; remove", "needs a command"),
         (b"exec echo 'x", "a single quote is not closed"),
         (b"exec rename a b; rename s/a/b/", "without a '/'"),
+        (b"exec logger found # see below; remove", "in a comment would be lost, with every action"),
+        (b"exec f=%FILENAME%; eval rm $f; remove", "$f would be read as a command by eval"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(text: bytes, said: str) -> None:
