@@ -26,7 +26,8 @@ kav_charset_of(const uint8_t *bytes, size_t length)
     uint8_t beyond_ascii = 0, beyond_plain = 0;
     size_t at = 0;
     for (; length - at >= BLOCK && !beyond_ascii; at += BLOCK) look(bytes + at, BLOCK, &beyond_ascii, &beyond_plain);
-    if (!beyond_ascii) look(bytes + at, length - at, &beyond_ascii, &beyond_plain);
+    if (at < length && length >= BLOCK) at = length - BLOCK; /* some bytes twice: still cheaper than one by one */
+    if (!beyond_ascii && at < length) look(bytes + at, length - at, &beyond_ascii, &beyond_plain);
     if (beyond_ascii) return KAV_CS_ANY;
     return beyond_plain ? KAV_CS_ASCII : KAV_CS_PLAIN;
 }

@@ -21,7 +21,7 @@ static const beginning BEGINNINGS[KAV_SEEK_COUNT] = {
 
 enum { LONGEST = 8, BLOCK = 128, LANES = sizeof(lanes) };
 
-/* How many bytes, in whole blocks, no pair begins in. Reads one byte more than it looks at. */
+/* How many bytes, in whole blocks, no pair begins in. Reads one byte more than it looks at. No pair has a NUL. */
 #if defined(__x86_64__) && !defined(__SANITIZE_ADDRESS__)
 __attribute__((target_clones("avx2", "default")))
 #endif
@@ -95,6 +95,14 @@ static void look(kav_seek *seek, const uint8_t *data, size_t end, uint64_t base,
     }
 }
 
+/* What is left behind the last whole block: looked at among NULs, and again only if there is something in it. */
+static void look_at_rest(kav_seek *seek, const uint8_t *data, size_t end, uint64_t base, size_t at)
+{
+    uint8_t rest[BLOCK + 1] = {0};
+    memcpy(rest, data + at, end - at);
+    if (pass_over(rest, sizeof rest) == 0) look(seek, data, end, base, at, end - at);
+}
+
 void kav_seek_window(kav_seek *seek, const uint8_t *data, uint64_t base, uint64_t from, uint64_t to)
 {
     size_t at = (size_t)(from - base), end = (size_t)(to - base);
@@ -103,5 +111,5 @@ void kav_seek_window(kav_seek *seek, const uint8_t *data, uint64_t base, uint64_
         look(seek, data, end, base, at, BLOCK);
         at += BLOCK;
     }
-    look(seek, data, end, base, at, end - at);
+    look_at_rest(seek, data, end, base, at);
 }
