@@ -104,6 +104,20 @@ int kav_lookup_dir(kav_lookup *l, const uint8_t fs[16], uint64_t dir_ino, int64_
     return failed;
 }
 
+/* Out of memory: it is not known, and the next question says so. */
+static bool has_nothing(shelf *s)
+{
+    return !s->file || (!(s->state == UNREAD && open_shelf(s)) && s->state == NONE);
+}
+
+bool kav_lookup_empty(kav_lookup *l)
+{
+    if (!has_nothing(&l->journal)) return false;
+    for (uint32_t i = 0; i < l->settings_count; i++)
+        if (!has_nothing(&l->shelves[i])) return false;
+    return true;
+}
+
 static bool parts_ready(parts *p)
 {
     if (!p->kept) p->kept = calloc(KAV_PARTS + LEAVES_KEPT, sizeof *p->kept);

@@ -30,6 +30,9 @@ void kav_lookup_free(kav_lookup *l);
 /* Begin a directory: its place under the walk's own settings goes to *place. Only a -errno of memory stops a walk. */
 int kav_lookup_dir(kav_lookup *l, const uint8_t fs[16], uint64_t dir_ino, int64_t dir_btime_ns, uint8_t place[16]);
 
+/* Nothing is remembered of any file of this directory: asking for them is in vain. */
+bool kav_lookup_empty(kav_lookup *l);
+
 enum kav_answer {
     KAV_A_UNKNOWN = 0, /* scan in full */
     KAV_A_PLAIN = 1,   /* clean, complete, plain: count it */

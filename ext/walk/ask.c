@@ -33,7 +33,7 @@ void kav_ask_directory(kav_lister *lister, int fd, const struct statx *st)
     int error = kav_lookup_dir(lister->lookup, lister->fs, st->stx_ino, kav_btime(st), lister->place);
     kav_check(lister, error);
     lister->placed = error == 0;
-    lister->asks = lister->placed && lister->walker->asks;
+    lister->asks = lister->placed && lister->walker->asks && !kav_lookup_empty(lister->lookup);
 }
 
 void kav_ask_rest(kav_lister *lister, const char *dir, size_t dir_len)
