@@ -6,6 +6,8 @@ import os
 import resource
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -148,16 +150,23 @@ print(fake_scan(sys.argv[1], jobs=2).totals.statuses)
 """
 
 
+@pytest.fixture
+def common_folder():
+    """A folder that everybody may read; pytest's own is closed to others again whenever another pytest starts."""
+    with tempfile.TemporaryDirectory(prefix="kavfs-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.parametrize("limit", ["220", "1024"])
 @pytest.mark.parametrize("user", ["self", "nobody"])
-def test_few_descriptors_slow_a_scan_and_lose_nothing(tmp_path, limit, user):
+def test_few_descriptors_slow_a_scan_and_lose_nothing(common_folder, limit, user):
     """For root the kernel does not limit descriptors inside sockets, for others it does."""
     if os.geteuid() != 0 and user == "nobody":
         pytest.skip("only root can become nobody; this is covered by the other case")
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    grow(tmp_path, 3000)
-    words = [sys.executable, "-c", LOW, tmp_path, limit, user]
+    grow(common_folder, 3000)
+    words = [sys.executable, "-c", LOW, common_folder, limit, user]
     run = subprocess.run(words, capture_output=True, text=True, timeout=60)
     assert run.stdout.strip() == str({Status.CLEAN: 2666, Status.INFECTED: 334}), run.stderr
 
