@@ -7,8 +7,10 @@ If we are killed meanwhile, the file that was moved lies in it whole: `.kavfs-<1
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
+import sys
 from contextlib import suppress
 
 from kavfs._native import action
@@ -17,6 +19,9 @@ PREFIX = b".kavfs-"
 TAKEN = b"taken"
 SECOND = b"second"
 
+FS_IOC_GETFLAGS = 0x80086601  # of <linux/fs.h> on 64 bits; Python does not know it
+FS_APPEND_FL = 0x20
+
 
 class Aside:
     """The folder, open. It belongs to *parent*, whose descriptor is somebody else's. Raises OSError."""
@@ -24,6 +29,8 @@ class Aside:
     def __init__(self, parent: int) -> None:
         self._parent = parent
         self._ours = False  # whether what lies in it was made by us
+        if _only_grows(parent):
+            raise OSError(errno.EPERM, "its folder is append-only")
         self.name = PREFIX + os.urandom(8).hex().encode()
         os.mkdir(self.name, 0o700, dir_fd=parent)
         self.fd = -1
@@ -106,6 +113,16 @@ class Aside:
             self.put_back(beside, second=second)
             return f", which is called {os.fsdecode(beside)} now"
         return f", which lies in {os.fsdecode(self.name)} now"
+
+
+def _only_grows(folder: int) -> bool:
+    """Whether a folder takes new entries and lets none go: one of ours would be there for ever."""
+    flags = bytearray(8)
+    try:
+        fcntl.ioctl(folder, FS_IOC_GETFLAGS, flags)
+    except OSError:
+        return False  # a file system without such flags
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & FS_APPEND_FL)
 
 
 def _entry(second: bool) -> bytes:

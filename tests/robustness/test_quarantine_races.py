@@ -25,7 +25,7 @@ SCANNED = b"what was scanned"
 CURED = b"what was cured of it"
 PRECIOUS = b"root:x:0:0"
 
-TRIES = [pytest.param(100, id="100"), pytest.param(1000, id="1000", marks=pytest.mark.long)]
+TRIES = [pytest.param(100, id="100"), pytest.param(10_000, id="10000", marks=pytest.mark.long)]
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, and a rival that is not")
 
