@@ -54,6 +54,7 @@ typedef struct {
     uint32_t fd_budget; /* descriptors of objects held at most; at least KAV_BATCH_FILES */
     bool want_clean;    /* clean and complete objects are events too */
     bool all_match;     /* classes that follow are asked even of what is known to be infected */
+    bool one_by_one; /* each object is work of its own, and one more worker pays off for each: somebody waits for it */
     kav_dispatch_class classes[KAV_ENGINE_COUNT]; /* one at least must see every object */
 } kav_dispatch_options;
 
@@ -126,6 +127,12 @@ int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int s
  * is being scanned just now it waits for that verdict, and is scanned itself if that was about another state of it. */
 int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag);
 
+/* The object with this tag is not waited for any longer: it ends as KAV_ERROR with KAV_R_TIME and text, in an event
+ * like any other. A worker that has it in hand, or shows nothing in hand, is lost with it (KAV_EV_LOST); where another
+ * object is in hand the worker goes on, and what it will say of this one is dropped. Who waits for the same inode is
+ * scanned himself. -ENOENT: no such object, or it has its verdict. */
+int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len);
+
 /* The worker's process is gone. What it had is scanned again: the object in hand alone, the rest as new work. An object
  * on which workers of one class died for the second time gets KAV_R_WORKER with text. outside: it was killed by neither
  * us nor itself as far as can be told (SIGKILL); that says less about the object, so it takes four of these. -ENOENT:
@@ -150,6 +157,13 @@ void kav_dispatch_set_held(kav_dispatch *d, bool held);
 /* Work for up to timeout_ms; returns sooner with events, a signal, wake_fd readable, a wish for a worker, or when done.
  * kav_step_flag bits, or -errno (-ENOMEM: verdicts may be missing, the scan cannot go on). wake_fd may be -1. */
 int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms);
+
+/* The same in one round that waits for nothing, for who waits himself: at kav_dispatch_fileno(), and 50 ms at most
+ * while objects are outstanding or workers have not greeted, as clocks run only in here. Not with walkers. */
+int kav_dispatch_turn(kav_dispatch *d);
+
+/* An epoll descriptor, readable when a worker has something to say. It stays the dispatcher's. -errno */
+int kav_dispatch_fileno(kav_dispatch *d);
 
 size_t kav_dispatch_event_count(const kav_dispatch *d);
 kav_event kav_dispatch_event(const kav_dispatch *d, size_t index); /* valid until the next call of anything else */

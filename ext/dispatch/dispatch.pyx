@@ -1,7 +1,7 @@
 """Dispatch: the coordinator's loop over walkers and workers, for Python (contract: dispatch.h)."""
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport ENOMEM
+from libc.errno cimport ENOENT, ENOMEM
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy, strerror
 
@@ -26,7 +26,7 @@ cdef extern from "dispatch.h" nogil:
     ctypedef struct kav_dispatch_options:
         kav_limits limits
         uint32_t grace_ms, stall_ms, fd_budget
-        bint want_clean, all_match
+        bint want_clean, all_match, one_by_one
         kav_dispatch_class classes[4]
 
     ctypedef struct kav_dispatch_stores:
@@ -62,6 +62,7 @@ cdef extern from "dispatch.h" nogil:
     int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
     int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd)
     int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
+    int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len)
     int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bint outside)
     int kav_dispatch_give_up(kav_dispatch *d, uint32_t engine, const void *text, size_t text_len)
     int kav_dispatch_forget(kav_dispatch *d)
@@ -69,6 +70,8 @@ cdef extern from "dispatch.h" nogil:
     void kav_dispatch_set_want_clean(kav_dispatch *d, bint want_clean)
     void kav_dispatch_set_held(kav_dispatch *d, bint held)
     int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
+    int kav_dispatch_turn(kav_dispatch *d)
+    int kav_dispatch_fileno(kav_dispatch *d)
     size_t kav_dispatch_event_count(const kav_dispatch *d)
     kav_event kav_dispatch_event(const kav_dispatch *d, size_t index)
     void kav_dispatch_clear(kav_dispatch *d)
@@ -134,13 +137,15 @@ cdef class Dispatcher:
     cdef bytes delta  # the dispatcher reads it as long as it lives
 
     def __cinit__(self, *, uint64_t max_unpacked, uint64_t time_base_ms, uint64_t time_rate, uint32_t grace_ms,
-                  uint32_t stall_ms, uint32_t fd_budget, classes, bint want_clean, bint all_match=False):
+                  uint32_t stall_ms, uint32_t fd_budget, classes, bint want_clean, bint all_match=False,
+                  bint one_by_one=False):
         cdef kav_dispatch_options options = kav_dispatch_options(
             limits=kav_limits(
                 max_file_size=0, max_member_size=0, max_unpacked=max_unpacked, time_base_ms=time_base_ms,
                 time_rate=time_rate, max_depth=0, max_members=0, switches=0, reserved=0,
             ),
             grace_ms=grace_ms, stall_ms=stall_ms, fd_budget=fd_budget, want_clean=want_clean, all_match=all_match,
+            one_by_one=one_by_one,
         )
         for number in range(4):
             options.classes[number] = kav_dispatch_class(when=0, workers_max=0, start_ms=0)
@@ -206,6 +211,14 @@ cdef class Dispatcher:
     def submit(self, int fd, bytes path, uint64_t tag):
         check(kav_dispatch_submit(self.alive(), fd, <const char *>path, <size_t>len(path), tag))
 
+    def abort(self, uint64_t tag, bytes text):
+        """Whether there was such an object without a verdict."""
+        cdef int code = kav_dispatch_abort(self.alive(), tag, <const char *>text, <size_t>len(text))
+        if code == -ENOENT:
+            return False
+        check(code)
+        return True
+
     def retire(self, uint32_t id, bytes text, bint outside):
         return check(kav_dispatch_retire(self.alive(), id, <const char *>text, <size_t>len(text), outside)) == 1
 
@@ -230,6 +243,16 @@ cdef class Dispatcher:
         with nogil:
             flags = kav_dispatch_step(d, wake_fd, timeout_ms)
         return check(flags)
+
+    def turn(self):
+        cdef kav_dispatch *d = self.alive()
+        cdef int flags
+        with nogil:
+            flags = kav_dispatch_turn(d)
+        return check(flags)
+
+    def fileno(self):
+        return check(kav_dispatch_fileno(self.alive()))
 
     def events(self):
         """What happened since the last call: (kind, number, path, data, text)."""

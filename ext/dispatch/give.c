@@ -10,6 +10,7 @@
 
 #define WORKER_ITEMS KAV_BATCH_FILES       /* one more worker pays off for each of these ... */
 #define WORKER_BYTES (KAV_BATCH_BYTES / 2) /* ... or each of these */
+#define SHORT_BYTES  (128u << 10)          /* behind so much another object may wait for whom somebody waits */
 
 static void append(kav_dispatch *d, kav_item *item)
 {
@@ -32,7 +33,8 @@ void kav_give_on(kav_dispatch *d, kav_item *item, uint32_t engine)
 {
     item->engine = (uint8_t)engine;
     item->blame = item->tries = 0;
-    item->alone = item->started = false;
+    item->alone = d->options.one_by_one;
+    item->started = false;
     append(d, item);
 }
 
@@ -57,24 +59,37 @@ kav_item *kav_give_pop(kav_class *class)
     return item;
 }
 
+void kav_give_take(kav_class *class, kav_item *item)
+{
+    kav_item *before = class->head == item ? NULL : class->head;
+    while (before && before->next != item) before = before->next;
+    if (before) before->next = item->next;
+    else class->head = item->next;
+    if (class->tail == item) class->tail = before;
+    item->next = NULL;
+    class->pending--;
+    class->pending_bytes -= item->entry->size;
+}
+
 uint32_t kav_give_demand(const kav_dispatch *d, uint32_t engine)
 {
     const kav_class *class = &d->classes[engine];
     uint32_t most = d->options.classes[engine].workers_max;
     uint64_t items = class->pending + class->flying;
     uint64_t bytes = class->pending_bytes + class->flying_bytes;
-    uint64_t demand = (items + WORKER_ITEMS - 1) / WORKER_ITEMS;
+    uint64_t demand = d->options.one_by_one ? items : (items + WORKER_ITEMS - 1) / WORKER_ITEMS;
     if (demand < bytes / WORKER_BYTES + 1) demand = bytes / WORKER_BYTES + 1;
     if (demand > items) demand = items;
     return demand < most ? (uint32_t)demand : most;
 }
 
 /* A second piece waits at a worker so that it never idles; not behind a long one, where it would only be stuck. */
-static bool can_take(const kav_worker *worker, bool only_idle)
+static bool can_take(const kav_dispatch *d, const kav_worker *worker, bool only_idle)
 {
     if (worker->socket < 0 || !worker->ready || worker->refuses) return false;
     if (!worker->load) return true;
-    return !only_idle && worker->load < KAV_DISPATCH_LOAD && worker->bytes < KAV_BATCH_BYTES;
+    uint64_t most = d->options.one_by_one ? SHORT_BYTES : KAV_BATCH_BYTES;
+    return !only_idle && worker->load < KAV_DISPATCH_LOAD && worker->bytes < most;
 }
 
 static kav_worker *least_loaded(kav_dispatch *d, uint32_t engine)
@@ -83,7 +98,7 @@ static kav_worker *least_loaded(kav_dispatch *d, uint32_t engine)
     kav_worker *best = NULL;
     for (uint32_t i = 0; i < d->worker_count; i++) {
         kav_worker *worker = &d->workers[i];
-        if (worker->engine != engine || !can_take(worker, only_idle)) continue;
+        if (worker->engine != engine || !can_take(d, worker, only_idle)) continue;
         if (!best || worker->load < best->load) best = worker;
         if (!best->load) break;
     }

@@ -34,6 +34,8 @@ struct kav_item {
     bool first;     /* stands in the table of inodes as the one that is scanned */
     bool second;    /* the scan of another path to this inode came to nothing; its verdict is everybody's */
     bool asked;     /* submitted: what is found is nobody's who comes later */
+    bool aborted;   /* its end says nothing about the bytes, and is nobody else's */
+    bool told;      /* aborted, and a worker has it still: what it says is dropped */
 };
 
 struct kav_frame {

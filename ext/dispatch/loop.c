@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +41,7 @@ kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
     for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++) kav_dispatch_set_workers(d, i, options->classes[i].workers_max);
     d->next_work = 1; /* 0 is what an untouched slot says */
     d->now_ms = clock_ms();
+    d->epoll = -1;
     kav_seen_init(&d->seen);
     return d;
 }
@@ -59,7 +61,37 @@ static void unmap_slot(const kav_slot *slot)
     munmap((void *)(uintptr_t)slot, (size_t)sysconf(_SC_PAGESIZE));
 }
 
-static void free_worker(kav_worker *worker)
+/* Another process may hold the socket for the moment between a fork and its own closing: so it is taken out by name. */
+void kav_dispatch_hang_up(kav_dispatch *d, kav_worker *worker)
+{
+    if (worker->socket < 0) return;
+    if (d->epoll >= 0) epoll_ctl(d->epoll, EPOLL_CTL_DEL, worker->socket, NULL);
+    close(worker->socket);
+    worker->socket = -1;
+    d->classes[worker->engine].live_workers--;
+}
+
+static int listen_to(const kav_dispatch *d, int socket)
+{
+    struct epoll_event event = {.events = EPOLLIN};
+    return epoll_ctl(d->epoll, EPOLL_CTL_ADD, socket, &event) ? -errno : 0;
+}
+
+int kav_dispatch_fileno(kav_dispatch *d)
+{
+    if (d->epoll >= 0) return d->epoll;
+    d->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (d->epoll < 0) return -errno;
+    int failed = 0;
+    for (uint32_t i = 0; i < d->worker_count && !failed; i++)
+        if (d->workers[i].socket >= 0) failed = listen_to(d, d->workers[i].socket);
+    if (!failed) return d->epoll;
+    close(d->epoll);
+    d->epoll = -1;
+    return failed;
+}
+
+static void free_worker(kav_dispatch *d, kav_worker *worker)
 {
     while (worker->works) {
         kav_work *work = worker->works;
@@ -68,7 +100,7 @@ static void free_worker(kav_worker *worker)
             if (work->items[i]) discard(work->items[i]);
         free(work);
     }
-    if (worker->socket >= 0) close(worker->socket);
+    kav_dispatch_hang_up(d, worker);
     unmap_slot(worker->slot);
 }
 
@@ -99,12 +131,13 @@ void kav_dispatch_free(kav_dispatch *d)
 {
     if (!d) return;
     while (d->walker_count) kav_dispatch_close_walker(d, &d->walkers[0]);
-    for (uint32_t i = 0; i < d->worker_count; i++) free_worker(&d->workers[i]);
+    for (uint32_t i = 0; i < d->worker_count; i++) free_worker(d, &d->workers[i]);
     for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++)
         while (d->classes[i].head) discard(kav_give_pop(&d->classes[i]));
     kav_seen_clear(&d->seen);
     kav_events_free(&d->events);
     kav_keep_close(&d->keep);
+    if (d->epoll >= 0) close(d->epoll);
     free(d->message);
     free(d);
 }
@@ -147,6 +180,11 @@ int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int s
     if (d->worker_count == KAV_DISPATCH_WORKERS) return -EMFILE;
     const kav_slot *slot = map_slot(slot_fd);
     if (!slot) return -errno;
+    int failed = d->epoll >= 0 ? listen_to(d, socket) : 0;
+    if (failed) {
+        unmap_slot(slot);
+        return failed;
+    }
     d->workers[d->worker_count++] = (kav_worker){.id = id, .engine = (uint8_t)engine, .socket = socket, .slot = slot};
     d->classes[engine].live_workers++;
     return 0;
@@ -288,6 +326,12 @@ int kav_dispatch_step(kav_dispatch *d, int wake_fd, uint32_t timeout_ms)
     return flags;
 }
 
+int kav_dispatch_turn(kav_dispatch *d)
+{
+    int failed = kav_give(d);
+    return failed ? failed : one_round(d, -1, 0);
+}
+
 /* ---- what Python asks ---------------------------------------------------------------------------------------------
  */
 
@@ -297,6 +341,7 @@ int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_l
     kav_item *item = kav_item_submitted(fd, path, path_len);
     if (!item) return -errno;
     item->tag = tag;
+    item->alone = d->options.one_by_one;
     d->outstanding++;
     d->fds_held++;
     d->totals.entries[KAV_E_FILE]++;

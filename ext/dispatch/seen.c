@@ -27,10 +27,15 @@ static uint64_t mix(uint64_t x)
     return x ^ (x >> 31);
 }
 
+static size_t home_of(const kav_seen *seen, uint64_t dev, uint64_t ino)
+{
+    return mix(mix(ino ^ seen->key) + dev) & (seen->capacity - 1);
+}
+
 /* The used slot of this inode, or the unused one where it would go. The table is never full. */
 static kav_seen_slot *probe(const kav_seen *seen, uint64_t dev, uint64_t ino)
 {
-    size_t at = mix(mix(ino ^ seen->key) + dev) & (seen->capacity - 1);
+    size_t at = home_of(seen, dev, ino);
     for (;;) {
         kav_seen_slot *slot = &seen->slots[at];
         if (!slot->used || (slot->ino == ino && slot->dev == dev)) return slot;
@@ -93,6 +98,22 @@ void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict, bool share)
         !share || (verdict && (uint64_t)verdict->data_len + verdict->text_len + verdict->layers_len > KAV_SEEN_KEEP);
     if (slot->dropped) free(verdict);
     else slot->verdict = verdict;
+}
+
+/* Those behind it move up, as far as each can still be found from its home. */
+void kav_seen_remove(kav_seen *seen, kav_seen_slot *slot)
+{
+    size_t mask = seen->capacity - 1, hole = (size_t)(slot - seen->slots);
+    free(slot->verdict);
+    for (size_t at = (hole + 1) & mask; seen->slots[at].used; at = (at + 1) & mask) {
+        const kav_seen_slot *next = &seen->slots[at];
+        size_t home = home_of(seen, next->dev, next->ino);
+        if (((at - home) & mask) < ((at - hole) & mask)) continue;
+        seen->slots[hole] = *next;
+        hole = at;
+    }
+    memset(&seen->slots[hole], 0, sizeof *slot);
+    seen->count--;
 }
 
 bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry)

@@ -1,6 +1,7 @@
 /* Seen: the table of inodes that more than one path may lead to; (dev, ino) -> who is scanned, or what was found.
  *
- * Open addressing, grows by doubling, never shrinks. A slot also holds the rest of the identity: an inode whose size or
+ * Open addressing, grows by doubling, never shrinks. What was submitted leaves it with its verdict, so that it does not
+ * grow for ever where objects come for ever. A slot also holds the rest of the identity: an inode whose size or
  * times differ from those of the first path is another file by now, and the caller scans it again. So is one whose
  * verdict is larger than KAV_SEEN_KEEP: what a worker says of one inode must not fill the memory for the whole run.
  */
@@ -48,6 +49,9 @@ void kav_seen_renew(kav_seen_slot *slot, kav_item *item);
 
 /* The item in flight has its verdict (NULL: plain); the slot owns it now, and drops it unless it is to be shared. */
 void kav_seen_settle(kav_seen_slot *slot, kav_verdict *verdict, bool share);
+
+/* The slot is no more; pointers to others are not valid any longer. */
+void kav_seen_remove(kav_seen *seen, kav_seen_slot *slot);
 
 bool kav_seen_same(const kav_seen_slot *slot, const kav_entry *entry); /* size and times too */
 

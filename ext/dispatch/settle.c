@@ -138,6 +138,7 @@ static bool came_to_nothing(const kav_result *result)
  * workers may have 65,000 names. */
 static bool is_shared(const kav_item *item, const kav_result *result)
 {
+    if (item->aborted) return false;
     if (came_to_nothing(result)) return item->second;
     return kav_keep_same(result, item->entry);
 }
@@ -186,7 +187,12 @@ static void leave_in_table(kav_dispatch *d, kav_item *item, const kav_result *re
         free(verdict);
         return;
     }
-    kav_seen_settle(slot, verdict, share && !item->asked);
+    if (item->asked) {
+        kav_seen_remove(&d->seen, slot);
+        free(verdict);
+        return;
+    }
+    kav_seen_settle(slot, verdict, share);
     slot->failed = came_to_nothing(result);
 }
 
@@ -229,6 +235,10 @@ static int conclude(kav_dispatch *d, kav_item *item, const kav_said *said)
 
 int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said)
 {
+    if (item->told) {
+        done(d, item);
+        return 0;
+    }
     kav_keep_learn(&d->keep, item, said);
     int next = kav_merge_next(d, item, said->result);
     if (!item->earlier && next < 0 && !kav_merge_names(item, said->result)) return conclude(d, item, said);
@@ -241,10 +251,9 @@ int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said)
     return conclude(d, item, &whole);
 }
 
-int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len)
+static kav_result failure(const kav_item *item, uint32_t reason)
 {
-    kav_item_drop_notes(item);
-    kav_result result = {
+    return (kav_result){
         .status = KAV_ERROR,
         .reasons = reason,
         .size = item->entry->size,
@@ -253,7 +262,44 @@ int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const vo
         .mtime_ns = item->entry->mtime_ns,
         .ctime_ns = item->entry->ctime_ns,
     };
+}
+
+int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len)
+{
+    kav_item_drop_notes(item);
+    kav_result result = failure(item, reason);
     return kav_settle(d, item, &(kav_said){.result = &result, .text = text, .text_len = text_len});
+}
+
+/* The worker keeps the item, so that its answer can be checked. Who waited is scanned without it. */
+static int tell_ahead(kav_dispatch *d, kav_item *item, const kav_said *said)
+{
+    kav_verdict *verdict = compose(item, said);
+    if (!verdict) return -ENOMEM;
+    count(d, said->result, said->result->size, READ);
+    int failed = emit(d, item, verdict);
+    free(verdict);
+    item->told = true;
+    kav_item *aliases = item->aliases;
+    item->aliases = NULL;
+    if (aliases) try_second(d, item, aliases);
+    kav_seen_slot *slot = item->first ? kav_seen_find(&d->seen, item->entry->dev, item->entry->ino) : NULL;
+    if (slot && slot->item == item) kav_seen_remove(&d->seen, slot);
+    return failed;
+}
+
+/* flying: it is with a worker that goes on. No other class is asked: nobody waits. */
+int kav_settle_abort(kav_dispatch *d, kav_item *item, bool flying, const void *text, size_t text_len)
+{
+    kav_item_drop_notes(item);
+    item->aborted = true;
+    kav_result result = failure(item, KAV_R_TIME);
+    kav_said said = {.result = &result, .text = text, .text_len = text_len};
+    if (item->earlier) {
+        if (kav_merge_add(item, &said)) return -ENOMEM;
+        said = kav_merge_said(item);
+    }
+    return flying ? tell_ahead(d, item, &said) : conclude(d, item, &said);
 }
 
 /* The inode is in the table, in another state, or without a verdict that is good for this path. */

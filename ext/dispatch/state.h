@@ -91,6 +91,7 @@ struct kav_dispatch {
     kav_keep keep;
     kav_dispatch_totals totals;
     uint8_t *message; /* KAV_MESSAGE_MAX bytes to receive into */
+    int epoll;        /* of the workers' sockets; -1: nobody has asked for it */
 };
 
 /* take.c: read what is there. 0 or -ENOMEM; whatever is wrong with the peer is dealt with inside. */
@@ -102,6 +103,7 @@ void kav_give_push(kav_dispatch *d, kav_item *item);                /* a new one
 void kav_give_on(kav_dispatch *d, kav_item *item, uint32_t engine); /* at the end of another class */
 void kav_give_front(kav_dispatch *d, kav_item *item);               /* scanned again, before all others */
 kav_item *kav_give_pop(kav_class *class);                           /* there is one */
+void kav_give_take(kav_class *class, kav_item *item);               /* it is among them */
 int kav_give(kav_dispatch *d);                                      /* send what can be sent. 0 or -ENOMEM */
 void kav_give_forget(kav_dispatch *d, kav_worker *worker, kav_work *work); /* unlink and free it */
 uint32_t kav_give_demand(const kav_dispatch *d, uint32_t engine); /* how many workers would have something to do */
@@ -109,6 +111,7 @@ uint32_t kav_give_demand(const kav_dispatch *d, uint32_t engine); /* how many wo
 /* settle.c: every item ends in exactly one of these. 0 or -ENOMEM */
 int kav_settle(kav_dispatch *d, kav_item *item, const kav_said *said); /* or goes on to the next class */
 int kav_settle_failed(kav_dispatch *d, kav_item *item, uint32_t reason, const void *text, size_t text_len);
+int kav_settle_abort(kav_dispatch *d, kav_item *item, bool flying, const void *text, size_t text_len);
 int kav_settle_join(kav_dispatch *d, kav_item *item, bool *joined);    /* another path to an inode that is known */
 int kav_settle_known(kav_dispatch *d, const kav_known_header *header); /* a checked message, like the next */
 int kav_settle_replay(kav_dispatch *d, const uint8_t *message, size_t len);
@@ -122,6 +125,7 @@ int kav_watch_stalled(kav_dispatch *d, kav_walker *walker, const char *why);
 
 /* loop.c */
 void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker); /* the last one takes its place */
+void kav_dispatch_hang_up(kav_dispatch *d, kav_worker *worker);      /* close its socket; the worker stays */
 bool kav_dispatch_may_read(const kav_dispatch *d);                   /* from walkers */
 
 #endif

@@ -35,9 +35,7 @@ kav_item *kav_watch_in_hand(const kav_worker *worker)
 int kav_watch_lose(kav_dispatch *d, kav_worker *worker, const char *why)
 {
     if (worker->socket < 0) return 0;
-    close(worker->socket);
-    worker->socket = -1;
-    d->classes[worker->engine].live_workers--;
+    kav_dispatch_hang_up(d, worker);
     return kav_events_say(&d->events, KAV_EV_LOST, worker->id, why);
 }
 
@@ -99,6 +97,77 @@ int kav_watch(kav_dispatch *d, uint64_t passed_ms)
     return failed;
 }
 
+/* ---- one object is given up ------------------------------------------------------------------------------------ */
+
+typedef struct {
+    kav_item *item;
+    kav_item **link;    /* to it, from the alias before it */
+    kav_class *pending; /* in whose queue it is */
+    kav_worker *worker; /* who has it ... */
+    kav_work *work;     /* ... in this work, at this place */
+    uint32_t index;
+} kav_whereabouts;
+
+static bool is_it(kav_item *item, uint64_t tag, kav_whereabouts *at)
+{
+    at->link = NULL;
+    at->item = item;
+    if (item->tag == tag) return true;
+    for (at->link = &item->aliases; *at->link; at->link = &(*at->link)->next) {
+        at->item = *at->link;
+        if (at->item->tag == tag) return true;
+    }
+    return false;
+}
+
+static bool find_pending(kav_dispatch *d, uint64_t tag, kav_whereabouts *at)
+{
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++) {
+        at->pending = &d->classes[i];
+        for (kav_item *item = at->pending->head; item; item = item->next)
+            if (is_it(item, tag, at)) return true;
+    }
+    at->pending = NULL;
+    return false;
+}
+
+static bool find_flying(kav_dispatch *d, uint64_t tag, kav_whereabouts *at)
+{
+    for (uint32_t i = 0; i < d->worker_count; i++) {
+        at->worker = &d->workers[i];
+        for (at->work = at->worker->works; at->work; at->work = at->work->next)
+            for (at->index = 0; at->index < at->work->count; at->index++) {
+                kav_item *item = at->work->items[at->index];
+                if (item && !item->told && is_it(item, tag, at)) return true;
+            }
+    }
+    return false;
+}
+
+/* Its work goes with the worker, who is lost. */
+static int take_away(kav_dispatch *d, const kav_whereabouts *at, const void *text, size_t text_len)
+{
+    at->work->items[at->index] = NULL;
+    at->work->left--;
+    d->classes[at->worker->engine].flying--;
+    int failed = kav_settle_abort(d, at->item, false, text, text_len);
+    int now = kav_watch_lose(d, at->worker, "a deadline has passed");
+    return failed ? failed : now;
+}
+
+int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len)
+{
+    kav_whereabouts at = {0};
+    bool pending = find_pending(d, tag, &at);
+    if (!pending && !find_flying(d, tag, &at)) return -ENOENT;
+    if (at.link) *at.link = at.item->next;
+    else if (pending) kav_give_take(at.pending, at.item);
+    if (at.link || pending) return kav_settle_abort(d, at.item, false, text, text_len);
+    const kav_item *busy = kav_watch_in_hand(at.worker);
+    if (busy && busy != at.item) return kav_settle_abort(d, at.item, true, text, text_len);
+    return take_away(d, &at, text, text_len);
+}
+
 /* ---- what a dead worker leaves ---------------------------------------------------------------------------------- */
 
 /* The object that killed it: the one in hand; failing that, the only one it had been given first. A foreign SIGKILL
@@ -112,6 +181,7 @@ static kav_item *guilty(const kav_worker *worker, bool outside)
 
 static int send_back(kav_dispatch *d, kav_item *item, uint8_t blame, const void *text, size_t text_len)
 {
+    if (item->told) return kav_settle_failed(d, item, KAV_R_WORKER, text, text_len);
     kav_item_drop_notes(item);
     item->started = false;
     item->blame += blame;
@@ -134,11 +204,7 @@ int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t t
     kav_worker *worker = d->workers;
     while (worker < d->workers + d->worker_count && worker->id != id) worker++;
     if (worker == d->workers + d->worker_count) return -ENOENT;
-    if (worker->socket >= 0) {
-        close(worker->socket);
-        worker->socket = -1;
-        d->classes[worker->engine].live_workers--;
-    }
+    kav_dispatch_hang_up(d, worker);
     bool ready = worker->ready;
     kav_item *blamed = guilty(worker, outside);
     uint8_t blame = outside ? BLAME_FOREIGN : BLAME_OWN;

@@ -172,6 +172,11 @@ class Children:
             raise
         return Child(self.last_number, role, slot_fd, engine)
 
+    @property
+    def mourned(self) -> bool:
+        """Whether somebody must go whose patience, or ours, ends some time."""
+        return any(child.deadline is not None for child in self.living.values())
+
     def distrust(self, number: int, why: str, kill: bool) -> Child | None:
         """The dispatcher does not listen to this child any more: it must go."""
         child = self.living.get(number)

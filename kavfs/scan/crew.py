@@ -55,6 +55,7 @@ class Crew:
         want_clean: bool = False,
         server: ForkServer | None = None,
         stores: Stores | None = None,
+        standing: bool = False,
     ) -> None:
         self._server = server or start_server()
         self._notes: list[Happening] = []
@@ -63,7 +64,7 @@ class Crew:
         try:
             self._uses = {use.name: use for use in options.engines}
             self.jobs = jobs_of(options)
-            self._dispatcher = make_dispatcher(options, self.jobs, want_clean)
+            self._dispatcher = make_dispatcher(options, self.jobs, want_clean, standing)
             answers = stores is not None and holds_answers(stores)
             if stores is not None:
                 self._remember_in(stores, image)
@@ -345,7 +346,9 @@ def holds_answers(stores: Stores) -> bool:
     return False
 
 
-def make_dispatcher(options: ScanOptions, jobs: dict[str, int], want_clean: bool) -> dispatch.Dispatcher:
+def make_dispatcher(
+    options: ScanOptions, jobs: dict[str, int], want_clean: bool, standing: bool
+) -> dispatch.Dispatcher:
     """With the budgets of *options*, and no more descriptors than the system lets us hold."""
     limits = options.limits
     return dispatch.Dispatcher(
@@ -354,10 +357,11 @@ def make_dispatcher(options: ScanOptions, jobs: dict[str, int], want_clean: bool
         time_rate=limits.time_rate,
         grace_ms=int(grace(limits.time_base) * 1000),
         stall_ms=int(options.stall * 1000),
-        fd_budget=descriptor_budget(sum(jobs.values())),
+        fd_budget=BATCH_FILES if standing else descriptor_budget(sum(jobs.values())),
         classes={ENGINE_NUMBERS[use.name]: (use.when, jobs[use.name], starts(use)) for use in options.engines},
         want_clean=want_clean,
         all_match=Switch.ALL_MATCH in options.switches,
+        one_by_one=standing,
     )
 
 

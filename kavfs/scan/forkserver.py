@@ -6,6 +6,7 @@ time when the coordinator no longer safely could. Requests and answers are messa
     {"do": "worker" | "walker", "id": n} + [memfd with the set-up, socket, slot, ...]
     {"do": "image", "parts": [[row, index of fd, offset, length] ...], "rows": n, "first": bool} + descriptors
     {"do": "kill", "id": n}
+    {"do": "server", "id": n} + [socket]                a fork server of its own, with the same roles and no image yet
                                              {"id": n, "status": wait status}    it is gone
                                              {"id": n, "failed": text}           it could not be made
 
@@ -101,6 +102,9 @@ class _Server:
             self.kill(message["id"])
         elif message["do"] == "image":
             self.take_image(message, fds)
+        elif message["do"] == "server":
+            self.start_server(message["id"], fds[0])
+            os.close(fds[0])
         else:
             self.start(message, fds)
             for fd in fds:
@@ -131,6 +135,17 @@ class _Server:
         if pid == 0:
             self.become(role, fds)
         self.children[pid] = message["id"]
+
+    def start_server(self, number: int, fd: int) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self.say({"id": number, "failed": f"fork: {error.strerror}"})
+            return
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            _serve(socket.socket(fileno=fd), self.roles, parent=self.pid)
+        self.children[pid] = number
 
     def become(self, role: Role, fds: list[int]) -> None:
         status = FAILED
@@ -181,8 +196,8 @@ def close_all_but(keep: set[int]) -> None:
     os.closerange(low, 0x7FFFFFFF)
 
 
-def _serve(sock: socket.socket, roles: dict[str, Role]) -> None:
-    """The life of the server; never returns into what was the coordinator's program."""
+def _serve(sock: socket.socket, roles: dict[str, Role], parent: int = 0) -> None:
+    """The life of the server; never returns into what was the coordinator's program. *parent*: another server."""
     gc.disable()
     status = FAILED
     try:
@@ -197,6 +212,8 @@ def _serve(sock: socket.socket, roles: dict[str, Role]) -> None:
             from kavfs._native import process  # not in the coordinator: it has no use for it
 
             process.name(b"kavfs-forks")
+            if parent:
+                process.follow(signal.SIGKILL, parent)
             server.serve()
             status = 0
         except BaseException as error:
@@ -220,6 +237,22 @@ class ForkServer:
         if self.pid == 0:
             _serve(theirs, roles)
         theirs.close()
+        self._others = 0
+
+    def another(self) -> ForkServer:
+        """A server of its own for another image: a child of this one, as which it ends at the latest. It knows nothing
+        of images that this one was given only if that was none."""
+        server = ForkServer.__new__(ForkServer)
+        server._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        server.pid, server._others = 0, 0
+        self._others += 1
+        with theirs:
+            try:
+                self._send({"do": "server", "id": self._others}, [theirs.fileno()])
+            except BaseException:
+                server._sock.close()
+                raise
+        return server
 
     def fileno(self) -> int:
         """Readable when there are news()."""
@@ -268,9 +301,11 @@ class ForkServer:
         return messages
 
     def close(self) -> None:
-        """Kill all that is left and wait for it. May be called twice."""
+        """Kill all that is left and wait for it; another()'s end is not waited for. May be called twice."""
         if self._sock.fileno() < 0:
             return
         self._sock.close()
+        if not self.pid:
+            return
         with contextlib.suppress(ChildProcessError):
             os.waitpid(self.pid, 0)

@@ -1,0 +1,112 @@
+"""Standing crew: workers that stay, for objects that come one by one and have somebody waiting for each.
+
+    crew = StandingCrew(image, options, server=server, stores=stores)
+    crew.give(fd, b"name", tag)
+    for news in crew.turn(all_of_it=True): ...      (tag, Result) or a note
+
+A turn is due whenever fileno() is readable, and one with all of it when server_fileno() is, and at each TICK.
+
+Nothing here waits. Without walkers there is nothing to hold, to count or to skip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kavfs._native import dispatch
+from kavfs.model import ENGINE_NUMBERS, Result
+from kavfs.options import ScanOptions, When
+from kavfs.ports import Image, Stores
+from kavfs.scan import records
+from kavfs.scan.crew import Crew
+from kavfs.scan.forkserver import ForkServer
+
+TICK = 0.05  # seconds between two turns while anything is on its way: budgets are watched in them
+
+News = tuple[int, Result] | str
+
+
+class StandingCrew(Crew):
+    """Made with one worker on its way. The server is the crew's, and ends with it."""
+
+    def __init__(self, image: Image, options: ScanOptions, *, server: ForkServer, stores: Stores | None) -> None:
+        super().__init__(image, options, want_clean=True, server=server, stores=stores, standing=True)
+        self._standing = tuple(use for use in options.engines if use.when is When.EVERY)
+
+    def fileno(self) -> int:
+        """Readable when a worker has something to say."""
+        return self._dispatcher.fileno()
+
+    def server_fileno(self) -> int:
+        """Readable when a process has gone."""
+        return self._server.fileno()
+
+    def give(self, fd: int, path: bytes, tag: int) -> None:
+        """Scan what is behind a descriptor, which is the crew's from now on; OSError: it is still the caller's."""
+        self._dispatcher.submit(fd, path, tag)
+
+    def abort(self, tag: int, why: str) -> None:
+        """Wait no longer for this object: it ends as ERROR with Reason.TIME, and with it the worker that has it."""
+        self._dispatcher.abort(tag, why.encode())
+
+    def turn(self, *, all_of_it: bool) -> list[News]:
+        """Go on without waiting. *all_of_it*: look after processes too. KavfsError: no worker can be had."""
+        self._flags = self._dispatcher.turn()
+        if self._flags & dispatch.WANT:
+            self._start_workers()
+        news: list[News] = []
+        self._hear(news)
+        if all_of_it:
+            for death in self._children.deaths():
+                news += (note for note in self._bury(death) if isinstance(note, str))
+                self._hear(news)
+            self._fill()
+            self._tell_of_sandbox()
+            news += (note for note in self._notes if isinstance(note, str))
+            self._notes.clear()
+        return news
+
+    def _hear(self, news: list[News]) -> None:
+        for kind, number, path, data, text in self._dispatcher.events():
+            if kind == dispatch.EV_RESULT:
+                news.append((number, records.result(path, data, text, self._first)))
+            else:
+                news += (note for note in self._peer(kind, number, text.decode()) if isinstance(note, str))
+
+    def _fill(self) -> None:
+        """One more worker of each engine that sees everything, when the one before has greeted: those who scan beside
+        it shall notice little of it."""
+        for use in self._standing:
+            number = ENGINE_NUMBERS[use.name]
+            there = self._children.workers(use.name)
+            if there < self.jobs[use.name] and self._dispatcher.ready(number) == there:
+                self._children.start_engine(use)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all workers that see everything have greeted."""
+        return all(self._dispatcher.ready(ENGINE_NUMBERS[use.name]) >= self.jobs[use.name] for use in self._standing)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn is due within TICK even if nothing happens."""
+        return bool(self._dispatcher.outstanding) or not self.complete or self._children.mourned
+
+    @property
+    def outstanding(self) -> int:
+        """Objects without a verdict."""
+        return self._dispatcher.outstanding
+
+    @property
+    def deaths(self) -> int:
+        """Workers that were lost."""
+        return self._deaths
+
+    @property
+    def workers(self) -> int:
+        """Those that have greeted."""
+        return sum(self._dispatcher.ready(ENGINE_NUMBERS[name]) for name in self._uses)
+
+    def last_words(self) -> Iterator[str]:
+        """Write what is to be remembered; notes about what cannot be."""
+        yield from (note for note in self.finish() if isinstance(note, str))
