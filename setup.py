@@ -17,6 +17,7 @@ from setuptools import Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "picture", "text", "match", "cache", "objects"]
 OTHERS = ["object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav", "action"]
+OTHERS += ["serve"]
 INCLUDES = [f"ext/{d}" for d in (*CORE, *OTHERS)]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
@@ -79,6 +80,7 @@ MODULES = {
     "clamav": (["clamav"], False, [NOTHING]),
     "recode": (["recode"], False, [UNPACKING]),
     "action": (["action"], False, [NOTHING]),
+    "serve": (["serve"], False, [NOTHING]),
 }
 
 
