@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import lzma
+import os
 import struct
 import subprocess
 import tarfile
@@ -63,6 +64,32 @@ def test_links_to_what_goes_go_with_it() -> None:
         soft.type, soft.linkname = tarfile.SYMTYPE, "e.com"
         archive.addfile(soft)
     assert [name for name, _ in untarred(cured(out.getvalue()).data)] == ["f", "h", "s"]
+
+
+@pytest.mark.parametrize(
+    ("members", "left"),
+    [
+        (["e.com", "a>e.com", "b>a", "f"], ["f"]),
+        (["e.com", "a>e.com", "e.com=f", "b>e.com"], ["e.com", "b"]),
+        (["e.com=f", "a>e.com", "e.com", "b>e.com"], ["e.com", "a"]),
+    ],
+    ids=["link to a link", "a new file of the name", "an old file of the name"],
+)
+def test_links_mean_what_the_name_means_where_they_stand(tmp_path: Path, members: list[str], left: list[str]) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        for member in members:
+            name, _, link = member.partition(">")
+            name, _, text = name.partition("=")
+            content = b"" if link else text.encode() or (EICAR if name == "e.com" else b"f")
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.linkname = len(content), link
+            entry.type = tarfile.LNKTYPE if link else tarfile.REGTYPE
+            archive.addfile(entry, io.BytesIO(content))
+    data = cured(out.getvalue()).data
+    assert [name for name, _ in untarred(data)] == left
+    subprocess.run(["tar", "-x", "-C", tmp_path], input=data, check=True)
+    assert sorted(os.listdir(tmp_path)) == sorted(left)
 
 
 def test_real_tar_with_everything_it_can_write(tmp_path: Path) -> None:

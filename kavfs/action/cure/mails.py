@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections import Counter
 from functools import partial
 from typing import NamedTuple
@@ -18,6 +19,7 @@ MESSAGE_MAX = 128 << 20  # bytes: a message is held in memory
 NAME_SHOWN = 100
 NOTE_FIELDS = b"Content-Type: text/plain; charset=us-ascii"
 PLAIN = ("", "7bit", "8bit", "binary")
+LENGTH = re.compile(rb"^content-length:[ \t]*([0-9]{1,12})[ \t]*\r?$", re.MULTILINE | re.IGNORECASE)
 CONTENT, MIME = b"content-", b"mime-version"
 
 
@@ -49,7 +51,17 @@ def cure_mail(task: Task, layer: Layer) -> Pieces:
             continue  # the text around a file that goes: the scanner opens it as a container as well
         inner = task.inside(path, partial(_decoded, task, source, data, place), layer)
         edits.append(_note(data, place, root) if inner is None else _again(data, place.part, inner))
-    return _edited(source, edits)
+    return _edited(source, edits + _length(data, root, edits))
+
+
+def _length(data: bytes, root: Part, edits: list[tuple[int, int, Pieces]]) -> list[tuple[int, int, Pieces]]:
+    """The new Content-Length of a message that has a right one: some mailboxes are told apart by nothing else. It may
+    leave out the empty line between two messages."""
+    found, body = LENGTH.search(data, 0, root.body), len(data) - root.body
+    if not found or not body - 2 <= int(found[1]) <= body or any(start < root.body for start, _, _ in edits):
+        return []
+    more = sum(size_of(new) - (end - start) for start, end, new in edits)
+    return [(found.start(1), found.end(1), [b"%d" % (int(found[1]) + more)])]
 
 
 def _places(task: Task, layer: Layer, data: bytes, root: Part) -> list[Place]:

@@ -74,10 +74,18 @@ def _unpack(source: Source, entries: list[Entry], index: int, rest: int) -> Sour
 
 
 def _dangling(entries: list[Entry], removed: set[int]) -> set[int]:
-    """Hard links to what goes."""
-    gone = {entries[index].name for index in removed if index < len(entries)}
-    gone -= {entry.name for index, entry in enumerate(entries) if index not in removed and entry.kind != LINKS}
-    return {index for index, entry in enumerate(entries) if entry.kind == LINKS and entry.link in gone}
+    """Hard links to what goes, and links to these: by what a name means when the archive is unpacked in its order."""
+    gone: set[bytes] = set()
+    found: set[int] = set()
+    for index, entry in enumerate(entries):
+        if index in removed:
+            gone.add(entry.name)
+        elif entry.kind == LINKS and entry.link in gone:
+            found.add(index)
+            gone.add(entry.name)
+        else:
+            gone.discard(entry.name)
+    return found
 
 
 def _changed(source: Source, entry: Entry, inner: Pieces) -> Pieces:
