@@ -121,6 +121,14 @@ def deed_lines(result: Result) -> Iterator[tuple[str, bytes]]:
         yield FINDING if deed.done else FAILURE, b": " + shown_path(text)
 
 
+def engine_lines(result: Result) -> Iterator[bytes]:
+    """Who found what there: what stands behind the path. No old client takes them for a verdict, and who looks at the
+    last word of a line finds the name there too."""
+    found = dict.fromkeys((threat.engine, shown_name(threat.name)) for threat in result.threats)
+    for engine, name in found:
+        yield b": found by " + engine.encode() + b": " + name
+
+
 def _with_reasons(subject: _Subject) -> bytes:
     """``(why) WORD``; the text of an error explains the first reason."""
     why = ", ".join(words_of(subject.reasons))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from kavfs.model import Entry, Result, Skip, Status, Totals
-from kavfs.report.lines import ACTIVITY, Show, deed_lines, lines_of
+from kavfs.report.lines import ACTIVITY, Show, deed_lines, engine_lines, lines_of
 from kavfs.report.names import shown_as_they_are, shown_path, shown_text
 from kavfs.report.sinks import Sink
 from kavfs.report.summary import SKIPPED, Signatures, summary_lines
@@ -36,6 +36,7 @@ class TextReport:
         self._sink = sink
         self._show = show
         self._signatures = signatures
+        self._names_engines = len(signatures.engines) > 1 and sink.wants(ACTIVITY) and not show.objects_only
         self._roots = frozenset(roots)
         self._messages = messages
         sink.banner(BANNER.encode())
@@ -50,7 +51,8 @@ class TextReport:
             path = result.path + b"/" + line.member if line.member else result.path
             text = shown_path(path, sink.raw)
             sink.line(line.letter, text + b" " + line.tail if line.tail else text)
-        for letter, tail in deed_lines(result):
+        engines = engine_lines(result) if self._names_engines else ()
+        for letter, tail in (*((ACTIVITY, tail) for tail in engines), *deed_lines(result)):
             sink.line(letter, shown_path(result.path, sink.raw) + tail)
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:

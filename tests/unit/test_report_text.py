@@ -47,6 +47,34 @@ def log(tmp_path: Path):
     return write
 
 
+BY_TWO = INFECTED._replace(
+    path=b"/two\x1b",
+    threats=(Threat("Eicar", Status.INFECTED, "native"), Threat("X INFECTED Y", Status.WARNING, "clamav", b"in.com")),
+)
+
+
+@pytest.mark.parametrize("engines", [("native",), ("native", "clamav"), ("clamav",)])
+@pytest.mark.parametrize("level", [2, 3, 4, 9])
+def test_the_engine_that_found_something_is_told_where_several_are_asked(
+    tmp_path: Path, engines: tuple[str, ...], level: int
+) -> None:
+    path = os.fsencode(tmp_path / "report")
+    signatures = SIGNATURES._replace(engines=tuple((engine, "1") for engine in engines))
+    report = TextReport(FileSink(open_output(path, broken), level, "%d-%m-%Y", "%H:%M:%S"), Show(), signatures)
+    for result in (CLEAN, INFECTED, FAILED, BY_TWO):
+        report.add(result)
+    report.finish(Totals())
+    lines = Path(os.fsdecode(path)).read_text().splitlines()
+    told = [line.partition("] ")[2] for line in lines if "found by" in line]
+    wanted = [
+        "/bad\\n: found by native: Eicar",
+        "/two\\x1b: found by native: Eicar",
+        "/two\\x1b: found by clamav: X_INFECTED_Y",
+    ]
+    assert told == (wanted if level >= 4 and len(engines) > 1 else [])
+    assert not [line for line in told if re.search(r"\s(INFECTED|SUSPICION|WARNING)\s", line, re.IGNORECASE)]
+
+
 @pytest.fixture
 def stream(tmp_path: Path):
     """Standard output as a terminal or a pipe: the bytes that these results leave there."""
