@@ -5,13 +5,13 @@ A limit that is reached never makes an object clean: it makes coverage partial, 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from kavfs.record import record
 
 MIB = 1 << 20
 GIB = 1 << 30
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Limits:
     """One field per limit; the reason that reaching it gives stands behind it."""
 

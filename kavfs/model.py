@@ -7,8 +7,9 @@ tests/unit/test_words.py compares the two.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import NamedTuple
+
+from kavfs.record import field, record
 
 ENGINES = ("native", "clamav", "clamd", "yara")
 """In the order in which an object goes through them (enum kav_engine)."""
@@ -243,7 +244,7 @@ class Skip(NamedTuple):
     kind: Entry
 
 
-@dataclass(slots=True)
+@record
 class Totals:
     """Counts of one run. Filled by the coordinator, read by reports."""
 

@@ -6,16 +6,16 @@ Made by ``config`` and ``cli`` from files and words; everything below takes thes
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from kavfs.limits import Limits
 from kavfs.model import ENGINES, Switch
+from kavfs.record import field, record
 
 EVERYTHING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WalkOptions:
     """What is listed. Paths and masks are bytes, as the file system has them."""
 
@@ -92,7 +92,7 @@ def engine_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in ENGINES if name in names)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ScanOptions:
     """Everything a scan needs besides an image and a report."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from kavfs.model import Result, Skip, Totals
+from kavfs.record import field, record
 
 
 class ImagePart(NamedTuple):
@@ -28,7 +28,7 @@ class Delta(NamedTuple):
     parts: tuple[ImagePart, ...]  # an image of its own; () = objects are scanned in full, or nothing is new
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Stores:
     """What a scan may look up and remember. Made by kavfs.cache.stores; the descriptors are its owner's.
 

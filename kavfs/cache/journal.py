@@ -20,13 +20,13 @@ import os
 import struct
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from types import TracebackType
 
 from kavfs._native import cache
 from kavfs.cache.folder import JOURNAL, KEY
 from kavfs.options import ScanOptions
 from kavfs.ports import Stores
+from kavfs.record import asdict
 
 OLDEST = 30 * 86400  # seconds since it was written last
 

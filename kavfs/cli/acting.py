@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 from kavfs.action.acting import Acting, Means
 from kavfs.action.place import Places
@@ -13,6 +12,7 @@ from kavfs.action.policy import Policy, make_policy
 from kavfs.cli.request import Request
 from kavfs.options import ScanOptions
 from kavfs.ports import Report
+from kavfs.record import replace
 from kavfs.report.names import shown_path
 from kavfs.scan.curing import Curing
 from kavfs.scan.verifier import Verifier

@@ -11,7 +11,6 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import NamedTuple
 
 from kavfs.action.catalogue import Item
@@ -22,6 +21,7 @@ from kavfs.errors import KavfsError
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING, EngineChoice, ScanOptions
 from kavfs.ports import Rescan
+from kavfs.record import replace
 from kavfs.report.summary import counted
 from kavfs.scan.verifier import Verifier
 from kavfs.signatures.image import Image

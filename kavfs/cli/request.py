@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from kavfs.cli.arguments import Given, parse
 from kavfs.config import values
@@ -19,6 +18,7 @@ from kavfs.config.settings import Settings
 from kavfs.errors import UsageError
 from kavfs.model import Switch
 from kavfs.options import NATIVE, EnginePlaces, EngineUse, ScanOptions, WalkOptions, engine_names
+from kavfs.record import field, record
 from kavfs.report.names import shown_text
 
 _LETTERS = {
@@ -32,7 +32,7 @@ _LETTERS = {
 _SHOW = {"n": "ok", "p": "progress", "c": "containers_only", "o": "objects_only"}
 
 
-@dataclass
+@record
 class Request:
     """Filled by read_request, only read afterwards."""
 

@@ -6,12 +6,12 @@ import os
 import signal
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from types import FrameType
 from typing import TYPE_CHECKING, Protocol
 
 from kavfs.errors import ConfigError, UsageError
 from kavfs.options import NATIVE, EngineChoice
+from kavfs.record import replace
 from kavfs.signatures.image import Image, no_image, open_image
 from kavfs.signatures.sources import default_databases, default_state
 

@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from kavfs.errors import ConfigError
+from kavfs.record import record
 
 _QUOTED = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _SIZE_MAX = 4 << 20  # bytes; a configuration is never that large, /dev/zero is
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """One ``Name=value`` as it stands in the file."""
 

@@ -7,14 +7,13 @@ what an administrator asked for happens or is refused, it is never passed over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from kavfs.config import kinds
 from kavfs.config.kinds import Kind
 from kavfs.model import Switch
+from kavfs.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Key:
     """One key. ``field`` is "" when there is nothing to set; ``switch`` names a bit of Settings.switches instead."""
 

@@ -7,14 +7,14 @@ file serves them all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
+from collections.abc import Iterable
 
 from kavfs.config import combinations
 from kavfs.config.ini import Entry, read_entries
 from kavfs.config.keys import KEYS, SECTIONS, Key
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError
+from kavfs.record import field, record, replace
 
 _BY_NAME: dict[tuple[str, str], Key] = {
     (key.section, name.lower()): key for key in KEYS for name in (key.name, *key.synonyms)
@@ -22,7 +22,7 @@ _BY_NAME: dict[tuple[str, str], Key] = {
 _DEFAULTS = Settings()
 
 
-@dataclass
+@record
 class Loaded:
     """What a file says: the settings, where each key was given, and what was passed over."""
 
@@ -110,12 +110,19 @@ def key_of(entry: Entry) -> Key | None:
         homes = sorted({f"[{home}]" for home, name in _BY_NAME if name == entry.key.lower()})
         right = f"; it belongs to {' or '.join(homes)}" if homes else _nearest(entry.key, names)
         raise ConfigError(f"{entry.place}: [{entry.section}] has no key {entry.key}{right}")
-    if section.startswith("scanner.") or get_close_matches(section, SECTIONS, 1, 0.8):
+    if section.startswith("scanner.") or _like(section, SECTIONS, 0.8):
         raise ConfigError(f"{entry.place}: there is no section [{entry.section}]{_nearest(section, SECTIONS)}")
     return None
 
 
 def _nearest(word: str, words: list[str] | tuple[str, ...]) -> str:
     by_lower = {w.lower(): w for w in words}
-    near = get_close_matches(word.lower(), by_lower, 1, 0.5)
+    near = _like(word.lower(), by_lower, 0.5)
     return f"; did you mean {by_lower[near[0]]}?" if near else ""
+
+
+def _like(word: str, words: Iterable[str], least: float) -> list[str]:
+    """The one that is most like the word, if any is."""
+    from difflib import get_close_matches  # only for what is written wrongly: every start reads the configuration
+
+    return get_close_matches(word, list(words), 1, least)

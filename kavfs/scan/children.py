@@ -15,13 +15,13 @@ import signal
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
 from typing import NamedTuple
 
 from kavfs._native.dispatch import Dispatcher
 from kavfs.errors import SystemFailure
 from kavfs.model import ENGINE_NUMBERS, Switch
 from kavfs.options import EngineUse, ScanOptions
+from kavfs.record import asdict, field, record, replace
 from kavfs.scan import roles
 from kavfs.scan.control import Message, text_of
 from kavfs.scan.forkserver import ForkServer
@@ -35,7 +35,7 @@ SLOT_SEALS = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 PATIENCE = 1.0  # seconds that a child which closed its socket, or was killed, has for going
 
 
-@dataclass(slots=True)
+@record
 class Child:
     """A process that was asked for; ``number`` is its name, for the fork server and the dispatcher alike."""
 
@@ -69,7 +69,7 @@ class Counter(NamedTuple):
     slot_fd: int
 
 
-@dataclass(slots=True)
+@record
 class Children:
     """All of them. Numbers are never used again."""
 

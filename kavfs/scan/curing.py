@@ -24,7 +24,6 @@ import select
 import signal
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -33,6 +32,7 @@ from kavfs.limits import MIB, Limits
 from kavfs.model import Result, Threat
 from kavfs.options import ScanOptions
 from kavfs.ports import Cured, Rescan
+from kavfs.record import asdict
 from kavfs.scan import sandbox
 from kavfs.scan.children import open_spill, worker_user
 from kavfs.scan.control import Message, bytes_of, text_of

@@ -26,17 +26,17 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kavfs.errors import SystemFailure
+from kavfs.record import field, record
 from kavfs.scan import control
 from kavfs.scan.control import Message
 
 Part = tuple[int, int, int]  # descriptor, offset, length
 
 
-@dataclass(slots=True)
+@record
 class Parts:
     """What a worker maps: the image, and small images of what came new since older generations, in their order."""
 
@@ -67,7 +67,7 @@ class Role(NamedTuple):
     takes_image: bool = False
 
 
-@dataclass(slots=True)
+@record
 class _Server:
     sock: socket.socket
     roles: dict[str, Role]

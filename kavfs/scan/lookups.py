@@ -10,9 +10,9 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from kavfs.ports import Image, Stores
+from kavfs.record import field, record
 from kavfs.scan.control import Message, bytes_of, text_of
 from kavfs.walk import filesystems
 from kavfs.walk.mounts import Mount, MountTable
@@ -24,7 +24,7 @@ _SEALS = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_S
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
-@dataclass(slots=True)
+@record
 class Lookups:
     """Of one scan. close() is due."""
 

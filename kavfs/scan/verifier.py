@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
 
 from kavfs.errors import SystemFailure
 from kavfs.model import Result
 from kavfs.options import ScanOptions
 from kavfs.ports import Image
+from kavfs.record import replace
 from kavfs.scan.crew import Crew
 
 

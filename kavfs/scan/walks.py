@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from kavfs.errors import UsageError
 from kavfs.model import Entry
 from kavfs.options import WalkOptions
+from kavfs.record import field, record
 from kavfs.scan.control import Message, text_of
 from kavfs.scan.lookups import Lookups
 from kavfs.scan.resources import allowed_cpus
@@ -35,7 +35,7 @@ class Walk(NamedTuple):
     mount: mounts.Mount | None = None  # on which all roots lie; None = not known
 
 
-@dataclass(slots=True)
+@record
 class Walks:
     """The queue. ``options.roots`` is not looked at: roots come through add_named."""
 

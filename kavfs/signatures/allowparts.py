@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kavfs.ports import ImagePart
+from kavfs.record import replace
 from kavfs.signatures.catalog import Catalog, Entry, Part
 from kavfs.signatures.segment import compile_segment, segment_key
 from kavfs.signatures.sources import Source

@@ -10,9 +10,9 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
 
 from kavfs._native import match
+from kavfs.record import asdict, record
 from kavfs.signatures.ignore import Muted
 from kavfs.signatures.kinds import READ
 from kavfs.signatures.lines import LEVEL, READERS, is_malformed
@@ -31,7 +31,7 @@ def stamp() -> str:
     return f"{LAYOUT}/{ENGINE}/{READERS}/{LEVEL}/{match.BUILD}/{match.hs_version()}/{match.cpu_stamp()}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Entry:
     """One database file of an image and what became of its lines."""
 
@@ -81,7 +81,7 @@ class Entry:
         return sum(n for why, n in self.reasons if is_malformed(why))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Part:
     """One stretch of compiled bytes: a segment, a group over several, or the table of the deltas."""
 
@@ -92,7 +92,7 @@ class Part:
     offset: int = 0  # bytes, inside an image file
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Row:
     """What is new since an older generation: ports.Delta, on disk."""
 
@@ -102,7 +102,7 @@ class Row:
     full: bool = False  # objects are scanned in full
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Catalog:
     """Everything but the compiled bytes. Immutable: renewing makes another one."""
 

@@ -13,23 +13,21 @@ import hashlib
 import re
 import struct
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from kavfs._native import basics, match
 from kavfs.errors import DatabaseDamaged, DatabaseMissing
+from kavfs.record import replace
 from kavfs.signatures.catalog import Catalog, Entry, Part, Row
 from kavfs.signatures.changes import Change
 from kavfs.signatures.groups import build_groups, plan_groups
-from kavfs.signatures.history import Past, past_of, read_history, remember
+from kavfs.signatures.history import Past, chosen_rows, past_of, read_history, remember
 from kavfs.signatures.kinds import READ, Form
 from kavfs.signatures.pack import read_texts
 from kavfs.signatures.segment import segment_key
 from kavfs.signatures.sources import Identity, Source
 from kavfs.signatures.store import Store
 from kavfs.signatures.stored import ensure_segment, lines_of, mapped
-
-ROWS_MAX = 4
-"""Older generations that an image carries a delta for."""
 
 FULL_SHARE = 5
 FULL_LEAST = 20_000
@@ -104,13 +102,6 @@ def with_deltas(catalog: Catalog, old: Catalog | None, used: Collection[bytes] |
     lost = {past.generation for past in chosen if complete} - served
     remember(store, [now], lost)
     return replace(catalog, deltas=tuple(rows), table=_write_table(rows, tables, store))
-
-
-def chosen_rows(history: Sequence[Past], now: str, used: Collection[bytes] | None) -> list[Past]:
-    """The generations that rows are for."""
-    wanted = None if used is None else {generation.hex() for generation in used}
-    older = [past for past in history if past.generation != now]
-    return [past for past in older if wanted is None or past.generation in wanted][:ROWS_MAX]
 
 
 # -- which lines are new -----------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
 
+from kavfs.record import asdict, record
 from kavfs.signatures.catalog import Catalog, stamp
 from kavfs.signatures.changes import Change, change_of
 from kavfs.signatures.store import Store
@@ -23,11 +23,14 @@ FILE = "history.json"
 PAST_MAX = 16
 """Generations that are kept."""
 
+ROWS_MAX = 4
+"""Older generations that an image carries a delta for."""
+
 BYTES_MAX = 256 << 20
 """Of files of lines that are kept for the older ones: a great database that changes each day fills disks otherwise."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Past:
     """One generation: the segments in it on which an answer "clean" depends, as (kind, key)."""
 
@@ -60,6 +63,13 @@ def read_history(store: Store) -> tuple[Past, ...]:
     except (ValueError, TypeError, KeyError):
         return ()  # written by another version
     return tuple(past for past in rows if past.stamp == stamp() and has_lines(store, past))
+
+
+def chosen_rows(history: Sequence[Past], now: str, used: Collection[bytes] | None) -> list[Past]:
+    """The older generations of *used* that the image of generation *now* has deltas for; None = of all."""
+    wanted = None if used is None else {generation.hex() for generation in used}
+    older = [past for past in history if past.generation != now]
+    return [past for past in older if wanted is None or past.generation in wanted][:ROWS_MAX]
 
 
 def has_lines(store: Store, past: Past) -> bool:

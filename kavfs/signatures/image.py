@@ -232,8 +232,8 @@ def _wants_more(catalog: Catalog, used: Collection[bytes] | None, store: Store) 
     has = {bytes.fromhex(row.generation) for row in catalog.deltas}
     if used is None or has.issuperset(set(used) - {catalog.generation}) or not os.access(store.folder, os.W_OK):
         return False
-    from kavfs.signatures.delta import chosen_rows  # a start that needs none saves them
-    from kavfs.signatures.history import read_history
+    # Most starts need none. And no more than this: after an upgrade records are kept that no delta can be made for.
+    from kavfs.signatures.history import chosen_rows, read_history
 
     chosen = chosen_rows(read_history(store), catalog.generation.hex(), used)
     return not has.issuperset(bytes.fromhex(past.generation) for past in chosen)

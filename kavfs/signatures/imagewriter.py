@@ -8,10 +8,10 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
 
 from kavfs.errors import SystemFailure
 from kavfs.ports import ImagePart
+from kavfs.record import replace
 from kavfs.signatures.catalog import Catalog, Part
 from kavfs.signatures.image import Image, compile_image, open_image
 from kavfs.signatures.imagefile import HEAD, MAGIC, PAGE

@@ -6,10 +6,10 @@ No line is dropped silently: each is taken, a comment, or rejected with its reas
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from kavfs._native.match import Conditions, PatternError, SignatureError
+from kavfs.record import field, record
 
 READERS = 4
 """Goes up whenever a reader takes lines that it did not take before, or reads them otherwise."""
@@ -60,7 +60,7 @@ class Builder(Protocol):
     ) -> None: ...
 
 
-@dataclass(slots=True)
+@record
 class Tally:
     """What became of the lines of one file."""
 

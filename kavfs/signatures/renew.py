@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from kavfs.errors import DatabaseDamaged, DatabaseMissing
+from kavfs.record import replace
 from kavfs.signatures.catalog import Catalog, Entry, stamp, unique
 from kavfs.signatures.groups import build_groups, group_is_whole, plan_groups
 from kavfs.signatures.ignore import Muted, read_ign2, without_muted

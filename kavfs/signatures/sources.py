@@ -6,10 +6,10 @@ import os
 import stat
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, UsageError
+from kavfs.record import record
 from kavfs.signatures.kinds import SIGNED_PACKS, kind_of
 
 STARTER = os.fsencode(os.path.join(os.path.dirname(os.path.abspath(__file__)), "starter"))
@@ -31,7 +31,7 @@ def default_state() -> bytes:
     return os.path.join(home, b"kavfs")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Identity:
     """What tells that a file is the one it was. ctime alone cannot be set back, so it decides about freshness."""
 

@@ -10,7 +10,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from email.message import EmailMessage
 from threading import Thread
 
@@ -22,6 +21,7 @@ from kavfs.limits import Limits
 from kavfs.model import Result, Status
 from kavfs.options import ScanOptions, WalkOptions
 from kavfs.ports import Cured
+from kavfs.record import replace
 from kavfs.scan import curing
 from kavfs.scan.curing import Curing
 from kavfs.scan.verifier import Verifier

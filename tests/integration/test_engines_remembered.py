@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -19,6 +18,7 @@ from kavfs.engine.choose import knowledge_of
 from kavfs.limits import Limits
 from kavfs.model import Status, Totals
 from kavfs.options import EVERYTHING, NATIVE, EngineUse, ScanOptions, WalkOptions, When
+from kavfs.record import replace
 from kavfs.scan import crew, roles
 from kavfs.scan.forkserver import ForkServer, Role
 from kavfs.scan.job import Job

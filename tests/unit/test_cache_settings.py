@@ -6,7 +6,6 @@ also what is partial. CLEAN: only what is clean and complete holds. NONE: all is
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import Enum
 from itertools import combinations
 
@@ -28,6 +27,7 @@ from kavfs.cache.settings import (
 from kavfs.limits import GIB, MIB, Limits
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
+from kavfs.record import replace
 
 KEY = bytes(range(32))
 
@@ -114,7 +114,7 @@ def test_one_limit_changes(name: str, before: float, now: float, expected: Right
 
 
 def test_every_limit_is_in_the_table_above_and_in_the_digest() -> None:
-    fields = set(Limits.__dataclass_fields__)
+    fields = set(Limits.__annotations__)
     assert {name for name, *_ in LIMITS} == fields
     assert fields <= set(Settings._fields)
 
@@ -208,7 +208,7 @@ def test_digests_tell_fields_apart() -> None:
 CARRIED = {"max_file_size", "max_unpacked", "max_depth", "max_members", "time_base", "time_rate"}
 
 
-@pytest.mark.parametrize("name", sorted(Limits.__dataclass_fields__))
+@pytest.mark.parametrize("name", sorted(Limits.__annotations__))
 def test_the_object_cache_tells_apart_limits_that_its_records_do_not_carry(name: str) -> None:
     """A hit charges depth, members, bytes and time again."""
     same = Settings.of(replace(BASE, **{name: 1}), EVERYTHING).context == Settings.of(BASE, EVERYTHING).context

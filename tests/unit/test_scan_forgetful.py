@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,6 +13,7 @@ from kavfs.cache.stores import open_stores
 from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.ports import Stores
+from kavfs.record import replace
 from kavfs.scan.crew import Crew
 
 FULL = f"what is found cannot be remembered: {os.strerror(errno.ENOSPC)}"
