@@ -239,6 +239,24 @@ def test_every_broken_message_is_cured_or_refused() -> None:
             cured(bytes(broken))
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        b'Content-Disposition: attachment; filename="=?a\0b?B?YQ?="',
+        b"Content-Disposition: attachment; filename*=a\0b''a",
+        b"Content-Disposition: attachment; filename*=idna''a%80",
+        b"Content-Disposition: attachment; filename*0=a; filename*=b; filename*1=c",
+        b"Content-Disposition: attachment; filename*" + b"9" * 5000 + b"*=a",
+    ],
+)
+def test_names_that_nobody_can_read_do_not_end_a_cure(field: bytes) -> None:
+    data = message([("MARK", EICAR), ("fine", b"fine")], crlf=False)
+    data = data.replace(b'Content-Disposition: attachment; filename="MARK"', field)
+    assert b"MARK" not in data
+    with suppress(Refused):  # where the scanner has another name for it
+        assert attached(cured(data).data)[-1] == ("fine", b"fine")
+
+
 @pytest.mark.parametrize("seed", seeds(12, 40))
 def test_cured_mails_open_and_keep_the_rest(seed: int) -> None:
     chance = random.Random(seed)

@@ -189,3 +189,13 @@ def test_whatever_numbers_say_it_is_cured_or_refused(numbers: list[tuple[int, in
 def test_the_empty_one_is_sound() -> None:
     assert streams_of(empty()) == {}
     assert scan(empty()).clean
+
+
+def test_a_name_of_an_odd_length_is_read_as_the_scanner_reads_it() -> None:
+    """Names are told with the bytes of their end; half a unit belongs to nobody."""
+    data = bytearray(compound(doc()))
+    at = data.index("1Table".encode("utf-16-le"))
+    data[at + 64] += 1
+    outcome = cured(bytes(data))
+    assert outcome.gone == [b"Macros/VBA/M.bas", b"Macros/VBA/project.bas"]
+    assert scan(outcome.data).clean

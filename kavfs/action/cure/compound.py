@@ -219,7 +219,7 @@ class Compound:
         length, kind = struct.unpack_from("<HB", data, 64)
         left, right, child = struct.unpack_from("<III", data, LEFT)
         start, size = struct.unpack_from("<IQ", data, 116)
-        name = data[: max(0, min(length, 64) - 2)].decode("utf-16-le", "surrogatepass").partition("\0")[0]
+        name = data[: 2 * max(0, (min(length, 64) - 1) // 2)].decode("utf-16-le", "surrogatepass").partition("\0")[0]
         return Entry(number, name, kind, left, right, child, start, size if self._wide else size & 0xFFFFFFFF)
 
     def _read_tree(self) -> None:

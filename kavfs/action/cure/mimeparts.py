@@ -10,7 +10,7 @@ import email.message
 import email.parser
 import email.utils
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from kavfs.action.cure.refused import Refused, Why
@@ -68,7 +68,7 @@ class Part:
     def names(self) -> list[bytes]:
         """What the scanner may call it, best first."""
         names = []
-        if self.kind not in MESSAGES and (raw := self.fields.get_filename()):
+        if self.kind not in MESSAGES and (raw := _parameter(self.fields.get_filename)):
             words = _words(raw)
             names = [words, words.partition(b'"')[0], raw.encode("utf-8", "surrogateescape")]  # GMime ends at a quote
         return [*names, b"part-" + self.place.encode()]
@@ -138,13 +138,21 @@ def _entity(data: bytes, start: int, end: int, place: str, *, signed: bool, dept
     kind = fields.get_content_type()
     signed = signed or kind in ("multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime")
     part = Part(start, body, end, place, fields, signed)
-    boundary = fields.get_boundary()
+    boundary = _parameter(fields.get_boundary)
     if kind.startswith("multipart/") and boundary:
         above = place + "." if depth else "1."
         spans = _spans(data, body, end, boundary.encode("utf-8", "surrogateescape"))
         for number, (first, last) in enumerate(spans, 1):
             part.children.append(_entity(data, first, last, f"{above}{number}", signed=signed, depth=depth + 1))
     return part
+
+
+def _parameter(get: Callable[[], str | None]) -> str | None:
+    """A parameter that Python's library reads; None where it stumbles over what it does not expect."""
+    try:
+        return get()
+    except (ValueError, TypeError, LookupError):
+        return None
 
 
 def _spans(data: bytes, body: int, end: int, boundary: bytes) -> list[tuple[int, int]]:
@@ -183,6 +191,6 @@ def _words(raw: str) -> bytes:
             continue
         try:
             text += piece.decode(charset or "ascii").encode()
-        except (LookupError, UnicodeError):
+        except (LookupError, ValueError):  # a NUL in the name of a charset is a ValueError
             text += piece
     return text
