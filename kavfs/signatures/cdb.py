@@ -25,7 +25,7 @@ ANY_FORMAT = (MOST, MOST, MOST, MOST)
 ENCRYPTED = {b"0": 0, b"1": 1, b"*": 2}
 NAME_MAX = 1023
 PATTERN_MAX = 1024
-REPEATS_MAX = 1000  # of a pattern's {n,m}, multiplied: they are written out when it is compiled
+WEIGHT_MAX = 10_000  # signs of a pattern with its repetitions written out, as the matcher's compiler does
 
 
 class Rows:
@@ -137,24 +137,45 @@ def posix_pattern(pattern: bytes) -> bytes:
     these, references among them, ClamAV's matcher does not know."""
     if not pattern or len(pattern) > PATTERN_MAX or b"\0" in pattern:
         raise Rejected("malformed regular expression")
-    out, at = bytearray(), 0
+    tokens: list[bytes] = []
+    at = 0
     while at < len(pattern):
-        bracket = BRACKET.match(pattern, at)
-        if bracket:
-            out += bracket[0]
-            at = bracket.end()
+        whole = BRACKET.match(pattern, at) or REPEAT.match(pattern, at)
+        if whole:
+            tokens.append(whole[0])
+            at = whole.end()
         elif pattern[at : at + 1] == b"\\":
             sign = pattern[at + 1 : at + 2]
-            out += sign if re.fullmatch(rb"[0-9A-Za-z<>`']", sign) else b"\\" + sign
+            tokens.append(sign if re.fullmatch(rb"[0-9A-Za-z<>`']", sign) else b"\\" + sign)
             at += 2
         else:
-            out += pattern[at : at + 1]
+            tokens.append(pattern[at : at + 1])
             at += 1
-    repeats = 1
-    for found in REPEAT.finditer(bytes(out)):
-        repeats *= max(int(found[1] or 1), int(found[2] or 1), 1)
-    if repeats > REPEATS_MAX:
+    if _weight(tokens) > WEIGHT_MAX:
         raise Rejected("regular expression with too many repetitions")
-    if not match.is_pattern(bytes(out)):
+    out = b"".join(tokens)
+    if not match.is_pattern(out):
         raise Rejected("malformed regular expression")
-    return bytes(out)
+    return out
+
+
+def _weight(tokens: list[bytes]) -> int:
+    """Signs of a pattern when all repetitions are written out. "+" is one as well: a++++ has sixteen."""
+    around: list[int] = []
+    total = last = 0
+    for token in tokens:
+        repeat = REPEAT.fullmatch(token)
+        if token == b"(":
+            around.append(total)
+            total = last = 0
+        elif token == b")" and around:
+            last = total
+            total += around.pop()
+        elif repeat or token == b"+":
+            times = max(int(repeat[1] or 1), int(repeat[2] or 1), 1) if repeat else 2
+            total += last * (times - 1)
+            last *= times
+        elif token not in (b"*", b"?"):
+            last = 1
+            total += 1
+    return total + sum(around)

@@ -41,6 +41,10 @@ def why(reader: Reader, line: str) -> str | None:
         ("N:*:1-x:*:*:*:*:*:*:*", "malformed range"),
         ("N:*:*:(:*:*:*:*:*:*", "malformed regular expression"),
         ("N:*:*:(a{200}){200}:*:*:*:*:*:*", "regular expression with too many repetitions"),
+        ("N:*:*:a{,20000}:*:*:*:*:*:*", "regular expression with too many repetitions"),
+        (f"N:*:*:a{'+' * 40}:*:*:*:*:*:*", "regular expression with too many repetitions"),
+        (f"N:*:*:{'(' * 40}a{')+' * 40}:*:*:*:*:*:*", "regular expression with too many repetitions"),
+        (f"N:*:*:{'a+(b|c)+' * 60}{'d?' * 60}[+]+\\++:*:*:*:*:*:*", None),
         ("N:*:*:*:*:*:2:*:*:*", "malformed flag of encryption"),
     ],
 )
