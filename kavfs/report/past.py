@@ -25,6 +25,8 @@ from kavfs.version import VERSION
 
 T = TypeVar("T")
 
+LAST_MOMENT = 253_402_214_400.0  # seconds since 1970: the last day of the year 9999
+
 
 class PastScan(NamedTuple):
     """One scan."""
@@ -121,40 +123,81 @@ def notes(store: EventStore, scan: int) -> Iterator[str]:
 def _sound(make: Callable[[Any], T], row: object) -> T:
     try:
         return make(row)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise EventsFailed("the event store is damaged: a row in it makes no sense") from None
+
+
+# A column holds whatever was put into it, not what the schema says: bytes(5) are five, and not all numbers are dates.
+
+
+def _whole(value: object) -> int:
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        raise ValueError
+    return value
+
+
+def _moment(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= LAST_MOMENT:
+        raise ValueError
+    return float(value)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError
+    return value
+
+
+def _blob(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise ValueError
+    return value
+
+
+def _if_there(check: Callable[[object], T], value: object) -> T | None:
+    return None if value is None else check(value)
 
 
 def _scan(row: tuple[Any, ...]) -> PastScan:
     number, begun, ended, program, version, user, roots, signatures, totals, exit_code, unkept = row
-    listed = tuple(bytes(root) for root in roots.split(b"\0")[:-1])
+    listed = tuple(_blob(roots).split(b"\0")[:-1])
     tree = json.loads(signatures)
     known = Signatures(
-        int(tree["count"]),
-        float(tree["newest"]),
+        _whole(tree["count"]),
+        _moment(tree["newest"]),
         bool(tree["demonstration"]),
         bytes.fromhex(tree["generation"]),
         tuple((str(name), str(knowledge)) for name, knowledge in tree["engines"]),
     )
     done = None if totals is None else _totals(json.loads(totals))
     return PastScan(
-        int(number), float(begun), ended, str(program), str(version), int(user), listed, known, done, exit_code, unkept
+        _whole(number),
+        _moment(begun),
+        _if_there(_moment, ended),
+        _text(program),
+        _text(version),
+        _whole(user),
+        listed,
+        known,
+        done,
+        _if_there(_whole, exit_code),
+        _whole(unkept),
     )
 
 
 def _totals(tree: dict[str, Any]) -> Totals:
     return Totals(
-        files=int(tree["files"]),
-        bytes=int(tree["bytes"]),
-        scanned=int(tree["scanned"]),
-        members=int(tree["members"]),
-        directories=int(tree["directories"]),
-        suppressed=int(tree["suppressed"]),
-        seconds=float(tree["seconds"]),
-        known=int(tree["unchanged"]),
-        statuses={Status[word.upper()]: int(n) for word, n in tree["statuses"].items()},
-        reasons={Reason[word.upper()]: int(n) for word, n in tree["reasons"].items()},
-        entries={Entry[word.upper()]: int(n) for word, n in tree["entries"].items()},
+        files=_whole(tree["files"]),
+        bytes=_whole(tree["bytes"]),
+        scanned=_whole(tree["scanned"]),
+        members=_whole(tree["members"]),
+        directories=_whole(tree["directories"]),
+        suppressed=_whole(tree["suppressed"]),
+        seconds=_moment(tree["seconds"]),
+        known=_whole(tree["unchanged"]),
+        statuses={Status[word.upper()]: _whole(n) for word, n in tree["statuses"].items()},
+        reasons={Reason[word.upper()]: _whole(n) for word, n in tree["reasons"].items()},
+        entries={Entry[word.upper()]: _whole(n) for word, n in tree["entries"].items()},
         interrupted=bool(tree["interrupted"]),
         window_ended=bool(tree["window_ended"]),
     )
@@ -163,20 +206,23 @@ def _totals(tree: dict[str, Any]) -> Totals:
 def _finding(rows: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]) -> PastFinding:
     (number, scan, at, path, status, reasons, size, form, sha256, engine, error, allowed), threats, deeds = rows
     return PastFinding(
-        int(number),
-        int(scan),
-        float(at),
-        bytes(path),
+        _whole(number),
+        _whole(scan),
+        _moment(at),
+        _blob(path),
         Status[status.upper()].name.lower(),
         tuple(Reason[word.upper()].name.lower() for word in reasons.split(",") if word),  # type: ignore[union-attr]  # one bit
-        int(size),
-        str(form),
-        None if sha256 is None else bytes(sha256),
-        str(engine),
-        error,
-        allowed,
-        tuple(PastThreat(str(n), Status[s.upper()].name.lower(), str(e), bytes(m), o) for n, s, e, m, o in threats),
-        tuple((str(verb), bool(done), str(text)) for verb, done, text in deeds),
+        _whole(size),
+        _text(form),
+        _if_there(_blob, sha256),
+        _text(engine),
+        _if_there(_text, error),
+        _if_there(_text, allowed),
+        tuple(
+            PastThreat(_text(n), Status[s.upper()].name.lower(), _text(e), _blob(m), _if_there(_whole, o))
+            for n, s, e, m, o in threats
+        ),
+        tuple((_text(verb), bool(done), _text(text)) for verb, done, text in deeds),
     )
 
 
