@@ -1,4 +1,5 @@
-"""Fuzz: build every target under AddressSanitizer and UndefinedBehaviorSanitizer and run it for some seconds.
+"""Fuzz: build every target under AddressSanitizer and UndefinedBehaviorSanitizer and run it for some seconds; then the
+readers that are written in Python (readers.py), whose inputs are the seeds broken blindly.
 
     python -m tests.fuzz [--seconds N] [--only NAME,...]
 
@@ -18,6 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.fuzz.readers import READERS
 from tests.fuzz.targets import TARGETS
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -34,7 +36,10 @@ CLANG_FLAGS = [
     "-D__SANITIZE_ADDRESS__",  # as gcc says it
 ]
 # What is linked.
-FOLDERS = ("source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash")
+FOLDERS = (
+    *("source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash"),
+    *("dispatch", "cache"),
+)
 NOT_LINKED = ("unpack.c",)  # sink.c stands in for it
 LONGEST = 1 << 16  # bytes of an input
 SLOW = 30  # seconds for one input are too many
@@ -113,14 +118,18 @@ def run(name: str, program: Path, seconds: int) -> bool:
         folder.mkdir(parents=True, exist_ok=True)
     for title, content in TARGETS[name].seeds().items():
         (seeds / title).write_bytes(content)
+    memory: dict[str, str] = {}
     if clang():
         limits = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", f"-timeout={SLOW}", "-rss_limit_mb=2048"]
+        if TARGETS[name].greedy:
+            limits.append(f"-malloc_limit_mb={1 << 20}")
+            memory = {"ASAN_OPTIONS": "allocator_may_return_null=1:max_allocation_size_mb=512"}
         words = [*limits, "-print_final_stats=1", f"-artifact_prefix={broken}/", str(kept), str(seeds)]
     else:
         words = [str(seconds), "1", *map(str, sorted(seeds.iterdir()))]
-    done = subprocess.run(
-        [str(program), *words], cwd=broken, capture_output=True, text=True, errors="replace", check=False
-    )
+    command = [str(program), *words]
+    env = {**os.environ, **memory}
+    done = subprocess.run(command, cwd=broken, env=env, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         print(f"{name}: BROKEN; the input is in {broken}\n{done.stderr[-SHOWN:]}", flush=True)
         return False
@@ -129,18 +138,40 @@ def run(name: str, program: Path, seconds: int) -> bool:
     return True
 
 
+def read(name: str, seconds: int) -> bool:
+    """Whether the reader stood it."""
+    broken = BUILD / "broken" / name
+    broken.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "tests.fuzz.trials", name, str(seconds), str(broken)]
+    try:
+        done = subprocess.run(
+            command, cwd=CHECKOUT, capture_output=True, text=True, errors="replace", timeout=seconds + SLOW, check=False
+        )
+    except subprocess.TimeoutExpired:
+        print(f"{name}: HANGS; the input is in {broken}", flush=True)
+        return False
+    if done.returncode:
+        print(f"{name}: BROKEN; the input is in {broken}\n{done.stderr[-SHOWN:]}", flush=True)
+        return False
+    print(f"{name}: {done.stdout.strip()} inputs, nothing broke", flush=True)
+    return True
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="build and run the fuzz targets")
+    every = [*TARGETS, *READERS]
     parser.add_argument("--seconds", type=int, default=10, help="for each target")
-    parser.add_argument("--only", default=",".join(TARGETS), help="comma-separated, of: " + ", ".join(TARGETS))
+    parser.add_argument("--only", default=",".join(every), help="comma-separated, of: " + ", ".join(every))
     options = parser.parse_args()
     names = options.only.split(",")
-    if unknown := set(names) - set(TARGETS):
+    if unknown := set(names) - set(every):
         parser.error("unknown: " + ", ".join(sorted(unknown)))
-    programs = build(names)
+    parsers = [name for name in names if name in TARGETS]
+    programs = build(parsers) if parsers else {}
     print(f"{clang() or 'gcc, without libFuzzer'}, {options.seconds} s for each of {len(names)} targets", flush=True)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        stood = list(pool.map(lambda name: run(name, programs[name], options.seconds), names))
+        stood = list(pool.map(lambda name: run(name, programs[name], options.seconds), parsers))
+        stood += pool.map(lambda name: read(name, options.seconds), [name for name in names if name in READERS])
     return 0 if all(stood) else 1
 
 

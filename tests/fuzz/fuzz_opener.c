@@ -1,5 +1,6 @@
 /* Fuzz: one opener of containers or documents, given with -DOPENER=kav_open_... -DFORMAT=KAV_FMT_...; what it hands
  * over goes to sink.c, which holds it to its contract. */
+#include "sfx.h"
 #include "sink.h"
 
 #ifdef MAIL

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +12,7 @@ from kavfs._native import match
 from kavfs.signatures.cdb import Rows
 from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.lines import Tally
-from tests.support import archives, executables, icons, matching, pdfs, pictures
+from tests.support import archives, dispatching, executables, fakes, icons, matching, pdfs, pictures
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
 Seeds = dict[str, bytes]
@@ -24,6 +26,7 @@ class Target:
     seeds: Callable[[], Seeds]
     defines: tuple[str, ...] = ()
     helpers: tuple[str, ...] = ()
+    greedy: bool = False  # a library of others in it takes what memory a header asks for; it is refused then
 
 
 def opener(name: str, layout: str, seeds: Callable[[], Seeds], *more: str) -> Target:
@@ -122,6 +125,28 @@ LETTER = (
 YENC = b"=ybegin line=128 size=4 name=a\n\x8b\x8c\x8d\x8e\n=yend size=4\n"
 
 
+def packed() -> Seeds:
+    """What libarchive reads for us."""
+    layouts = ("7zip", "newc", "odc", "bin", "arbsd", "argnu", "iso9660", "xar", "pax", "gnutar")
+    found = {layout: archives.with_libarchive(FILES, layout)[:60000] for layout in layouts}  # an image ends in zeros
+    found |= {
+        name: archives.with_libarchive({"x": FILES["a.txt"]}, "raw", (name,))
+        for name in ("bzip2", "xz", "lzma", "zstd", "lz4", "lzip", "compress")
+    }
+    makers = (archives.make_cab, archives.make_lha, archives.make_rar4, archives.make_rar5)
+    return found | {maker.__name__: maker(FILES) for maker in makers}
+
+
+def uuencoded() -> Seeds:
+    whole = archives.make_uu({"a.txt": FILES["a.txt"]})
+    return {"uu": whole, "cut": whole[:200], "base64": b"begin-base64 644 a\nQUJDREVG\n====\n"}
+
+
+def riding() -> Seeds:
+    whole = archives.make_zip(FILES)
+    return {"program": executables.pe(overlay=whole), "script": b"#!/bin/sh\nexit\n" + whole + b"\n# the end\n"}
+
+
 def letters() -> Seeds:
     return {"letter": LETTER, "yenc": b"Subject: y\n\n" + YENC, "loose": LETTER.replace(b"boundary=X", b"boundary=Y")}
 
@@ -149,6 +174,57 @@ def inline_pages() -> Seeds:
     return {
         "data": b"<html><img src='data:image/png;base64,iVBORw0KGgo='><a href=\"data:text/html,%3Cb%3E\">x</a></html>"
     }
+
+
+def frames() -> Seeds:
+    place, evil = b"p" * 16, fakes.note(b"Evil", b"in/a")
+    with open(os.devnull, "rb") as file:
+        record = dispatching.record(0, file.fileno(), status=1, notes=1, payload_len=len(evil))
+    result = fakes.RESULTS.pack(fakes.RESULT_MAGIC, 1, 7, fakes.LAST, len(evil)) + record + evil
+    return {
+        "batch": dispatching.batch(dispatching.entry(), dispatching.entry()),
+        "result": result,
+        "known": dispatching.known(),
+        "replay": dispatching.replay(__file__, b"/d/box", evil) + dispatching.replay(__file__),
+        "renew": dispatching.renew(place, place),
+        "gone": dispatching.gone(place, 1, 2),
+    }
+
+
+def facts() -> Seeds:
+    """Records of a store, as ext/cache/cachelayout.h draws them."""
+    head, fact, extra = struct.Struct("=Q16sQIIIHBB"), struct.Struct("=QQqqqIIHHBBBB"), struct.Struct("=IIIIIIQ")
+    notes = fakes.note(b"Evil", b"in/a")
+    told = extra.pack(extra.size + len(notes) + 16, 3, 1, len(notes), 1, 16, 99) + notes + bytes(16)
+    rows = b"".join(
+        fact.pack(inode, 68, 1, 2, 3, 0, offset, 7, 1, 0, 1, 1 if offset else 0, 0)
+        for inode, offset in ((2, 0), (5, 1), (9, 0))
+    )
+    now = b"now".ljust(16, b"\0")
+    return {
+        "plain": head.pack(0, b"", 0, 0, 0, 1, 3, 0, 1) + now + rows,
+        "told": head.pack(0, b"", 0, 4096, len(told), 1, 3, 0, 2) + now + bytes(16) + rows + bytes(8) + told,
+        "split": head.pack(0, b"", 0, 0, 0, 1, 0, 1, 1) + now,
+    }
+
+
+def heads() -> Seeds:
+    """The beginning of everything else."""
+    makers = (
+        documents,
+        rich_texts,
+        papers,
+        films,
+        programs,
+        graphics,
+        zips,
+        packed,
+        letters,
+        mailboxes,
+        records,
+        texts,
+    )
+    return {f"{maker.__name__}-{name}": data[:4096] for maker in makers for name, data in maker().items()}
 
 
 LINES = (
@@ -217,5 +293,17 @@ TARGETS: dict[str, Target] = {
     "gzip": opener("gzip", "GZIP", records),
     "warc": opener("warc", "WARC", records),
     "fat": opener("fat", "MACHO_FAT", fat_files),
+    "archives": Target(
+        "fuzz_opener",
+        packed,
+        ("OPENER=kav_open_archive", "FORMAT=kav_type_detect(data,size,size).format"),
+        ("sink", "sink_span"),
+        greedy=True,
+    ),
+    "uu": opener("uu", "UU", uuencoded),
+    "sfx": opener("sfx", "UNKNOWN", riding),
+    "types": Target("fuzz_type", heads),
+    "frames": Target("fuzz_frames", frames),
+    "store": Target("fuzz_store", facts),
     "inline-data": opener("inline_data", "HTML", inline_pages),
 }
