@@ -28,6 +28,7 @@ else:
     FLAGS += ["-O2", "-g1", "-DNDEBUG", "-D_FORTIFY_SOURCE=2", "-fstack-protector-strong"]
 if os.environ.get("KAVFS_SANITIZE"):
     FLAGS += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer", "-U_FORTIFY_SOURCE"]
+    FLAGS += ["-fno-sanitize-recover=undefined"]  # a child whose standard error nobody reads must not go on
     LINK += ["-fsanitize=address,undefined"]
 
 

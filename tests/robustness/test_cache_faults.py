@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.grove import Grove, build_shim, ext4
+from tests.support.grove import Grove, beside_ours, build_shim, ext4
 
 FAULTS = {"full": (errno.ENOSPC, "1"), "broken": (errno.EIO, ""), "full for a moment": (errno.ENOSPC, "")}
 
@@ -38,7 +38,7 @@ def try_every(grove: Grove, tmp_path: Path, fault: str, step: int, warm: bool) -
         else:
             shutil.rmtree(grove.state / "cache", ignore_errors=True)
         log.unlink(missing_ok=True)
-        env = {"LD_PRELOAD": str(shim), "STORE_FAULT_AT": str(number), "STORE_FAULT_ACTION": str(code)}
+        env = {"LD_PRELOAD": beside_ours(shim), "STORE_FAULT_AT": str(number), "STORE_FAULT_ACTION": str(code)}
         env |= {"STORE_FAULT_LOG": str(log), **({"STORE_FAULT_ON": lasting} if lasting else {})}
         run = grove.scan(env=env)
         grove.check(run)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.grove import Grove, at_some_moment, build_shim, ext4
+from tests.support.grove import Grove, at_some_moment, beside_ours, build_shim, ext4
 
 ROLES = (b"kavfs-forks", b"kavfs-walker", b"kavfs-worker", b"")  # b"" = the coordinator
 SPAN = 0.02  # seconds that a scan of this tree takes, once its processes are there
@@ -77,7 +77,7 @@ def scan_and_strike(grove: Grove, role: bytes, dice: random.Random) -> bool:
 def scan_and_die(grove: Grove, shim: Path, dice: random.Random) -> bool:
     """The coordinator is killed in a write to the stores, at times with half of it done."""
     action, number = dice.choice(["kill", "torn"]), str(dice.randint(1, 60))
-    env = {"LD_PRELOAD": str(shim), "STORE_FAULT_AT": number, "STORE_FAULT_ACTION": action}
+    env = {"LD_PRELOAD": beside_ours(shim), "STORE_FAULT_AT": number, "STORE_FAULT_ACTION": action}
     process = grove.start(env=env)
     out, _ = process.communicate(timeout=60)
     grove.check_part(out)

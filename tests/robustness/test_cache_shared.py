@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.grove import Grove, build_shim, ext4
+from tests.support.grove import Grove, beside_ours, build_shim, ext4
 from tests.support.programs import finish
 
 PATIENCE = 0.1  # seconds that a scan may spend waiting for another
@@ -34,11 +34,13 @@ def holders(lock: Path) -> set[int]:
 
 def stopped_while_writing(grove: Grove, shim: Path, log: Path) -> subprocess.Popen[bytes]:
     """A scan that stands still in the middle of a write to the store of files, with its lock."""
-    grove.check(grove.scan(env={"LD_PRELOAD": str(shim), "STORE_FAULT_LOG": str(log)}))
+    grove.check(grove.scan(env={"LD_PRELOAD": beside_ours(shim), "STORE_FAULT_LOG": str(log)}))
     writes = [line.split()[0] for line in log.read_text().splitlines() if line.endswith(" pwrite")]
     for number in writes:  # some are made before the lock is taken, or to the other store
         shutil.rmtree(grove.state / "cache")
-        process = grove.start(env={"LD_PRELOAD": str(shim), "STORE_FAULT_AT": number, "STORE_FAULT_ACTION": "stop"})
+        process = grove.start(
+            env={"LD_PRELOAD": beside_ours(shim), "STORE_FAULT_AT": number, "STORE_FAULT_ACTION": "stop"}
+        )
         _, status = os.waitpid(process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         lock = grove.state / "cache" / "files.lock"
@@ -53,7 +55,7 @@ def test_scan_beside_one_that_is_stopped_and_one_that_is_killed(grove: Grove, tm
     shim, trace = build_shim(tmp_path), tmp_path / "trace"
     stopped = stopped_while_writing(grove, shim, tmp_path / "log")
     try:
-        env = {"LD_PRELOAD": str(shim), "STORE_FAULT_AT": "3", "STORE_FAULT_ACTION": "kill"}
+        env = {"LD_PRELOAD": beside_ours(shim), "STORE_FAULT_AT": "3", "STORE_FAULT_ACTION": "kill"}
         killed = grove.start(env=env)
         killed.communicate(timeout=60)
         calls = "trace=flock,fcntl,clock_nanosleep,nanosleep"
@@ -87,7 +89,7 @@ def test_size_is_bounded_whoever_writes(grove: Grove, tmp_path: Path) -> None:
     shim = build_shim(tmp_path)
     for round_ in range(3):
         runs = [grove.start("--cache-size", "1MiB") for _ in range(2)]
-        env = {"LD_PRELOAD": str(shim), "STORE_FAULT_AT": str(5 + 20 * round_), "STORE_FAULT_ACTION": "torn"}
+        env = {"LD_PRELOAD": beside_ours(shim), "STORE_FAULT_AT": str(5 + 20 * round_), "STORE_FAULT_ACTION": "torn"}
         runs.append(grove.start("--cache-size", "1MiB", env=env))
         grove.check(finish(runs[0]))
         grove.check(finish(runs[1]))

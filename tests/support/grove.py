@@ -61,6 +61,11 @@ def build_shim(folder: Path) -> Path:
     return shim
 
 
+def beside_ours(shim: Path) -> str:
+    """LD_PRELOAD with what is preloaded already: a sanitizer insists on being the first."""
+    return " ".join([*os.environ.get("LD_PRELOAD", "").split(), str(shim)])
+
+
 def at_some_moment(seconds: float) -> None:
     """Let so much time go by: what happens to a scan then is to meet it at a moment that nothing announces."""
     time.sleep(seconds)

@@ -33,7 +33,8 @@ class Run:
 
 def environment(home: Path) -> dict[str, str]:
     """Nothing of whoever runs the tests: no configuration, no state."""
-    keep = {name: os.environ[name] for name in ("PATH", "LD_PRELOAD", "LANG", "ASAN_OPTIONS") if name in os.environ}
+    wanted = ("PATH", "LD_PRELOAD", "LANG", "ASAN_OPTIONS", "UBSAN_OPTIONS")
+    keep = {name: os.environ[name] for name in wanted if name in os.environ}
     return {**keep, "HOME": str(home), "PYTHONPATH": str(CHECKOUT)}
 
 
