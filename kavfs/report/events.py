@@ -27,6 +27,9 @@ VERSION = 1
 APPLICATION = 0x6B617666  # "kavf", in the head of the file
 BUSY = 5.0  # seconds that one commit waits for those of others
 
+# What a damaged file may raise: Python cannot even read some of what SQLite says of it.
+FAILURES = (sqlite3.Error, UnicodeDecodeError)
+
 Row = tuple[object, ...]
 
 SCHEMA = """
@@ -125,7 +128,7 @@ class EventStore:
             self._check_file(create)
             try:
                 return self._connect(create)
-            except sqlite3.DatabaseError as error:
+            except FAILURES as error:
                 if not create or not _is_damage(error):
                     raise
                 return self._begin_anew()
@@ -133,7 +136,7 @@ class EventStore:
             raise
         except OSError as error:
             raise EventsFailed(self._cannot(error.strerror or str(error))) from None
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise EventsFailed(self._cannot(str(error))) from None
 
     def _cannot(self, why: str) -> str:
@@ -213,7 +216,7 @@ class EventStore:
             with contextlib.closing(sqlite3.connect(os.fsdecode(self.path), timeout=BUSY)) as database:
                 self._version(database)
                 return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok")
-        except sqlite3.DatabaseError as error:
+        except FAILURES as error:
             return _is_damage(error)
 
     def _is_ours(self) -> bool:
@@ -249,12 +252,12 @@ class EventStore:
                 with contextlib.suppress(sqlite3.Error):
                     self._database.execute("ROLLBACK")
                 raise
-        except sqlite3.Error as error:
+        except FAILURES as error:
             if _is_damage(error):
                 self._database.close()
                 try:
                     self._database = self._begin_anew()
-                except (OSError, sqlite3.Error) as second:
+                except (OSError, *FAILURES) as second:
                     raise EventsFailed(self._cannot(str(second))) from None
                 raise SetAside(self.note) from None
             raise EventsFailed(self._cannot(str(error))) from None
@@ -309,7 +312,7 @@ class EventStore:
         try:
             numbers = ("page_count", "freelist_count", "page_size")
             pages, free, size = (self._database.execute(f"PRAGMA {n}").fetchone()[0] for n in numbers)
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise EventsFailed(self._cannot(str(error))) from None
         return int((pages - free) * size)
 
@@ -319,7 +322,7 @@ class EventStore:
         """The rows of a query."""
         try:
             yield from self._database.execute(query, tuple(values))
-        except sqlite3.Error as error:
+        except FAILURES as error:
             raise EventsFailed(self._cannot(str(error))) from None
 
 
@@ -334,12 +337,14 @@ def _make(database: sqlite3.Connection) -> None:
     database.executescript(f"BEGIN IMMEDIATE; {SCHEMA} {script} COMMIT;")
 
 
-def _is_damage(error: sqlite3.Error) -> bool:
+def _is_damage(error: Exception) -> bool:
+    if isinstance(error, UnicodeDecodeError):
+        return True
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:
         return "malformed" in str(error)
     return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA) or _lacks_table(error)
 
 
-def _lacks_table(error: sqlite3.Error) -> bool:
+def _lacks_table(error: Exception) -> bool:
     return "no such table" in str(error) or "no such column" in str(error)

@@ -318,3 +318,19 @@ def test_a_row_that_makes_no_sense_is_said_and_not_believed(path: bytes) -> None
             list(scans(store, EVERYTHING))
         with pytest.raises(EventsFailed, match="makes no sense"):
             list(findings(store, EVERYTHING, scan))
+
+
+def test_a_store_whose_own_words_are_damaged_is_set_aside(path: bytes) -> None:
+    """What SQLite says of it holds bytes that are no text."""
+    assert Scan(path).end(infected(b"/a")) == []
+    with open(path, "rb") as file:
+        data = file.read()
+    with open(path, "wb") as file:
+        file.write(data.replace(b"CREATE TABLE finding", b"\xff\xff\xff\x7fTE TABLE finding"))
+    with pytest.raises(EventsFailed):
+        EventStore(path, create=False)
+    assert any("damaged" in line for line in Scan(path).end(infected(b"/b")))
+    with EventStore(path, create=False) as store:
+        assert [one.path for scan in scans(store, EVERYTHING) for one in findings(store, EVERYTHING, scan.number)] == [
+            b"/b"
+        ]
