@@ -94,10 +94,10 @@ def test_a_scan_that_is_paused_before_it_begins_does_nothing_until_it_may(tmp_pa
 def test_no_deadline_runs_in_a_pause(tmp_path):
     """Shorter than the pause are the time limit, the walker's patience, and the time that a child has for going."""
     grow(tmp_path)
-    control = Control(tmp_path, stall=0.3)
+    control = Control(tmp_path, stall=1.0)
     began = []
     control.then(lambda totals: totals.files > 0, lambda: (began.append(time.monotonic()), control.job.pause()))
-    control.then(lambda totals: time.monotonic() - began[0] > 1.5, control.job.go_on)
+    control.then(lambda totals: time.monotonic() - began[0] > 2.0, control.job.go_on)
     totals = control.run()
     assert totals.statuses.keys() == {Status.CLEAN, Status.INFECTED}
     assert totals.worker_deaths == 0
