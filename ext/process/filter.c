@@ -96,6 +96,12 @@ static const permit FILES[] = {
 static const permit UNIX[] = {CLIENT, {SCMP_SYS(socket), 0, INT, AF_UNIX}};
 static const permit TCP[] = {CLIENT, {SCMP_SYS(socket), 0, INT, AF_INET}, {SCMP_SYS(socket), 0, INT, AF_INET6}};
 
+/* Who opens in another's name. openat2() as with walkers. */
+static const permit OPENER[] = {
+    ANY(openat2), ANY(newfstatat), ANY(fstatfs),
+    {SCMP_SYS(openat), 2, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY},
+};
+
 /* What libraries try on their way; refused, they go on without. Whatever is in no list fails as on a kernel that is too
  * old for it, and so does what is allowed under a condition that does not hold. */
 static const int REFUSED[] = {
@@ -121,7 +127,7 @@ static const int FATAL[] = {
 
 static const permits PROFILES[KAV_CALLS_COUNT] = {
     [KAV_CALLS_NATIVE] = PERMITS(FSTAT), [KAV_CALLS_WALKER] = PERMITS(WALKER), [KAV_CALLS_FILES] = PERMITS(FILES),
-    [KAV_CALLS_UNIX] = PERMITS(UNIX),    [KAV_CALLS_TCP] = PERMITS(TCP),
+    [KAV_CALLS_UNIX] = PERMITS(UNIX),    [KAV_CALLS_TCP] = PERMITS(TCP),       [KAV_CALLS_OPENER] = PERMITS(OPENER),
 };
 
 static int allow(scmp_filter_ctx filter, const permit *p)

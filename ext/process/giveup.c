@@ -29,10 +29,15 @@ int kav_process_follow(int signal, pid_t parent)
     return getppid() == parent ? 0 : -ESRCH; /* it may have died before we asked */
 }
 
+int kav_process_stand_in(uid_t uid, gid_t gid, const gid_t *groups, size_t count)
+{
+    if (setgroups(count, groups) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) return -errno;
+    return 0;
+}
+
 int kav_process_become(uid_t uid, gid_t gid)
 {
-    if (setgroups(0, NULL) < 0 || setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0) return -errno;
-    return 0;
+    return kav_process_stand_in(uid, gid, NULL, 0);
 }
 
 int kav_process_bound(uint64_t mask)

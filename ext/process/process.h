@@ -7,6 +7,7 @@
 #define KAV_PROCESS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -19,6 +20,9 @@ int kav_process_follow(int signal, pid_t parent);
 
 /* Become uid and gid with no other groups, for good. Root only (-EPERM). */
 int kav_process_become(uid_t uid, gid_t gid);
+
+/* The same with these other groups, as who opens files in another's name must be. */
+int kav_process_stand_in(uid_t uid, gid_t gid, const gid_t *groups, size_t count);
 
 /* Cut the bounding set down to the capabilities in the mask (bit n = capability n): no execve() gives others any more.
  * Takes CAP_SETPCAP, so do it before giving that up; without it nothing happens and no_new_privs stands in. */
@@ -55,6 +59,7 @@ typedef enum {
     KAV_CALLS_FILES,  /* KAV_CALLS_NATIVE and files by path: Landlock says which */
     KAV_CALLS_UNIX,   /* KAV_CALLS_NATIVE and UNIX stream sockets */
     KAV_CALLS_TCP,    /* the same with TCP */
+    KAV_CALLS_OPENER, /* KAV_CALLS_NATIVE and opening for reading */
     KAV_CALLS_COUNT
 } kav_calls;
 
@@ -64,6 +69,28 @@ int kav_calls_filter(kav_calls calls);
 
 /* Whether kav_calls_filter() can work here. */
 bool kav_calls_supported(void);
+
+/* Open files for who asks at the other end of a SOCK_SEQPACKET socket, with the rights that this process has, until
+ * that end is closed. Asked: kav_open_request, then folder and path with a NUL each. Answered, in order:
+ * kav_open_answer, and where error is 0 the descriptor, open for reading, never waiting. What is neither a regular file
+ * nor a directory is ENXIO and is not opened; what lies in a proc file system is EACCES, and nothing leads through its
+ * links to what is open here. 0 or -errno. */
+#define KAV_OPEN_MAX    4096      /* bytes of folder and of path, each with its NUL */
+#define KAV_OPEN_FOLLOW (1u << 0) /* the last part of the path may be a symbolic link; others always may */
+
+typedef struct {
+    uint32_t id, flags;
+    uint32_t folder_len; /* without NUL. Not 0: the path is relative to it and may not lead out of it */
+    uint32_t path_len;
+} kav_open_request;
+
+typedef struct {
+    uint32_t id;
+    int32_t error; /* errno */
+    uint32_t directory, reserved;
+} kav_open_answer;
+
+int kav_process_open_for(int socket);
 
 /* No core dump, no ptrace() and no /proc/self/mem for others of the same user. */
 int kav_process_hide(void);

@@ -1,5 +1,6 @@
 """Process: what a child gives up, for Python (contract: process.h). Failures are OSError."""
 
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint16_t, uint64_t
 from libc.string cimport strerror
 from posix.types cimport gid_t, pid_t, uid_t
@@ -9,6 +10,8 @@ cdef extern from "process.h" nogil:
     int kav_process_name(const char *name)
     int kav_process_follow(int signal, pid_t parent)
     int kav_process_become(uid_t uid, gid_t gid)
+    int kav_process_stand_in(uid_t uid, gid_t gid, const gid_t *groups, size_t count)
+    int kav_process_open_for(int socket)
     int kav_process_bound(uint64_t mask)
     int kav_process_keep(uint64_t mask)
     int kav_process_no_new_privs()
@@ -31,6 +34,7 @@ cdef extern from "process.h" nogil:
         KAV_CALLS_FILES
         KAV_CALLS_UNIX
         KAV_CALLS_TCP
+        KAV_CALLS_OPENER
 
     int kav_calls_filter(kav_calls calls)
     cbool kav_calls_supported()
@@ -38,7 +42,7 @@ cdef extern from "process.h" nogil:
 
 CALLS = {
     "native": KAV_CALLS_NATIVE, "walker": KAV_CALLS_WALKER, "files": KAV_CALLS_FILES, "unix": KAV_CALLS_UNIX,
-    "tcp": KAV_CALLS_TCP,
+    "tcp": KAV_CALLS_TCP, "opener": KAV_CALLS_OPENER,
 }
 
 
@@ -61,6 +65,28 @@ def follow(int signal, pid_t parent):
 def become(uid_t uid, gid_t gid):
     """Change user and group for good and leave all other groups."""
     check(kav_process_become(uid, gid))
+
+
+def stand_in(uid_t uid, gid_t gid, groups):
+    """Change user, group and other groups for good."""
+    cdef size_t count = <size_t>len(groups)
+    cdef gid_t *list_of = <gid_t *>PyMem_Malloc((count + 1) * sizeof(gid_t))
+    if list_of is NULL:
+        raise MemoryError
+    try:
+        for i in range(count):
+            list_of[i] = groups[i]
+        check(kav_process_stand_in(uid, gid, list_of, count))
+    finally:
+        PyMem_Free(list_of)
+
+
+def open_for(int socket):
+    """Open files for who asks at the other end, until that is closed."""
+    cdef int code
+    with nogil:
+        code = kav_process_open_for(socket)
+    check(code)
 
 
 def bound_capabilities(uint64_t mask):

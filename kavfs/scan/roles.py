@@ -20,7 +20,7 @@ from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.scan import asking, sandbox
 from kavfs.scan.control import Message, bytes_of
-from kavfs.scan.forkserver import ForkServer, Parts, Role
+from kavfs.scan.forkserver import ForkServer, Parts, Role, close_all_but
 from kavfs.walk import descriptors
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ LAST_WORDS = 128  # where they begin in the slot's page
 LAST_WORDS_MAX = 300
 TROUBLE = 512  # the same of what a worker does without while it lives
 LACKS = 1024  # the same of protections that it does without, or EVERYTHING
+OPENER_SOCKET = 3
 EVERYTHING = "has every protection"
 
 
@@ -209,6 +210,17 @@ def last_words(slot_fd: int, where: int = LAST_WORDS) -> str:
     return data.decode("utf-8", "backslashreplace")
 
 
+def run_opener(setup: Message, fds: list[int], parts: Parts) -> None:
+    """Open files in another's name: [socket]."""
+    from kavfs._native import process
+
+    who = setup["who"]
+    os.dup2(fds[0], OPENER_SOCKET)
+    close_all_but({0, 1, 2, OPENER_SOCKET})
+    sandbox.enter_opener((who[0], who[1], who[2]) if who else None, setup["parent"])
+    process.open_for(OPENER_SOCKET)
+
+
 def _prepare_worker() -> None:
     """The worker's libraries, loaded once in the fork server instead of in each worker."""
     from kavfs.engine import native
@@ -224,6 +236,7 @@ def roles() -> dict[str, Role]:
         "walker": Role(run_walker),
         "worker": Role(run_worker, _prepare_worker, takes_image=True),
         "engine": Role(run_engine),
+        "opener": Role(run_opener),
     }
 
 

@@ -5,6 +5,8 @@
               workers of other engines need besides
     walker    all capabilities but those for reading any directory, for O_NOATIME and for leases; no_new_privs;
               Landlock: nothing is written; a list of system calls
+    opener    the rights of whoever named a path, taken on for good before it hears of any, and none besides; then as a
+              worker, but that it may open for reading
 
 Whoever is not root has less to give up; what does not apply is left out, what fails is an error and ends the child.
 What the kernel has not got (Landlock, filters) is left out too, and told.
@@ -24,6 +26,11 @@ from kavfs._native import process
 
 WALKER_CAPABILITIES = 1 << 2 | 1 << 3 | 1 << 28
 """CAP_DAC_READ_SEARCH; CAP_FOWNER for O_NOATIME and CAP_LEASE for leases on files of others."""
+
+OPENER_CAPABILITIES = 1 << 2
+"""CAP_DAC_READ_SEARCH, when it is root that named the path."""
+
+OPENER_DESCRIPTORS = 32
 
 SPARE_DESCRIPTORS = 64  # besides those of the batches that a worker may hold
 BATCH_FILES = 64
@@ -76,6 +83,25 @@ def enter_walker(parent: int) -> None:
     _lock(parent)
     close_paths(reads=True)
     filter_calls("walker")
+
+
+def enter_opener(who: tuple[int, int, list[int]] | None, parent: int) -> None:
+    """Take on *who* (uid, gid, other groups; None: stay who you are) and give up everything besides."""
+    os.chdir("/")
+    process.name(b"kavfs-opener")
+    uid = os.geteuid() if who is None else who[0]
+    keep = 0 if uid else OPENER_CAPABILITIES
+    process.bound_capabilities(keep)
+    if who is not None:
+        process.stand_in(*who)
+    process.keep_capabilities(keep)
+    _lower(resource.RLIMIT_CORE, 0)
+    _lower(resource.RLIMIT_NPROC, 0)
+    _lower(resource.RLIMIT_FSIZE, 0)
+    _lower(resource.RLIMIT_NOFILE, OPENER_DESCRIPTORS)
+    _lock(parent)
+    close_paths(reads=True)
+    filter_calls("opener")
 
 
 def yield_to_others() -> None:
