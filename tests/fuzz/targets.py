@@ -41,7 +41,14 @@ def documents() -> Seeds:
     macro = b'Attribute VB_Name = "M"\r\nSub AutoOpen()\r\nEnd Sub\r\n' * 20
     tree: Tree = {"VBA": project({"M": macro}), "\x01Ole10Native": package(b"a", b"x" * 90), "Large": bytes(9000)}
     slides: Tree = {"PowerPoint Document": b"\x10\0\x11\x10\x20\0\0\0\x09\0\0\0x\x9c" + bytes(40)}
-    return {"plain": compound(tree), "large-sectors": compound(tree, 4096), "slides": compound(slides)}
+    inner = compound({"S": b"content"})
+    raw: Tree = {"PowerPoint Document": b"\0\0\x11\x10" + len(inner).to_bytes(4, "little") + inner}
+    return {
+        "raw": compound(raw),
+        "plain": compound(tree),
+        "large-sectors": compound(tree, 4096),
+        "slides": compound(slides),
+    }
 
 
 def rich_texts() -> Seeds:

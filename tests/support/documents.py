@@ -159,16 +159,15 @@ def workbook(sheet_kind: int = 0) -> bytes:
     return head.ljust(400, b"\0") + record(0x809, bytes(16)) + bytes(5000) + record(0xD3) + record(0x0A)
 
 
-def powerpoint(inner: bytes) -> bytes:
-    """A stream "PowerPoint Document": a document that names its project, and that as a packed object."""
+def powerpoint(inner: bytes, *, packed: bool = True) -> bytes:
+    """A stream "PowerPoint Document": a document that names its project, and that as an object, packed or plain."""
     info = struct.pack("<HHIIII", 2, 0x400, 12, 7, 1, 2)
     tree = struct.pack("<HHI", 0x1F, 0x3FF, len(info)) + info
     tree = struct.pack("<HHI", 0xF, 0x7D0, len(tree)) + tree
     tree = struct.pack("<HHI", 0xF, 0x3E8, len(tree)) + tree
-    data = struct.pack("<I", len(inner)) + zlib.compress(inner)
-    return (
-        tree + struct.pack("<HHI", 0x10, 0x1011, len(data)) + data + struct.pack("<HHI", 0, 0x1772, 5000) + bytes(5000)
-    )
+    data = struct.pack("<I", len(inner)) + zlib.compress(inner) if packed else inner
+    storage = struct.pack("<HHI", packed << 4, 0x1011, len(data)) + data
+    return tree + storage + struct.pack("<HHI", 0, 0x1772, 5000) + bytes(5000)
 
 
 def words(seed: random.Random, count: int) -> str:

@@ -77,16 +77,19 @@ def test_excel_says_no_project_and_sheets_stay_where_they_are() -> None:
     assert refused(compound({"Book": workbook(6), **REST, "_VBA_PROJECT_CUR": macros()})) is Why.ODD
 
 
-def test_powerpoint() -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_powerpoint(packed: bool) -> None:
     name = "PowerPoint Document"
-    data = compound({name: powerpoint(vba_project()), **REST})
+    data = compound({name: powerpoint(vba_project(), packed=packed), **REST})
     outcome = cured(data)
     was, now = streams_of(data)[name], streams_of(outcome.data)[name]
     assert len(now) == len(was)
     assert now[32:40] == bytes(8)  # where the project is, and whether there is one
     assert (now[:32], now[40:52], now[-5008:]) == (was[:32], was[40:52], was[-5008:])
     assert scan(outcome.data).clean
-    harmless = compound({name: powerpoint(vba_project(HARMLESS)), **REST, "Macros": macros()})
+    if not packed:
+        assert now[52 : 52 + len(empty())] == empty()
+    harmless = compound({name: powerpoint(vba_project(HARMLESS), packed=packed), **REST, "Macros": macros()})
     assert streams_of(cured(harmless).data)[name] == streams_of(harmless)[name]
 
 

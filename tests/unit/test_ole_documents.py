@@ -134,6 +134,17 @@ def test_packages_and_packed_objects_hold_files() -> None:
         assert any(path.endswith(b"VBA/project.bas") for path in infected) is bad
 
 
+@pytest.mark.parametrize("instance", [0, 1])
+def test_objects_of_presentations_that_are_not_packed(instance: int) -> None:
+    """Whatever the record says of itself; a byte less of the mark and it is nothing at all."""
+    for macro, cut, bad in ((MACRO, 0, True), (MACRO.replace(EICAR, NEAR_MISS), 0, False), (MACRO, 1, False)):
+        content = compound({"VBA": project({"M": macro})})[cut:]
+        atom = struct.pack("<HHI", instance << 4, 0x1011, len(content)) + content
+        infected = scan(compound({"PowerPoint Document": atom + struct.pack("<HHI", 0, 0x1772, 0)})).infected
+        assert (b"object at 8/VBA/project.bas" in infected) is bad
+        assert bad or not infected
+
+
 def test_a_stream_packed_as_activemime_is() -> None:
     stream = struct.pack("<I", len(EICAR) * 3) + zlib.compress(EICAR * 3)
     assert scan(compound({"S": stream})).infected == [b"S"]

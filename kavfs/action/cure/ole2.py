@@ -5,7 +5,8 @@ that say that there are macros:
 
     Word        lcbCmds in the FIB: key bindings and menus that call them ([MS-DOC] 2.5.6)
     Excel       ObProj in the workbook: without a project Excel would mourn it ([MS-XLS] 2.4.185)
-    PowerPoint  VBAInfoAtom ([MS-PPT] 2.4.11); the project itself is a packed object in the one stream
+    PowerPoint  VBAInfoAtom ([MS-PPT] 2.4.11); the project itself is an object in the one stream,
+                packed or plain
 
 Infected OLE objects of PowerPoint become empty ones. What else is infected in such a document is not taken out: without
 it there would be no text.
@@ -140,10 +141,10 @@ def _cure_presentation(task: Task, layer: Layer, compound: Compound, stream: Ent
     for at, kind, size in list(_records(compound, stream, 0, stream.size)):
         if kind != OLE_OBJECT:
             continue
-        name = b"object at %d" % (at + 12)  # where its packed bytes begin: ext/ole/powerpoint.c
-        held = {path for path in wanted if _is_in(path, layer, name)}
+        names = [b"object at %d" % (at + 12), b"object at %d" % (at + 8)]  # packed, plain: ext/ole/powerpoint.c
+        held = {path for path in wanted if any(_is_in(path, layer, name) for name in names)}
         if held:
-            has_project |= any(_is_in(path, layer, name + b"/VBA") for path in held)
+            has_project |= any(_is_in(path, layer, name + b"/VBA") for path in held for name in names)
             _empty_object(compound, stream, at, size)
             gone |= held
     if has_project:
