@@ -63,7 +63,7 @@ def pkg_config(*packages: str) -> dict[str, list[str]]:
         ) from None
 
 
-MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8", "libpng", "libjpeg")
+MATCHING = pkg_config("libhs", "libcrypto", "libpcre2-8", "libpng", "libjpeg", "libtiff-4")
 UNPACKING = pkg_config("libarchive", "zlib", "libdeflate", "liblzma", "gmime-3.0")
 FILTERING = pkg_config("libseccomp")
 NOTHING = {"include_dirs": [], "libraries": [], "library_dirs": []}

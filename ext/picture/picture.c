@@ -19,6 +19,10 @@ int kav_picture_read(kav_picture *picture, const uint8_t *bytes, size_t length)
     *picture = (kav_picture){0};
     if (length > 8 && memcmp(bytes, "\x89PNG\r\n\x1a\n", 8) == 0) return kav_picture_png(picture, bytes, length);
     if (length > 3 && memcmp(bytes, "\xff\xd8\xff", 3) == 0) return kav_picture_jpeg(picture, bytes, length);
+    if (length > 6 && memcmp(bytes, "GIF8", 4) == 0) return kav_picture_gif(picture, bytes, length);
+    if (length > 2 && memcmp(bytes, "BM", 2) == 0) return kav_picture_bmp(picture, bytes, length);
+    if (length > 4 && (memcmp(bytes, "II*", 4) == 0 || memcmp(bytes, "MM\0*", 4) == 0))
+        return kav_picture_tiff(picture, bytes, length);
     return -ENOTSUP;
 }
 

@@ -10,5 +10,8 @@ int kav_picture_begin(kav_picture *picture, uint32_t width, uint32_t height);
 /* Each as kav_picture_read, for bytes that begin like one of theirs. */
 int kav_picture_png(kav_picture *picture, const uint8_t *bytes, size_t length);
 int kav_picture_jpeg(kav_picture *picture, const uint8_t *bytes, size_t length);
+int kav_picture_gif(kav_picture *picture, const uint8_t *bytes, size_t length);
+int kav_picture_bmp(kav_picture *picture, const uint8_t *bytes, size_t length);
+int kav_picture_tiff(kav_picture *picture, const uint8_t *bytes, size_t length);
 
 #endif

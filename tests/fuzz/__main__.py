@@ -27,7 +27,7 @@ HERE = CHECKOUT / "tests" / "fuzz"
 BUILD = CHECKOUT / "build" / "fuzz"
 LIBRARIES = (
     *("libhs", "libarchive", "zlib", "libdeflate", "liblzma", "libpcre2-8", "libpng", "libjpeg", "libcrypto"),
-    "gmime-3.0",
+    *("libtiff-4", "gmime-3.0"),
 )
 FLAGS = ["-std=gnu11", "-g", "-O1", "-fno-omit-frame-pointer", "-fno-sanitize-recover=undefined"]
 CLANG_FLAGS = [
