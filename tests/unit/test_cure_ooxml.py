@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import zipfile
+from xml.etree import ElementTree
 
 import docx
 import openpyxl
@@ -85,6 +87,48 @@ def test_what_is_called_docm_keeps_the_type_that_office_wants_for_that_name() ->
         now = dict(members_of(cured(with_macros(OF["docm"], "docm"), name).data))
         assert (b"macroEnabled.main" in now["[Content_Types].xml"]) is kept
         assert b"vba" not in now["[Content_Types].xml"]
+
+
+def faults(data: bytes) -> list[str]:
+    """What of a package the rules of ECMA-376 part 2 do not allow: a part without a type, a type without its part, a
+    relationship that leads nowhere."""
+    parts = {f"/{name}": content for name, content in members_of(data)}
+    types = ElementTree.fromstring(parts.pop("/[Content_Types].xml"))
+    named = {each.get("PartName", "") for each in types if each.tag.endswith("Override")}
+    endings = {each.get("Extension") for each in types if each.tag.endswith("Default")}
+    found = [f"no type: {part}" for part in parts.keys() - named if part.rpartition(".")[2] not in endings]
+    found += [f"no part: {part}" for part in named - parts.keys()]
+    for part, content in parts.items():
+        if not part.endswith(".rels"):
+            continue
+        base = posixpath.dirname(posixpath.dirname(part))
+        for link in ElementTree.fromstring(content):
+            target = posixpath.normpath(posixpath.join(base, link.get("Target", "")))
+            if link.get("TargetMode") != "External" and target not in parts:
+                found.append(f"leads nowhere: {part} {target}")
+    return found
+
+
+def type_of_main(data: bytes) -> str:
+    parts = dict(members_of(data))
+    links = ElementTree.fromstring(parts["_rels/.rels"])
+    (main,) = [link.get("Target", "") for link in links if link.get("Type", "").endswith("/officeDocument")]
+    types = ElementTree.fromstring(parts["[Content_Types].xml"])
+    (kind,) = [each.get("ContentType", "") for each in types if each.get("PartName") == "/" + main.lstrip("/")]
+    return kind
+
+
+@pytest.mark.parametrize("default", [False, True])
+@pytest.mark.parametrize("kind", MAIN)
+def test_what_is_left_is_a_whole_package_of_the_type_that_its_name_says(kind: str, default: bool) -> None:
+    document = with_macros(OF[kind], kind, default=default)
+    unnamed = {fault for fault in faults(document) if fault.startswith("no part")}  # what the libraries leave
+    with_name, plain = cured(document, f"a.{kind}".encode()).data, cured(document, f"a.{kind[:-1]}x".encode()).data
+    assert set(faults(with_name)) <= unnamed
+    assert set(faults(plain)) <= unnamed
+    assert type_of_main(with_name) == type_of_main(document)
+    assert type_of_main(plain) == type_of_main(OF[kind]) or "macro" not in type_of_main(plain).lower()
+    assert not [name for name, _ in members_of(with_name) if "vba" in name.lower()]
 
 
 def test_a_document_in_an_archive_is_cured_there() -> None:

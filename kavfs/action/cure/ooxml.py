@@ -5,6 +5,8 @@ main part becomes the one without macros. An infected object (embeddings, active
 shows it needs it. All other members stay as they lie.
 
 Office opens a file called .docm only if its main part says that it may have macros: under such a name the type stays.
+It says what the document may have, not what it has: the relationship to a project is an optional one, and a .docm
+without it is whole by ECMA-376 (Word saves such files itself). The file is not renamed: others know it by its name.
 """
 
 from __future__ import annotations
