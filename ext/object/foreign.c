@@ -55,6 +55,7 @@ bool kav_layer_is_foreign(const kav_source *source, kav_type type)
 {
     uint8_t end[4];
     if (kav_type_is_foreign(type.format)) return true;
+    if (type.format == KAV_FMT_ONENOTE) return kav_onenote_is_foreign(source);
     if (type.format == KAV_FMT_PE) return is_foreign_program(source, type);
     return type.format == KAV_FMT_UNKNOWN && source->size > TRAILER &&
            kav_source_read(source, source->size - TRAILER, end, sizeof end) == sizeof end &&

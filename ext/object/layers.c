@@ -37,7 +37,7 @@ static const opening IN_PAGES = {KAV_FMT_UNKNOWN, 0, kav_open_inline_data};
  * stand here more than once, and above besides. */
 static const opening DOCUMENTS[] = {
     {KAV_FMT_OLE2, 0, kav_open_ole}, {KAV_FMT_RTF, 0, kav_open_rtf},     {KAV_FMT_MACHO_FAT, 0, kav_open_fat},
-    {KAV_FMT_PDF, 0, kav_open_pdf},  {KAV_FMT_FLASH, 0, kav_open_flash},
+    {KAV_FMT_PDF, 0, kav_open_pdf},  {KAV_FMT_FLASH, 0, kav_open_flash}, {KAV_FMT_ONENOTE, 0, kav_open_onenote},
 };
 
 bool kav_layers_opens(kav_type type)

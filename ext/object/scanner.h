@@ -98,6 +98,9 @@ bool kav_forms_scan(kav_object_scanner *s, const kav_source *source, const kav_l
 void kav_layers_note_hits(kav_object_scanner *s, const kav_layer_found *found, bool view, uint32_t depth,
                           kav_noted *noted, kav_outcome *outcome);
 
+/* onenote.c: a section as the web's OneNote stores it, whose files are not found here. */
+bool kav_onenote_is_foreign(const kav_source *source);
+
 /* Whether layers of this type are containers, to all appearance. */
 bool kav_layers_opens(kav_type type);
 

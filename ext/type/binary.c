@@ -139,6 +139,10 @@ static kav_type by_magic(const kav_head *h)
     case 0xd0:
         if (KAV_HEAD_AT(h, 0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")) return with(KAV_FMT_OLE2, KAV_T_OLE2);
         break;
+    case 0xe4:
+        if (KAV_HEAD_AT(h, 0, "\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3"))
+            return plain(KAV_FMT_ONENOTE);
+        break;
     case 0x89:
         if (KAV_HEAD_AT(h, 0, "\x89PNG\r\n\x1a\n")) return with(KAV_FMT_PNG, KAV_T_GRAPHICS);
         if (KAV_HEAD_AT(h, 0, "\x89LZO\0\r\n\x1a\n")) return plain(KAV_FMT_LZOP);

@@ -90,6 +90,7 @@ const char *kav_format_name(uint16_t format)
         [KAV_FMT_OOXML_WORD] = "ooxml-word",
         [KAV_FMT_OOXML_PPT] = "ooxml-ppt",
         [KAV_FMT_OOXML_XL] = "ooxml-xl",
+        [KAV_FMT_ONENOTE] = "onenote",
     };
     _Static_assert(sizeof name / sizeof *name == KAV_FMT_COUNT, "a format has no name");
     return format < KAV_FMT_COUNT ? name[format] : name[KAV_FMT_UNKNOWN];

@@ -75,6 +75,7 @@ enum kav_format {
     KAV_FMT_OOXML_WORD, /* a zip as well */
     KAV_FMT_OOXML_PPT,
     KAV_FMT_OOXML_XL,
+    KAV_FMT_ONENOTE,
     KAV_FMT_COUNT
 };
 

@@ -21,7 +21,7 @@ ALWAYS: dict[str, tuple[bool, str]] = {
     "ScanHTML": (True, _PACKED_ALWAYS),
     "ScanXMLDOCS": (False, "XML is scanned as text; what is coded in it is not looked into"),
     "ScanHWP3": (False, "files of this format are scanned as they lie there"),
-    "ScanOneNote": (False, "files of this format are scanned as they lie there"),
+    "ScanOneNote": (True, _PACKED_ALWAYS),
     "ScanImage": (True, "pictures are always scanned"),
     "ScanImageFuzzyHash": (True, "pictures are always compared by what they look like"),
     "ScanPartialMessages": (False, _UNKNOWN_DETECTION),

@@ -51,6 +51,7 @@ SAME: dict[str, tuple[str, ...]] = {
     "XAR": ("xar",),
     "XZ": ("xz",),
     "LHA_LZH": ("lha",),
+    "ONENOTE": ("onenote",),
 }
 """Without CL_TYPE_ in front; those that are one of ours. Types of text are told apart otherwise than here: each takes
 all of them."""
@@ -59,7 +60,7 @@ OTHERS = frozenset({
     "IGNORED", "ARJ", "MSSZDD", "MSCHM", "SIS", "SCRENC", "RIFF", "BINHEX", "TNEF", "CRYPTFF", "SFX", "ZIPSFX",
     "RARSFX", "CABSFX", "ARJSFX", "NULSFT", "AUTOIT", "ISHIELD_MSI", "7ZSFX", "DMG", "MBR", "GPT", "APM", "PART_ANY",
     "PART_HFSPLUS", "OOXML_WORD", "OOXML_PPT", "OOXML_XL", "INTERNAL", "XDP", "XML_WORD", "XML_XL", "HWP3", "XML_HWP",
-    "HWPOLE2", "OOXML_HWP", "PS", "MHTML", "LNK", "EGG", "EGGSFX", "UDF", "ALZ", "ONENOTE", "PYTHON_COMPILED",
+    "HWPOLE2", "OOXML_HWP", "PS", "MHTML", "LNK", "EGG", "EGGSFX", "UDF", "ALZ", "PYTHON_COMPILED",
 })  # fmt: skip
 """The others that ClamAV 1.4 knows. One that is the name of a format, too (in small letters, - for _), is that one."""
 

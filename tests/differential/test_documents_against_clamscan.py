@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import differential
+from tests.support import differential, onenote
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf, stored
 
 pytestmark = [
@@ -103,6 +103,8 @@ def samples(source: bytes, mark: bytes) -> dict[str, bytes]:
     files["docm"] = zipped(
         word__document_xml=b"<x/>", word__vbaProject_bin=compound({"VBA": project({"Module1": source})})
     )
+    files["onenote"] = onenote.section(onenote.stored(mark), FILLING, onenote.stored(zipped(a=mark * 3)))
+    files["onenote with a zip"] = onenote.section(onenote.stored(zipped(a=mark * 3)), FILLING)
     files["rtf package"] = rtf(object_of_rtf(b"Package", package(b"a.txt", mark + b" in a text")[4:]))
     files["rtf document"] = rtf(object_of_rtf(b"Word.Document.8", compound({"Text": mark * 9})))
     return files
@@ -141,12 +143,13 @@ def test_what_is_in_a_document_knows_what_it_is_in(tmp_path: Path) -> None:
     databases, files = tmp_path / "databases", tmp_path / "files"
     databases.mkdir()
     files.mkdir()
-    around = ("ZIP", "OOXML_WORD", "OOXML_XL", "OOXML_PPT", "MSOLE2", "RTF")
+    around = ("ZIP", "OOXML_WORD", "OOXML_XL", "OOXML_PPT", "MSOLE2", "RTF", "ONENOTE")
     lines = [f"In.{c};Engine:81-255,Container:CL_TYPE_{c},Target:0;0;{MARK.hex()}\n" for c in around]
     (databases / "test.ldb").write_text("".join(lines))
     (files / "zip").write_bytes(zipped(a=MARK))
     (files / "ole").write_bytes(compound({"Text": MARK * 9}))
     (files / "rtf").write_bytes(samples(SOURCE, MARK)["rtf package"])
+    (files / "one").write_bytes(onenote.section(onenote.stored(MARK), FILLING))
     for folder in ("word", "xl", "ppt"):
         (files / folder).write_bytes(office(folder))
     theirs = differential.clamscan(databases, files, tmp_path)

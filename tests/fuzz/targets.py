@@ -12,7 +12,7 @@ from kavfs._native import match
 from kavfs.signatures.cdb import Rows
 from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.lines import Tally
-from tests.support import archives, dispatching, executables, fakes, icons, matching, pdfs, pictures
+from tests.support import archives, dispatching, executables, fakes, icons, matching, onenote, pdfs, pictures
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
 Seeds = dict[str, bytes]
@@ -104,7 +104,13 @@ def icon_files() -> Seeds:
 
 def graphics() -> Seeds:
     kinds = ((0, 1), (2, 8), (2, 16), (3, 4), (4, 8), (6, 8))
-    return {f"png-{kind}-{depth}": pictures.png(20, 12, kind=kind, depth=depth) for kind, depth in kinds}
+    found = {f"png-{kind}-{depth}": pictures.png(20, 12, kind=kind, depth=depth) for kind, depth in kinds}
+    return found | pictures.others(pictures.blotches(20, 12))
+
+
+def notebooks() -> Seeds:
+    inner = onenote.section(onenote.stored(FILES["a.txt"]))
+    return {"section": onenote.section(onenote.stored(b"a page"), b"gap", onenote.stored(inner))}
 
 
 def fat_files() -> Seeds:
@@ -292,6 +298,7 @@ TARGETS: dict[str, Target] = {
     "text": Target("fuzz_text", texts),
     "ole": opener("ole", "OLE2", documents),
     "rtf": opener("rtf", "RTF", rich_texts),
+    "onenote": opener("onenote", "ONENOTE", notebooks),
     "pdf": opener("pdf", "PDF", papers),
     "flash": opener("flash", "FLASH", films),
     "zip": opener("zip", "ZIP", zips),

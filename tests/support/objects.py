@@ -22,7 +22,7 @@ NEAR_MISS = EICAR[:-1] + b"+"  # differs in the last byte
 ADWARE = b"this text stands for unwanted software"
 ODDITY = b"this text stands for what a heuristic finds"
 
-F_SHA256, F_CONTAINER, F_SUPPRESSED, F_STABLE, F_UNOPENED = 2, 4, 8, 16, 32
+F_SHA256, F_CONTAINER, F_SUPPRESSED, F_STABLE, F_UNOPENED, F_ELSEWHERE = 2, 4, 8, 16, 32, 512
 
 
 @dataclass

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from kavfs._native.basics import TYPE_HEAD, detect
 from kavfs.model import Target
+from tests.support.onenote import SECTION
 
 
 def seen(data: bytes, size: int | None = None) -> tuple[str, Target]:
@@ -97,6 +98,7 @@ CONTAINERS = {
         zip_of(b"[Content_Types].xml", b"_rels/.rels", b"word/document.xml"),
         zip_of(b"[Content_Types].xml", b"_rels/.rels", b"docProps/app.xml", b"docProps/core.xml", b"word/document.xml"),
     ],
+    "onenote": [SECTION + NUL],
     "ooxml-xl": [zip_of(b"xl/workbook.xml")],
     "ooxml-ppt": [zip_of(b"docProps/app.xml", b"ppt/presentation.xml")],
 }
