@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from kavfs.cache.opened import OpenStores
@@ -15,6 +15,7 @@ from kavfs.cache.stores import open_stores
 from kavfs.model import Switch
 from kavfs.options import EngineChoice, ScanOptions
 from kavfs.ports import Image
+from kavfs.record import replace
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.standing import StandingCrew
 from kavfs.signatures.allow import AllowList

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from kavfs.engine.choose import module_of
@@ -16,6 +16,7 @@ from kavfs.engine.contract import Budget, Engine, Finding
 from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING, EnginePlaces
+from kavfs.record import asdict
 from tests.support.clamd import real_clamd
 from tests.support.programs import EICAR
 
