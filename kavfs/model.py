@@ -96,6 +96,7 @@ class Switch(enum.IntFlag):
     ALL_MEMBERS = 1 << 7
     DIGEST = 1 << 8
     ALL_DIGESTS = 1 << 9
+    NO_CERTIFICATES = 1 << 10
 
 
 class Outcome(NamedTuple):
@@ -225,7 +226,7 @@ class Result(NamedTuple):
     engine: str = "native"
     error: str | None = None  # text for ERROR
     container: bool = False
-    suppressed: bool = False  # a match was lifted by an exception
+    suppressed: bool = False  # a match was lifted by an exception, or a program is trusted by its signature
     cached: bool = False  # answered from a store; scanned says what was read when it was found
     identity: Identity | None = None  # of the file; None where no file was opened
     deeds: tuple[Deed, ...] = ()  # what was done about it, in order; the first failure ends them
@@ -262,7 +263,7 @@ class Totals:
     known_bytes: int = 0
     delta: int = 0  # files that were compared with nothing but what is new in the signatures
     unopened: int = 0  # containers kept closed by a switch
-    suppressed: int = 0  # objects with a match lifted by an exception
+    suppressed: int = 0  # objects of which that holds
     found_by: dict[str, int] = field(default_factory=dict)  # engine -> objects in which it found the gravest
     worker_deaths: int = 0
     deeds: dict[str, int] = field(default_factory=dict)  # verb of a Deed -> how often it was done

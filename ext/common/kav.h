@@ -80,16 +80,17 @@ typedef struct {
 
 /* What an administrator can switch off (the letters of kavscanner -e) or on. */
 enum kav_switch {
-    KAV_S_PACKED = 1u << 0,      /* P: packed executables; nothing unpacks them yet */
-    KAV_S_ARCHIVES = 1u << 1,    /* A */
-    KAV_S_SFX = 1u << 2,         /* S: self-extracting archives */
-    KAV_S_MAILBASES = 1u << 3,   /* B: mbox */
-    KAV_S_MAILPLAIN = 1u << 4,   /* M: single mails */
-    KAV_S_HEURISTIC = 1u << 5,   /* E */
-    KAV_S_ALL_MATCH = 1u << 6,   /* report every matching signature, not only the least */
-    KAV_S_ALL_MEMBERS = 1u << 7, /* the result names clean members too */
-    KAV_S_DIGEST = 1u << 8,      /* the result has the object's SHA-256 in any case */
-    KAV_S_ALL_DIGESTS = 1u << 9  /* MD5, SHA-1 and SHA-256 of every layer are computed and listed */
+    KAV_S_PACKED = 1u << 0,          /* P: packed executables; nothing unpacks them yet */
+    KAV_S_ARCHIVES = 1u << 1,        /* A */
+    KAV_S_SFX = 1u << 2,             /* S: self-extracting archives */
+    KAV_S_MAILBASES = 1u << 3,       /* B: mbox */
+    KAV_S_MAILPLAIN = 1u << 4,       /* M: single mails */
+    KAV_S_HEURISTIC = 1u << 5,       /* E */
+    KAV_S_ALL_MATCH = 1u << 6,       /* report every matching signature, not only the least */
+    KAV_S_ALL_MEMBERS = 1u << 7,     /* the result names clean members too */
+    KAV_S_DIGEST = 1u << 8,          /* the result has the object's SHA-256 in any case */
+    KAV_S_ALL_DIGESTS = 1u << 9,     /* MD5, SHA-1 and SHA-256 of every layer are computed and listed */
+    KAV_S_NO_CERTIFICATES = 1u << 10 /* rules for certificates decide nothing */
 };
 
 /* ---- wire: walker -> coordinator ------------------------------------------------------------------------------ */
@@ -219,16 +220,17 @@ typedef struct {
 #define KAV_READY_BATCH 0u /* no piece of work has this number */
 
 enum kav_result_flag {
-    KAV_F_MORE = 1u << 0,       /* only members and threats so far; another record for this index follows */
-    KAV_F_SHA256 = 1u << 1,     /* .sha256 is filled in */
-    KAV_F_CONTAINER = 1u << 2,  /* was opened as a container */
-    KAV_F_SUPPRESSED = 1u << 3, /* a match was lifted by an exception (.fp, .sfp, .ign2) */
-    KAV_F_STABLE = 1u << 4,     /* identity was the same before and after the read */
-    KAV_F_UNOPENED = 1u << 5,   /* a container that a switch keeps closed */
-    KAV_F_LAYERS = 1u << 6,     /* the list of layers is complete */
-    KAV_F_DELTA = 1u << 7,      /* only the delta was matched: what was known before still holds, and nothing new */
-    KAV_F_CACHED = 1u << 8,     /* the whole object was answered from a cache */
-    KAV_F_ELSEWHERE = 1u << 9   /* native: something in it is not covered wholly by this engine, ask another too */
+    KAV_F_MORE = 1u << 0,      /* only members and threats so far; another record for this index follows */
+    KAV_F_SHA256 = 1u << 1,    /* .sha256 is filled in */
+    KAV_F_CONTAINER = 1u << 2, /* was opened as a container */
+    KAV_F_SUPPRESSED =
+        1u << 3,            /* a match was lifted by an exception (.fp, .sfp, .ign2); or a program is trusted (.crb) */
+    KAV_F_STABLE = 1u << 4, /* identity was the same before and after the read */
+    KAV_F_UNOPENED = 1u << 5, /* a container that a switch keeps closed */
+    KAV_F_LAYERS = 1u << 6,   /* the list of layers is complete */
+    KAV_F_DELTA = 1u << 7,    /* only the delta was matched: what was known before still holds, and nothing new */
+    KAV_F_CACHED = 1u << 8,   /* the whole object was answered from a cache */
+    KAV_F_ELSEWHERE = 1u << 9 /* native: something in it is not covered wholly by this engine, ask another too */
 };
 
 typedef struct {

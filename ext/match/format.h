@@ -41,7 +41,8 @@ enum kav_part_kind {
     KAV_P_METADATA = 9, /* signatures of what containers say of their members */
     KAV_P_PASSWORDS = 10,
     KAV_P_TYPES = 11, /* formats by their first bytes */
-    KAV_P_ICONS = 12
+    KAV_P_ICONS = 12,
+    KAV_P_TRUST = 13 /* rules for certificates of programs */
 };
 
 enum kav_part_flag { KAV_PF_OFFICIAL = 1u << 0 }; /* without it .UNOFFICIAL is appended to printed names */
@@ -316,7 +317,8 @@ enum kav_stored_kind { KAV_DB_FAST = 0, KAV_DB_ASCII = 1, KAV_DB_PLAIN = 2, KAV_
 
 enum kav_form { KAV_FORM_MAPPED = 1, KAV_FORM_SERIAL = 2 };
 
-/* ---- METADATA, PASSWORDS, TYPES, ICONS --------------------------------------------------------------------------- */
+/* ---- METADATA, PASSWORDS, TYPES, ICONS, TRUST
+ * --------------------------------------------------------------------------- */
 
 #define KAV_FORMAT_WORDS 4 /* of 64 formats each */
 
@@ -354,8 +356,23 @@ typedef struct {
     uint32_t group[2], group_len[2];
 } kav_icon_signature;
 
+enum kav_trust_flag {
+    KAV_TR_CODE = 1u << 0, /* may sign programs, time stamps, other certificates */
+    KAV_TR_TIME = 1u << 1,
+    KAV_TR_CERT = 1u << 2,
+    KAV_TR_BLOCKED = 1u << 3, /* else trusted */
+    KAV_TR_ANY_SERIAL = 1u << 4
+};
+
+typedef struct {
+    int64_t not_before; /* seconds since 1970 */
+    uint32_t line, name, name_len, key, key_len;
+    uint32_t flags; /* enum kav_trust_flag */
+    uint8_t subject[20], serial[20];
+} kav_trust_row;
+
 _Static_assert(sizeof(kav_metadata) == 128 && sizeof(kav_password) == 24 && sizeof(kav_magic) == 56 &&
-                   sizeof(kav_icon_signature) == 108,
+                   sizeof(kav_icon_signature) == 108 && sizeof(kav_trust_row) == 72,
                "written by kavfs/signatures");
 
 #endif

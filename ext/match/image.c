@@ -174,6 +174,7 @@ static int open_part(opener *o, size_t i)
     case KAV_P_EXCEPTION: return open_set(o, part, i, &m->exceptions[m->exception_count++]);
     case KAV_P_IGNORE: return open_ignore(o, part, i);
     case KAV_P_PATCH: return open_patch(o, part, i);
+    case KAV_P_TRUST:
     case KAV_P_METADATA: m->databases[m->database_count++] = part; return open_listed(o, part, i);
     case KAV_P_PASSWORDS:
     case KAV_P_ICONS:

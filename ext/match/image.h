@@ -49,7 +49,7 @@ typedef struct {
 
 /* A part of rules that are gone through one by one (listed.h). */
 typedef struct {
-    const void *rows; /* kav_metadata, kav_password or kav_magic */
+    const void *rows; /* kav_metadata, kav_password, kav_magic ... */
     const uint8_t *text;
     regex_t *patterns; /* METADATA: of the first `opened` rows */
     uint32_t text_len, count, opened, kind;

@@ -68,12 +68,23 @@ static bool open_icons(const kav_image_listed *l)
     return true;
 }
 
+static bool open_trust(const kav_image_listed *l)
+{
+    const kav_trust_row *rows = l->rows;
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (!lies_in(l, rows[i].name, rows[i].name_len) || !lies_in(l, rows[i].key, rows[i].key_len)) return false;
+        if (rows[i].name_len == 0 || rows[i].name_len > NAME_MAX_LEN) return false;
+    }
+    return true;
+}
+
 static size_t size_of_row(uint32_t kind)
 {
     switch (kind) {
     case KAV_P_METADATA: return sizeof(kav_metadata);
     case KAV_P_PASSWORDS: return sizeof(kav_password);
     case KAV_P_ICONS: return sizeof(kav_icon_signature);
+    case KAV_P_TRUST: return sizeof(kav_trust_row);
     default: return sizeof(kav_magic);
     }
 }
@@ -92,6 +103,7 @@ bool kav_listed_open(kav_image_listed *l, const uint8_t *part, bool *memory)
     case KAV_P_METADATA: return open_metadata(l, memory);
     case KAV_P_PASSWORDS: return open_passwords(l);
     case KAV_P_ICONS: return open_icons(l);
+    case KAV_P_TRUST: return open_trust(l);
     default: return open_types(l);
     }
 }

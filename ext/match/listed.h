@@ -1,5 +1,5 @@
 /* Listed: the small kinds of rules, which are gone through one by one: signatures of what containers say of their
- * members, passwords, formats by their first bytes, icons (icons.h). */
+ * members, passwords, formats by their first bytes, icons (icons.h), rules for certificates (trust.h). */
 #ifndef KAV_LISTED_H
 #define KAV_LISTED_H
 

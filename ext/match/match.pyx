@@ -13,7 +13,7 @@ from core_c cimport (
     kav_image_open, kav_part, kav_part_check, kav_session, kav_session_free, kav_source, kav_type,
 )
 from match_c cimport (
-    KAV_P_ICONS, KAV_P_METADATA, KAV_P_PASSWORDS, KAV_P_TYPES, KAV_TAB_LISTED, KAV_TAB_LISTED_TEXT, kav_metadata,
+    KAV_P_ICONS, KAV_P_METADATA, KAV_P_PASSWORDS, KAV_P_TRUST, KAV_P_TYPES, KAV_TAB_LISTED, KAV_TAB_LISTED_TEXT, kav_metadata,
     KAV_CO_CHAIN, KAV_CO_ENTRY, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_SECTIONS, KAV_FMT_COUNT, KAV_FORMAT_VERSION,
     KAV_NONE, KAV_PF_OFFICIAL, KAV_P_BODY, KAV_P_EXCEPTION, KAV_P_GROUP, KAV_P_HASH, KAV_P_IGNORE, KAV_P_IMPORTS,
     KAV_P_PATCH, KAV_P_SECTIONS, KAV_S_ALL_MATCH, KAV_TAB_DATABASE, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT,
@@ -144,7 +144,7 @@ def is_pattern(bytes pattern):
 
 
 LISTED = {"metadata": KAV_P_METADATA, "passwords": KAV_P_PASSWORDS, "types": KAV_P_TYPES,
-          "icons": KAV_P_ICONS}
+          "icons": KAV_P_ICONS, "trust": KAV_P_TRUST}
 
 
 def build_listed(kind, bytes rows, bytes text, *, bytes database, bytes digest, official=False):
@@ -266,7 +266,7 @@ def resealed(const uint8_t[::1] part not None):
 KINDS = {
     KAV_P_BODY: "body", KAV_P_HASH: "hash", KAV_P_EXCEPTION: "exception", KAV_P_IGNORE: "ignore", KAV_P_GROUP: "group",
     KAV_P_PATCH: "patch", KAV_P_SECTIONS: "sections", KAV_P_IMPORTS: "imports", KAV_P_METADATA: "metadata",
-    KAV_P_PASSWORDS: "passwords", KAV_P_TYPES: "types", KAV_P_ICONS: "icons"}
+    KAV_P_PASSWORDS: "passwords", KAV_P_TYPES: "types", KAV_P_ICONS: "icons", KAV_P_TRUST: "trust"}
 
 
 def part_kind(part):

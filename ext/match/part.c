@@ -57,7 +57,7 @@ const char *kav_part_check(const uint8_t *data, uint64_t length, bool *foreign)
         *foreign = true;
         return "made by another version";
     }
-    if (h->kind < KAV_P_BODY || h->kind > KAV_P_ICONS) return "unknown kind";
+    if (h->kind < KAV_P_BODY || h->kind > KAV_P_TRUST) return "unknown kind";
     if (h->checksum != kav_part_checksum(data, length)) return "checksum differs";
     for (int i = 0; i < KAV_TABLE_COUNT; i++) {
         kav_table t = h->tables[i];

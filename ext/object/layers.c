@@ -187,12 +187,18 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, kav_
                            uint32_t depth, kav_layer_found *found, kav_outcome *outcome)
 {
     bool view = manner.view;
-    if (found->elsewhere || kav_layer_is_foreign(source, found->type)) s->gist.flags |= KAV_F_ELSEWHERE;
     s->budget.scanned += found->size;
     outcome->reasons |= found->reasons;
     list_layer(s, source, found, depth);
+    enum kav_signed is_signed = view ? KAV_SIGNED_NOT : kav_signed_judge(s, source, found, depth, outcome);
+    if (is_signed == KAV_SIGNED_TRUSTED) {
+        s->gist.flags |= KAV_F_SUPPRESSED; /* it may be trusted until a certain day: nothing to be remembered */
+        outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
+        return;
+    }
+    if (found->elsewhere || kav_layer_is_foreign(source, found->type)) s->gist.flags |= KAV_F_ELSEWHERE;
     kav_noted noted = {.size = found->size};
-    kav_layers_note_hits(s, found, view, depth, &noted, outcome);
+    if (is_signed == KAV_SIGNED_NOT) kav_layers_note_hits(s, found, view, depth, &noted, outcome);
     found->hits = NULL; /* the session's; gone with the first member */
     found->hit_count = 0;
     bool inline_data = false;

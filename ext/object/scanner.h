@@ -183,6 +183,16 @@ typedef struct {
 /* unpack.c: a part that is a stretch of the layer itself: looked at where it lies. Non-zero: stop. */
 int kav_unpack_span(kav_unpack *u, const char *name, const kav_source *source, kav_span span);
 
+/* signed.c: what rules for certificates say of a signed program. */
+enum kav_signed {
+    KAV_SIGNED_NOT,     /* nothing */
+    KAV_SIGNED_TRUSTED, /* whatever it looks like, it is clean, and so is what is in it */
+    KAV_SIGNED_BLOCKED  /* noted, and one finding is enough */
+};
+
+enum kav_signed kav_signed_judge(kav_object_scanner *s, const kav_source *source, const kav_layer_found *found,
+                                 uint32_t depth, kav_outcome *outcome);
+
 /* foreign.c: another engine may see more of this layer. */
 bool kav_layer_is_foreign(const kav_source *source, kav_type type);
 

@@ -97,8 +97,8 @@ def is_pattern(pattern: bytes) -> bool:
 def build_listed(
     kind: str, rows: bytes, text: bytes, *, database: bytes, digest: bytes, official: bool = False
 ) -> bytes:
-    """A part of rules that are gone through one by one: "metadata", "passwords", "types" or "icons", with rows as
-    ext/match/format.h has them, which are checked when the image is opened. Raises MemoryError."""
+    """A part of rules that are gone through one by one: "metadata", "passwords", "types", "icons" or "trust", with rows
+    as ext/match/format.h has them, which are checked when the image is opened. Raises MemoryError."""
 
 def build_ignore(names: Iterable[bytes]) -> bytes:
     """A part that silences signatures, by name without .UNOFFICIAL. Raises MemoryError."""

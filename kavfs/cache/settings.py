@@ -24,7 +24,10 @@ from kavfs.model import Switch
 FORMAT = 5
 """Goes up when stores keep something else, or the same switches come to mean something else."""
 
-OPENING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
+OPENING = (
+    Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
+    | Switch.NO_CERTIFICATES
+)  # fmt: skip
 REPORTING = Switch.ALL_MEMBERS  # a digest that was not computed is told as not known
 
 LISTED = 32  # settings that are kept, those used last

@@ -103,6 +103,8 @@ def _request(given: Given, rules: Rules, roots: tuple[bytes, ...]) -> Request:
         ("heuristic-alerts", Switch.HEURISTIC),
     ):
         switches = switches if given.yes(name, True) else switches & ~letters
+    if given.has("nocerts"):
+        switches |= Switch.NO_CERTIFICATES
     settings = Settings()._replace(
         switches=switches,
         recursion=rules.recursive,

@@ -147,8 +147,9 @@ def _kinds(image: Image) -> Iterator[str]:
 
 def _description(entry: Entry) -> Iterator[str]:
     what = "signature" if entry.signatures or not entry.taken else "exception"
-    if READ.get(entry.kind) is Form.RECIPES:
-        what = "recipe"
+    form = READ.get(entry.kind)
+    if form is Form.RECIPES or form is Form.TRUST:
+        what = "recipe" if form is Form.RECIPES else "rule"
     yield ""
     yield _path(entry)
     yield f"    .{entry.kind}, {_age(entry.identity.mtime_ns / 1e9)}: {counted(entry.taken, what)}"

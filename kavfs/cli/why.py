@@ -92,7 +92,7 @@ def explain(result: Result, databases: Sequence[Source]) -> Iterator[str]:
     for threat in result.threats:
         yield from _threat(threat, databases)
     if result.suppressed:
-        yield "  a match was lifted by an exception"
+        yield "  a match was lifted by an exception, or a program is trusted by its signature"
     yield f"  coverage: {_coverage(result)}"
     for member in result.members:
         if member.reasons and member.path:

@@ -58,7 +58,7 @@ ALWAYS: dict[str, tuple[bool, str]] = {
     "GenerateMetadataJson": (False, "--json writes reports of our own form"),
     "Bytecode": (False, _BYTECODE),
     "BytecodeUnsigned": (False, _BYTECODE),
-    "DisableCertCheck": (True, "Authenticode is not verified"),
+    "DisableCertCheck": (False, "rules for certificates (.crb) count; kavfs-clamscan has --nocerts"),
     "ConcurrentDatabaseReload": (True, "signatures are renewed beside those in use"),
     "Debug": (False, "ReportLevel=9 says most"),
     "Foreground": (True, "kavscanner runs in the foreground"),

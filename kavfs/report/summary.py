@@ -64,7 +64,7 @@ def summary_lines(totals: Totals, signatures: Signatures) -> Iterator[str]:
     if totals.unopened:
         yield f"Containers kept closed by an option: {totals.unopened:,}"
     if totals.suppressed:
-        yield f"Objects with a match lifted by an exception: {totals.suppressed:,}"
+        yield f"Objects with a match lifted by an exception, or trusted by their signature: {totals.suppressed:,}"
     if totals.deeds or totals.deeds_failed:
         done = [(verb, number) for verb, number in sorted(totals.deeds.items())]
         yield f"Actions: {_listed(iter([*done, ('failed', totals.deeds_failed)]))}"

@@ -45,6 +45,9 @@ CHANGES: dict[str, Change] = {
     "pwdb": Change.FULL,
     # Logical signatures that name groups of icons are true with what stands in here.
     "idb": Change.FULL,
+    # A certificate that is blocked now may stand in any program; one that is no longer trusted may have kept signatures
+    # from counting, and what was in the program from being looked at.
+    "crb": Change.FULL,
     # Exceptions and ignored names lift matches. An object with a lifted match is never remembered: when the exception
     # goes, the object is scanned in full as ever. One without a match has nothing to be lifted. A line that is ignored
     # by its digest is missing from its own database; when it comes back, it is a new line there.
@@ -62,7 +65,6 @@ CHANGES: dict[str, Change] = {
     "cbc": Change.UNREAD,  # FULL: a program sees everything
     "cat": Change.UNREAD,  # NOTHING: trusted, it lifts
     "cfg": Change.UNREAD,  # FULL: switches of the engine
-    "crb": Change.UNREAD,  # FULL: a revoked certificate detects, a trusted one lifts
     "gdb": Change.UNREAD,  # LINES, for what holds web addresses
     "info": Change.UNREAD,  # NOTHING: it describes a collection
     "ioc": Change.UNREAD,  # LINES

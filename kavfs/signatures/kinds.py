@@ -25,13 +25,20 @@ class Form(enum.Enum):
     PASSWORDS = "passwords"  # for encrypted archives
     TYPES = "types"  # formats by their first bytes
     ICONS = "icons"  # of PE files; logical signatures ask for their groups
+    TRUST = "certificates"  # of programs, that are trusted or blocked
     EXCEPTION = "exception"  # digests of files that are never infected
     IGNORE = "ignore"  # names of signatures that are to be silent
     RECIPES = "recipes"  # how what a signature finds is cured; nothing is matched with them, nothing compiled
 
     @property
     def detects(self) -> bool:
-        return self not in (Form.PASSWORDS, Form.TYPES, Form.ICONS, Form.EXCEPTION, Form.IGNORE, Form.RECIPES)
+        return self not in NO_SIGNATURES
+
+
+NO_SIGNATURES = frozenset({
+    Form.PASSWORDS, Form.TYPES, Form.ICONS, Form.TRUST, Form.EXCEPTION, Form.IGNORE, Form.RECIPES,
+})  # fmt: skip
+"""What is not counted as signatures. A rule that blocks a certificate is none to ClamAV, either."""
 
 
 READ: dict[str, Form] = {
@@ -56,6 +63,7 @@ READ: dict[str, Form] = {
     "pwdb": Form.PASSWORDS,
     "ftm": Form.TYPES,
     "idb": Form.ICONS,
+    "crb": Form.TRUST,
     "fp": Form.EXCEPTION,
     "sfp": Form.EXCEPTION,
     "ign": Form.IGNORE,
@@ -72,7 +80,6 @@ LATER: dict[str, str] = {
     "cbc": "bytecode",
     "cat": "Authenticode catalogue",
     "cfg": "engine settings",
-    "crb": "trusted and revoked certificates",
     "gdb": "Google safe browsing",
     "info": "contents of a collection",
     "ioc": "OpenIOC",

@@ -11,7 +11,7 @@ from typing import Protocol
 from kavfs._native.match import Conditions, PatternError, SignatureError
 from kavfs.record import field, record
 
-READERS = 5
+READERS = 6
 """Goes up whenever a reader takes lines that it did not take before, or reads them otherwise."""
 
 LEVEL = 216

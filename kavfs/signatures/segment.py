@@ -80,6 +80,7 @@ LISTED: dict[Form, tuple[str, Reader]] = {
     Form.PASSWORDS: ("passwords", read_pwdb),
     Form.TYPES: ("types", read_ftm),
     Form.ICONS: ("icons", read_idb),
+    Form.TRUST: ("trust", read_crb),
 }
 
 
@@ -125,9 +126,6 @@ def _compile_hashes(source: Source, text: bytes, key: str, tally: Tally, form: F
 
 
 def _count_for_later(kind: str, text: bytes, tally: Tally) -> None:
-    if kind == "crb":
-        read_crb(text, tally)
-        return
     reason = f"{LATER}.{kind} ({KINDS_LATER[kind]})"
     if kind in WHOLE_FILES:
         tally.reject(0, reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import struct
 from collections.abc import Callable
@@ -12,7 +13,19 @@ from kavfs._native import match
 from kavfs.signatures.cdb import Rows
 from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.lines import Tally
-from tests.support import archives, dispatching, executables, fakes, icons, matching, onenote, pdfs, pictures
+from tests.support import (
+    archives,
+    authenticode,
+    dispatching,
+    executables,
+    fakes,
+    icons,
+    matching,
+    onenote,
+    pdfs,
+    pictures,
+    signed_programs,
+)
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
 Seeds = dict[str, bytes]
@@ -99,6 +112,17 @@ def icon_files() -> Seeds:
     return {
         "depths": icons.program_with([icons.icon(16, 16, depth, icons.shapes(depth)) for depth in depths]),
         "sides": icons.program_with([icons.icon(w, h, 4, icons.gray(w)) for w, h in sides]),
+    }
+
+
+def signatures_of_programs() -> Seeds:
+    root, leaf, stamper = signed_programs.root(), signed_programs.leaf(), signed_programs.stamper()
+    subject = authenticode.inside(root.certificate.subject.public_bytes())
+    rule = hashlib.sha1(subject).digest() + root.modulus.to_bytes(128)
+    stamp = authenticode.Stamp(stamper, authenticode.NOW)
+    return {
+        "plain": rule + authenticode.signature(bytes(32), leaf, [root]),
+        "stamped": rule + authenticode.signature(bytes(20), leaf, [root, stamper], method="sha1", stamp=stamp),
     }
 
 
@@ -294,6 +318,7 @@ TARGETS: dict[str, Target] = {
     "image": Target("fuzz_image", parts, (), ("trial",)),
     "programs": Target("fuzz_exe", programs),
     "icons": Target("fuzz_icon", icon_files),
+    "authenticode": Target("fuzz_authenticode", signatures_of_programs),
     "pictures": Target("fuzz_picture", graphics),
     "text": Target("fuzz_text", texts),
     "ole": opener("ole", "OLE2", documents),

@@ -17,6 +17,7 @@ import pytest
 from tests.support.databases import body
 from tests.support.kavscanner import CHECKOUT, environment
 from tests.support.objects import EICAR
+from tests.support.signed_programs import BODY, CASES, changed
 
 LONGEST = 60.0  # seconds
 REAL = shutil.which("clamscan")
@@ -213,3 +214,19 @@ def test_it_is_clamscan_under_that_name(place):
     assert "--follow-dir-symlinks" in ours(place, "--help").out
     assert ours(place, "-V").out.startswith("kavfs ")
     assert 'kavfs-clamscan = "kavfs.cli.clamscan:main"' in (CHECKOUT / "pyproject.toml").read_text()
+
+
+@pytest.mark.clamav
+@pytest.mark.skipif(REAL is None, reason="needs clamscan")
+@pytest.mark.parametrize("options", [(), ("--nocerts",), ("--allmatch",)])
+def test_rules_for_certificates_count_unless_they_are_switched_off(place, options):
+    assert REAL is not None
+    trusted, blocked = CASES["a chain to a trusted root"](), CASES["blocked, though nobody uses it"]()
+    (place / "db" / "x.ndb").write_text(BODY)
+    (place / "db" / "x.crb").write_text(trusted.rules + blocked.rules)
+    for name, data in (("signed", trusted.data), ("changed", changed(trusted.data, 0x200)), ("blocked", blocked.data)):
+        (place / "tree" / f"{name}.exe").write_bytes(data)
+    words = (*options, "--no-summary", "tree/signed.exe", "tree/changed.exe", "tree/blocked.exe")
+    theirs = execute([REAL, "-d", "db", *words], place, b"")
+    mine = ours(place, *words)
+    assert (mine.code, set(mine.lines)) == (theirs.code, set(theirs.lines))

@@ -36,6 +36,9 @@ def line(kind: str, number: int) -> str:
             return f"0:0:{text.encode().hex()}:Line:CL_TYPE_ANY:CL_TYPE_MSEXE\n"
         case "idb":
             return f"Line.Name-{number}:One:Two:20{'0' * 118}{number:04x}\n"
+        case "crb":
+            digest = hashlib.sha1(text.encode()).hexdigest()
+            return f"Line.Name-{number};0;{digest};{digest};c0ffee;;1;1;1;;\n"
         case "cure":
             return f"Line.Name-{number}:replace:{text.encode().hex()}=:*\n"
         case "ign" | "ign2":

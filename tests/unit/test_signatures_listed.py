@@ -8,13 +8,14 @@ from hypothesis import strategies as st
 
 from kavfs._native import match
 from kavfs.signatures.cdb import Reader, Rows, posix_pattern, read_cdb, read_rmd, read_zmd
+from kavfs.signatures.crb import read_crb
 from kavfs.signatures.ftm import read_ftm
 from kavfs.signatures.lines import LATER, OTHER_LEVEL, Rejected, Tally
 from kavfs.signatures.pwdb import read_pwdb
 
 READERS: list[tuple[Reader, str]] = [
     (read_cdb, "metadata"), (read_zmd, "metadata"), (read_rmd, "metadata"), (read_pwdb, "passwords"),
-    (read_ftm, "types"),
+    (read_ftm, "types"), (read_crb, "trust"),
 ]  # fmt: skip
 
 
@@ -50,6 +51,34 @@ def why(reader: Reader, line: str) -> str | None:
 )
 def test_container_signatures(line: str, reason: str | None) -> None:
     assert why(read_cdb, line) == reason
+
+
+CERTIFICATE = "Some;{trust};" + "ab" * 20 + ";" + "12" * 20 + ";00c0ffee;;1;0;1;0;a comment"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (CERTIFICATE.format(trust=1), None),
+        (CERTIFICATE.format(trust=0), None),
+        (CERTIFICATE.format(trust=0) + ";73;300", None),
+        (CERTIFICATE.format(trust=1).replace("12" * 20, ""), None),
+        (CERTIFICATE.format(trust=1).replace("00c0ffee", "c0ffe"), None),
+        (CERTIFICATE.format(trust=0).replace("Some", ""), None),
+        (CERTIFICATE.format(trust=1).replace("ab" * 20, ""), "malformed digest"),
+        (CERTIFICATE.format(trust=1).replace("12" * 20, "12"), "malformed digest"),
+        (CERTIFICATE.format(trust=2), "malformed trust or use of a certificate"),
+        (CERTIFICATE.format(trust=1).replace(";1;0;1;", ";1;x;1;"), "malformed trust or use of a certificate"),
+        (CERTIFICATE.format(trust=1).replace("00c0ffee", "00c0ffey"), "malformed key of a certificate"),
+        (CERTIFICATE.format(trust=1).replace("00c0ffee", ""), "malformed key of a certificate"),
+        (CERTIFICATE.format(trust=1).replace("00c0ffee", "a" * 2049), "malformed key of a certificate"),
+        (CERTIFICATE.format(trust=1).replace(";0;a comment", ";-1;a comment"), "malformed date"),
+        (CERTIFICATE.format(trust=1) + ";300", OTHER_LEVEL),
+        ("Some;1", "wrong number of fields"),
+    ],
+)
+def test_rules_for_certificates(line: str, reason: str | None) -> None:
+    assert why(read_crb, line) == reason
 
 
 @pytest.mark.parametrize(

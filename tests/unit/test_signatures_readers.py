@@ -9,16 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kavfs._native.match import PatternError, SegmentBuilder, part_is_whole
-from kavfs.signatures.crb import read_crb
 from kavfs.signatures.ignore import read_ign2, without_muted
 from kavfs.signatures.kinds import LATER, READ, kind_of
 from kavfs.signatures.ldb import read_ldb
-from kavfs.signatures.lines import LATER as LINES_LATER
 from kavfs.signatures.lines import LEVEL, LISTED_MAX, OTHER_LEVEL, SWITCHED_OFF, Tally
 from kavfs.signatures.ndb import read_db, read_ndb
 
 NOT_READ_YET = [
-    "cbc", "yar", "yara", "info", "cfg", "crb", "wdb", "pdb",
+    "cbc", "yar", "yara", "info", "cfg", "wdb", "pdb",
 ]  # fmt: skip
 HEX = b"68656c6c6f20776f726c64"
 
@@ -255,33 +253,6 @@ def test_a_line_that_is_silent_by_its_digest_leaves_the_others_where_they_are():
         text = without_muted(end.join(lines), muted)
         assert text.splitlines() == [lines[0], b"#", lines[2]]
     assert without_muted(b"\n".join(lines), ()) == b"\n".join(lines)
-
-
-# -- certificates ----------------------------------------------------------------------------------------------------
-
-CERTIFICATE = "Some;{trust};" + "ab" * 20 + ";" + "12" * 20 + ";00c0ffee;;1;0;1;0;a comment"
-
-
-@pytest.mark.parametrize(
-    ("line", "reason"),
-    [
-        (CERTIFICATE.format(trust=1), LINES_LATER + "trusted certificate"),
-        (CERTIFICATE.format(trust=0), LINES_LATER + "blocked certificate"),
-        (CERTIFICATE.format(trust=0) + ";73;300", LINES_LATER + "blocked certificate"),
-        (CERTIFICATE.format(trust=1).replace("12" * 20, ""), LINES_LATER + "trusted certificate"),
-        (CERTIFICATE.format(trust=1).replace("ab" * 20, ""), "malformed digest"),
-        (CERTIFICATE.format(trust=1).replace("12" * 20, "12"), "malformed digest"),
-        (CERTIFICATE.format(trust=2), "malformed trust or use of a certificate"),
-        (CERTIFICATE.format(trust=1).replace(";1;0;1;", ";1;x;1;"), "malformed trust or use of a certificate"),
-        (CERTIFICATE.format(trust=1).replace("00c0ffee", "00c0ffey"), "malformed key of a certificate"),
-        (CERTIFICATE.format(trust=1) + ";300", OTHER_LEVEL),
-        ("Some;1", "wrong number of fields"),
-    ],
-)
-def test_certificates_are_counted_by_what_they_are_for(line, reason):
-    tally = Tally()
-    read_crb(line.encode(), tally)
-    assert (tally.taken, tally.reasons) == (0, {reason: 1})
 
 
 # -- kinds -----------------------------------------------------------------------------------------------------------
