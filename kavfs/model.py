@@ -121,6 +121,9 @@ OUTCOMES: dict[Status, Outcome] = {
 }
 """Gravest first: with several statuses in one object or one run, the first in this order is the answer."""
 
+FOUND = (Status.INFECTED, Status.CUREFAILED, Status.WARNING, Status.SUSPICIOUS)
+"""Statuses for which something was found."""
+
 REASON_WORDS: dict[Reason, str] = {
     Reason.DEPTH: "nested too deep",
     Reason.MEMBERS: "too many members",

@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from kavfs.model import OUTCOMES, REASON_WORDS, Result, Skip, Status, Totals
+from kavfs.model import FOUND, OUTCOMES, REASON_WORDS, Result, Skip, Status, Totals
 from kavfs.report.html import ROWS_MAX, Finding, Page, render
+from kavfs.report.kept import Kept
 from kavfs.report.lines import deed_text, words_of
 from kavfs.report.names import shown_path
 from kavfs.report.output import Output
@@ -17,7 +18,6 @@ from kavfs.version import VERSION
 
 NOTES_MAX = 50
 _ORDER = {status.name.lower(): place for place, status in enumerate(OUTCOMES)}
-FOUND = (Status.INFECTED, Status.CUREFAILED, Status.WARNING, Status.SUSPICIOUS)
 
 
 class HtmlReport:
@@ -30,8 +30,7 @@ class HtmlReport:
         self._signatures = signatures
         self._roots = roots
         self._begun = time.time()
-        self._findings: list[Finding] = []
-        self._left_out = 0
+        self._findings: Kept[Finding] = Kept(ROWS_MAX)
         self._threats: Counter[str] = Counter()
         self._notes: list[str] = []
 
@@ -40,10 +39,7 @@ class HtmlReport:
             return
         for threat in {threat.name for threat in result.threats}:
             self._threats[threat] += 1
-        if len(self._findings) < ROWS_MAX:
-            self._findings.append(_finding(result))
-        else:
-            self._left_out += 1
+        self._findings.add(_finding(result), found=result.status in FOUND)
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
         """Clean files are only counted."""
@@ -69,8 +65,8 @@ class HtmlReport:
             statuses=[(status.name.lower(), totals.statuses.get(status, 0)) for status in OUTCOMES],
             threats=self._threats.most_common(),
             coverage=[(word, totals.reasons.get(reason, 0)) for reason, word in REASON_WORDS.items()],
-            findings=sorted(self._findings, key=lambda finding: _ORDER.get(finding.status, len(_ORDER))),
-            left_out=self._left_out,
+            findings=sorted(self._findings.things, key=lambda finding: _ORDER.get(finding.status, len(_ORDER))),
+            left_out=self._findings.left_out,
             facts=[("Scanned", roots + more), *self._facts(totals), *(("Note", note) for note in self._notes)],
             footer=f"kavfs {VERSION}",
         )
@@ -88,6 +84,9 @@ class HtmlReport:
             facts.append(("Kept closed by an option", counted(totals.unopened, "container")))
         if totals.suppressed:
             facts.append(("Allowed or excepted", counted(totals.suppressed, "object")))
+        deeds = {**totals.deeds, **({"failed": totals.deeds_failed} if totals.deeds_failed else {})}
+        if deeds:
+            facts.append(("Actions", ", ".join(f"{verb}: {number:,}" for verb, number in deeds.items())))
         if totals.worker_deaths:
             facts.append(("Scanning processes that died", f"{totals.worker_deaths:,}, all replaced"))
         return facts

@@ -19,7 +19,8 @@ from email.policy import default
 from email.utils import format_datetime, localtime, make_msgid
 from typing import NamedTuple
 
-from kavfs.model import OUTCOMES, Result, Skip, Status, Totals
+from kavfs.model import FOUND, OUTCOMES, Result, Skip, Status, Totals
+from kavfs.report.kept import Kept
 from kavfs.report.lines import Show, lines_of
 from kavfs.report.names import shown_path, shown_text
 from kavfs.report.summary import Signatures, summary_lines
@@ -78,8 +79,7 @@ class NotifyReport:
         self._exit_code = exit_code
         self._failed = failed
         self._statuses = frozenset[Status]().union(*(EVENTS[word] for word in notify.on))
-        self._lines: list[str] = []
-        self._left_out = 0
+        self._lines: Kept[str] = Kept(LINES_MAX)
         self._notes: list[str] = []
 
     def add(self, result: Result) -> None:
@@ -87,10 +87,7 @@ class NotifyReport:
         if not (result.status in self._statuses or failed):
             return
         for line in _lines(result):
-            if len(self._lines) < LINES_MAX:
-                self._lines.append(line)
-            else:
-                self._left_out += 1
+            self._lines.add(line, found=failed or result.status in FOUND)
 
     def known(self, directory: bytes, names: bytes, sizes: bytes) -> None:
         """Clean files are only counted."""
@@ -107,7 +104,7 @@ class NotifyReport:
 
     def finish(self, totals: Totals) -> None:
         trouble = "error" in self._notify.on and totals.interrupted and not totals.window_ended
-        if not (self._lines or trouble or "always" in self._notify.on):
+        if not (self._lines.things or trouble or "always" in self._notify.on):
             return
         body = "\n".join(self._body(totals)) + "\n"
         if self._notify.mail:
@@ -124,9 +121,9 @@ class NotifyReport:
         yield f"kavscanner on {host}, {time.strftime('%Y-%m-%d %H:%M %Z')}"
         yield "Scanned: " + ", ".join(_shown(root) for root in self._roots[:20])
         yield ""
-        yield from self._lines or ["There is nothing to report."]
-        if self._left_out:
-            yield f"... and {self._left_out:,} more lines"
+        yield from self._lines.things or ["There is nothing to report."]
+        if self._lines.left_out:
+            yield f"... and {self._lines.left_out:,} more lines"
         yield ""
         yield from (f"Note: {note}" for note in self._notes)
         yield from summary_lines(totals, self._signatures)
@@ -158,7 +155,7 @@ class NotifyReport:
     def _variables(self, totals: Totals) -> dict[str, str]:
         """Of the command: counts, and the lines; a variable has room for 128 KiB, standard input has them all."""
         counts = {f"KAVFS_{status.name}": str(totals.statuses.get(status, 0)) for status in Status}
-        listed = "\n".join(self._lines).encode("ascii", "backslashreplace").decode()[:60_000]
+        listed = "\n".join(self._lines.things).encode("ascii", "backslashreplace").decode()[:60_000]
         return counts | {
             "KAVFS_SUBJECT": self._subject(totals),
             "KAVFS_EXIT_CODE": str(self._exit_code(totals)),

@@ -19,6 +19,7 @@ from kavfs.model import OUTCOMES, REASON_WORDS, Entry, Reason, Status, Totals
 from kavfs.report.events import EventsFailed, EventStore
 from kavfs.report.html import ROWS_MAX, Finding, Page
 from kavfs.report.html_report import signature_facts, tiles, verdict
+from kavfs.report.kept import Kept
 from kavfs.report.lines import deed_text
 from kavfs.report.summary import Signatures, counted
 from kavfs.version import VERSION
@@ -305,23 +306,20 @@ def moment(seconds: float) -> str:
 def page_of(store: EventStore, wanted: Wanted, about: str) -> Page:
     """One page over all scans that are asked for; *about* says which time that is."""
     sums, threats = Totals(), Counter[str]()
-    rows: list[Finding] = []
-    left_out = cut_off = number = 0
+    rows: Kept[PastFinding] = Kept(ROWS_MAX)
+    unkept = cut_off = number = 0
     last: PastScan | None = None
     for scan in scans(store, wanted):
         number += 1
         last = scan
-        left_out += scan.unkept
+        unkept += scan.unkept
         if scan.totals is None:
             cut_off += 1
         else:
             _add(sums, scan.totals)
         for finding in findings(store, wanted, scan.number):
             threats.update({threat.name for threat in finding.threats})
-            if len(rows) < ROWS_MAX:
-                rows.append(_row(finding))
-            else:
-                left_out += 1
+            rows.add(finding, found=bool(finding.threats))
     facts = [("Scans", f"{number:,}{f', of which {cut_off:,} did not end or are running' if cut_off else ''}")]
     return Page(
         title="History of scans",
@@ -331,8 +329,8 @@ def page_of(store: EventStore, wanted: Wanted, about: str) -> Page:
         statuses=[(status.name.lower(), sums.statuses.get(status, 0)) for status in OUTCOMES],
         threats=threats.most_common(),
         coverage=[(word, sums.reasons.get(reason, 0)) for reason, word in REASON_WORDS.items()],
-        findings=rows,
-        left_out=left_out,
+        findings=[_row(finding) for finding in sorted(rows.things, key=lambda finding: finding.at)],
+        left_out=unkept + rows.left_out,
         facts=[*facts, *(signature_facts(last.signatures) if last else [])],
         footer=f"kavfs {VERSION} · {counted(number, 'scan')}",
     )

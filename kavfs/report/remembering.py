@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable
 
-from kavfs.model import Reason, Result, Skip, Status, Totals
+from kavfs.model import FOUND, Reason, Result, Skip, Status, Totals
 from kavfs.report.events import EventsFailed, EventStore, Found, Retention, SetAside
 from kavfs.report.names import shown_path
 from kavfs.report.summary import Signatures
@@ -19,7 +19,7 @@ from kavfs.version import VERSION
 
 BATCH = 500  # rows
 PATIENCE = 2.0  # seconds until fewer are written
-KEPT_MAX = 100_000  # findings of one scan
+KEPT_MAX = 100_000  # findings of one scan; half of them is for what was found
 NOTES_MAX = 1_000
 TEXT_MAX = 2_000  # characters of a text that is shown
 
@@ -53,14 +53,18 @@ class EventReport:
         self._failed = False
         self._waiting: list[Found] = []
         self._notes: list[tuple[object, ...]] = []
-        self._taken = 0
+        self._kept = 0
+        self._unkept = 0
         self._noted = 0
 
     def add(self, result: Result) -> None:
         if result.status is Status.CLEAN and not (result.threats or result.deeds or result.allowed):
             return
-        self._taken += 1
-        if self._failed or self._taken > KEPT_MAX:
+        if self._kept >= (KEPT_MAX if result.status in FOUND else KEPT_MAX // 2):
+            self._unkept += 1
+            return
+        self._kept += 1
+        if self._failed:
             return
         self._waiting.append(_found(result))
         if len(self._waiting) >= BATCH or time.monotonic() - self._last >= PATIENCE:
@@ -92,8 +96,7 @@ class EventReport:
             if self._store is None:
                 return
             try:
-                unkept = max(0, self._taken - KEPT_MAX)
-                self._store.end_scan(self._scan, now, _totals(totals), self._exit_code(totals), unkept)
+                self._store.end_scan(self._scan, now, _totals(totals), self._exit_code(totals), self._unkept)
                 self._store.prune(self._keep, now)
                 return
             except SetAside as error:

@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from kavfs.model import Member, Result, Status, Threat, gravest, status_of_reasons
+from kavfs.model import FOUND, Member, Result, Threat, gravest, status_of_reasons
 from kavfs.signatures.ignore import MARK
 from kavfs.signatures.sources import Identity, Source, absolute_path
 
@@ -33,7 +33,6 @@ SIZE_MAX = 16 << 20  # bytes; 100,000 entries fit
 
 DIGESTS = {"sha256": 64, "md5": 32}  # kind -> hexadecimal digits
 KINDS = (*DIGESTS, "signature", "path")
-FOUND = (Status.INFECTED, Status.CUREFAILED, Status.WARNING, Status.SUSPICIOUS)
 
 
 class Allowed(NamedTuple):

@@ -161,6 +161,15 @@ def test_names_that_look_like_members_of_members() -> None:
     assert [name for name, _ in unzipped(outcome.data)] == ["a", "a/b/c", "x.zip/e.com", "x.zip"]
 
 
+def test_a_name_that_is_also_a_member_of_a_member_of_the_same_size() -> None:
+    """Nothing tells which of the two is infected, unless both are."""
+    inner = ("x.zip", zip_of([("e.com", EICAR), ("f", b"f")]))
+    assert refused(zip_of([("x.zip/e.com", b"x" * len(EICAR)), inner])) is Why.DOUBLED
+    outcome = cured(zip_of([("x.zip/e.com", EICAR), inner]))
+    assert [name for name, _ in unzipped(outcome.data)] == ["x.zip"]
+    assert [name for name, _ in unzipped(unzipped(outcome.data)[0][1])] == ["f"]
+
+
 def test_strange_names() -> None:
     members = [("x" * 2000 + ".com", EICAR), ("line\nfeed \x1b[2J", EICAR), ("../../etc/passwd", EICAR), ("ok", b"1")]
     assert unzipped(cured(zip_of(members)).data) == [("ok", b"1")]

@@ -13,7 +13,7 @@ import pytest
 
 from kavfs.model import Deed, Reason, Result, Status, Threat, Totals
 from kavfs.report.events import EventsFailed, EventStore, Found, Retention
-from kavfs.report.past import PastFinding, Wanted, finding_record, findings, notes, scan_record, scans
+from kavfs.report.past import PastFinding, Wanted, finding_record, findings, notes, page_of, scan_record, scans
 from kavfs.report.remembering import KEPT_MAX, EventReport
 from kavfs.report.summary import Signatures
 from tests.support.hostile import hostile_names
@@ -307,6 +307,19 @@ def test_one_scan_cannot_fill_the_disk(path: bytes, monkeypatch) -> None:
     assert len(kept(path)) == 700
     with EventStore(path, create=False) as store:
         assert next(scans(store, EVERYTHING)).unkept == 300
+
+
+def test_what_was_found_is_kept_however_much_could_not_be_read(path: bytes, monkeypatch) -> None:
+    monkeypatch.setattr("kavfs.report.remembering.KEPT_MAX", 100)
+    unread = [Result(b"/u%d" % i, Status.ERROR, Reason.UNREADABLE) for i in range(200)]
+    Scan(path).end(*unread, infected(b"/the-one"))
+    assert kept(path)[-1].path == b"/the-one"
+    monkeypatch.setattr("kavfs.report.past.ROWS_MAX", 20)
+    with EventStore(path, create=False) as store:
+        assert next(scans(store, EVERYTHING)).unkept == 150
+        shown = page_of(store, EVERYTHING, "ever")
+    assert [finding.path for finding in shown.findings][-1] == b"/the-one"
+    assert (len(shown.findings), shown.left_out) == (20, 150 + 51 - 20)
 
 
 def test_a_row_that_makes_no_sense_is_said_and_not_believed(path: bytes) -> None:

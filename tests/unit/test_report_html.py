@@ -215,3 +215,12 @@ def test_a_page_of_very_many_findings_stays_small_and_tells_how_many_there_are(t
     assert f"The first {ROWS_MAX:,} of {ROWS_MAX + 7:,}." in text
     assert text.count('<td class="path">') == ROWS_MAX
     assert f">{ROWS_MAX + 7:,}</td>" in text  # the threat is counted all the same
+
+
+def test_what_was_found_is_in_the_table_however_much_could_not_be_read(tmp_path: Path) -> None:
+    unread = [Result(b"/u%d" % i, Status.ERROR, Reason.UNREADABLE) for i in range(ROWS_MAX + 7)]
+    text = page(tmp_path, [*unread, infected(b"/the-one")], Totals(deeds={"remove": 2}, deeds_failed=1))
+    assert text.count('<td class="path">/the-one</td>') == 1
+    assert text.index("/the-one") < text.index("/u0<")
+    assert f"The first {ROWS_MAX:,} of {ROWS_MAX + 8:,}." in text
+    assert "<dt>Actions</dt><dd>remove: 2, failed: 1</dd>" in text

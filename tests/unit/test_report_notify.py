@@ -142,6 +142,14 @@ def test_many_findings_are_counted_where_they_are_not_named(sendmail: Path, tmp_
     assert "... and 30 more lines" in lines
 
 
+def test_what_was_found_is_named_however_much_could_not_be_read(sendmail: Path, tmp_path: Path) -> None:
+    unread = [Result(b"/u%d" % i, Status.ERROR, Reason.UNREADABLE) for i in range(LINES_MAX + 30)]
+    Notices(mails(sendmail)).end(*unread, infected(b"/the-one"))
+    lines = [line for line in read(tmp_path).get_content().splitlines() if line.startswith("/")]
+    assert lines[0].startswith("/the-one INFECTED")
+    assert len(lines) == LINES_MAX
+
+
 def test_names_of_hosts_and_subjects_that_are_not_ascii_arrive(sendmail: Path, tmp_path: Path) -> None:
     Notices(mails(sendmail, subject="Übersicht \u202e")).end(infected("/srv/Verträge".encode()))
     mail = read(tmp_path)

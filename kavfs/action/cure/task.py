@@ -73,12 +73,12 @@ class Task:
         chosen: dict[int, bytes] = {}
         for path, group in groups.items():
             sizes = self.lines[shown(path)]
-            if (
-                len(group) == 1
-                and members[group[0]].size not in (None, *sizes)
-                and any(p in groups for p in above(path))
-            ):
-                continue  # "a.zip/b" is clean, but not the b in "a.zip"
+            if len(group) == 1 and any(p in groups for p in above(path)):
+                size = members[group[0]].size
+                if size not in (None, *sizes):
+                    continue  # "a.zip/b" is clean, but not the b in "a.zip"
+                if (len(sizes) if size is None else sizes.count(size)) < 2:
+                    raise Refused(Why.DOUBLED)  # one of them is, and nothing tells which
             for index in self._told_apart(group, members, sizes):
                 chosen[index] = path
         return dict(sorted(chosen.items()))
