@@ -294,5 +294,5 @@ void kav_keep_flush(kav_keep *keep, bool last)
 {
     flush(keep, keep->files, last);
     flush(keep, keep->journal, last);
-    if (last && keep->objects) failed(keep, kav_objects_flush(keep->objects));
+    if (keep->objects && (last || kav_objects_due(keep->objects))) failed(keep, kav_objects_flush(keep->objects));
 }

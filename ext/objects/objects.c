@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define PENDING_MAX 16384 /* records that wait for level 2; 1 MiB. What comes beyond is in level 1 alone */
+#define PIECE       1024  /* of them are written while the scan goes on: at its end nobody shares the work */
 #define KEY_LABEL   0x6b6176206f626a31ull
 
 struct kav_objects {
@@ -18,7 +19,8 @@ struct kav_objects {
     uint8_t *memory; /* level 1, mapped */
     kav_object_record *pending;
     size_t pending_count;
-    int error; /* -errno that made level 2 deaf */
+    uint8_t *filled; /* of a file that was one hole: a bit for each bucket that was written since; else NULL */
+    int error;       /* -errno that made level 2 deaf */
 };
 
 static bool is_table(uint64_t length)
@@ -44,14 +46,18 @@ static int map_memory(kav_objects *o)
     return 0;
 }
 
-/* Whoever reads need not ask a file that is one hole; what its writer puts there from now on is in level 1, too. */
+/* Whoever reads need not ask a file that is one hole; what its writer puts there from now on is in level 1, too. Nor
+ * need its writer, where he has not written himself. */
 static int look_at_file(kav_objects *o)
 {
     kav_objects_options *p = &o->options;
     struct stat st;
     if (!is_table(p->file_len)) return -EINVAL;
     posix_fadvise(p->file, 0, 0, POSIX_FADV_RANDOM); /* keys are spread evenly: what stands beside is of no use */
-    if (!p->writable && o->memory != NULL && fstat(p->file, &st) == 0 && st.st_blocks == 0) p->file = -1;
+    bool hole = fstat(p->file, &st) == 0 && st.st_blocks == 0;
+    if (hole && !p->writable && o->memory != NULL) p->file = -1;
+    if (hole && p->writable && (uint64_t)st.st_size >= p->file_len)
+        o->filled = calloc(p->file_len / sizeof(kav_object_bucket) / 8 + 1, 1); /* without it: as any file */
     return 0;
 }
 
@@ -78,6 +84,7 @@ void kav_objects_free(kav_objects *o)
     if (o == NULL) return;
     if (o->memory != NULL) munmap(o->memory, o->options.memory_len);
     free(o->pending);
+    free(o->filled);
     free(o);
 }
 
@@ -157,6 +164,17 @@ void kav_objects_put(kav_objects *o, const kav_learned *learned)
         o->pending[o->pending_count++] = record;
 }
 
+/* The bucket as it is before a record of ours goes there. What others write at the same time is lost: a miss. */
+static bool bucket_to_fill(kav_objects *o, uint64_t index, kav_object_bucket *out)
+{
+    if (o->filled == NULL) return read_bucket(o, index, out);
+    uint8_t bit = (uint8_t)(1u << index % 8), *bits = &o->filled[index / 8];
+    if (*bits & bit) return read_bucket(o, index, out);
+    *bits |= bit;
+    memset(out, 0, sizeof *out);
+    return true;
+}
+
 static int write_record(const kav_objects *o, const kav_object_record *record, uint64_t offset)
 {
     ssize_t n;
@@ -173,6 +191,11 @@ static int compare_keys(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+bool kav_objects_due(const kav_objects *o)
+{
+    return o->pending_count >= PIECE;
+}
+
 /* Beyond the end of a file that somebody has cut there is nothing to be read, and it is not made longer again. */
 int kav_objects_flush(kav_objects *o)
 {
@@ -184,7 +207,7 @@ int kav_objects_flush(kav_objects *o)
         kav_object_bucket bucket;
         const kav_object_record *record = &o->pending[i];
         uint64_t index = kav_object_bucket_of(record->learned.key, o->options.file_len);
-        if (!read_bucket(o, index, &bucket)) continue;
+        if (!bucket_to_fill(o, index, &bucket)) continue;
         int way = kav_object_victim(&bucket, o->options.secret, record->learned.key);
         o->error = write_record(o, record, index * sizeof bucket + (uint64_t)way * sizeof *record);
     }

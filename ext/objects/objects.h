@@ -44,6 +44,7 @@ bool kav_objects_find(const kav_objects *o, const uint8_t key[16], bool costly, 
 /* Coordinator only. Level 1 at once; level 2 when flushed: containers, what has KAV_OBJECT_COSTLY bytes, and everything
  * where there is no level 1. */
 void kav_objects_put(kav_objects *o, const kav_learned *learned);
-int kav_objects_flush(kav_objects *o); /* 0 or -errno; after an error level 2 is no longer written */
+bool kav_objects_due(const kav_objects *o); /* enough waits to be flushed while the scan goes on */
+int kav_objects_flush(kav_objects *o);      /* 0 or -errno; after an error level 2 is no longer written */
 
 #endif
