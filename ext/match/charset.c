@@ -8,7 +8,7 @@ static void look(const uint8_t *p, size_t length, uint8_t *beyond_ascii, uint8_t
     uint8_t ascii = 0, plain = 0;
     for (size_t i = 0; i < length; i++) {
         uint8_t c = p[i];
-        uint8_t odd = (uint8_t)((uint8_t)(c - ' ') >= 0x7f - ' ');
+        uint8_t odd = (uint8_t)((uint8_t)(c - ' ') >= 0x80 - ' ');
         uint8_t blank = (uint8_t)(c == '\t') | (uint8_t)(c == '\n') | (uint8_t)(c == '\r');
         ascii |= (uint8_t)(odd & !blank);
         plain |= odd | (uint8_t)((uint8_t)(c - 'A') < 26);

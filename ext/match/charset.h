@@ -10,7 +10,7 @@
 
 enum kav_charset {
     KAV_CS_ANY = 0,
-    KAV_CS_ASCII = 1, /* what is printed, blanks, tabs and ends of lines */
+    KAV_CS_ASCII = 1, /* what is printed, DEL, blanks, tabs and ends of lines */
     KAV_CS_PLAIN = 2  /* ASCII without capitals and with no blank but the space: what plain.h makes of a text */
 };
 
@@ -22,7 +22,7 @@ static inline bool kav_charset_has(enum kav_charset set, uint8_t c)
 {
     if (set == KAV_CS_ANY) return true;
     if (c >= 'A' && c <= 'Z') return set == KAV_CS_ASCII;
-    if (c >= ' ' && c < 0x7f) return true;
+    if (c >= ' ' && c < 0x80) return true;
     return set == KAV_CS_ASCII && (c == '\t' || c == '\n' || c == '\r');
 }
 

@@ -102,6 +102,7 @@ typedef struct {
     uint32_t digests;       /* KAV_D_* wanted besides what the signatures need */
     const kav_type *type;   /* what the layer is, or NULL: found out from its bytes */
     bool view;              /* the layer in another form: matched as what type says */
+    bool plain;             /* no byte of it is outside of KAV_CS_PLAIN (charset.h) */
     const kav_type *around; /* types of the layers around, the outmost first; a view is not around what is in it */
     uint32_t around_count;
     uint64_t limit; /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */

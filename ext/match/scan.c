@@ -281,6 +281,11 @@ bool kav_scan_alone(kav_session *s, uint32_t body, uint32_t pattern, uint32_t *r
     return true;
 }
 
+static enum kav_charset charset_of(const kav_session *s, const char *data, size_t length)
+{
+    return s->options->plain ? KAV_CS_PLAIN : kav_charset_of((const uint8_t *)data, length);
+}
+
 /* All groups over pos .. end, whose surroundings are in the reader's window. */
 static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t end)
 {
@@ -289,7 +294,7 @@ static uint32_t scan_window(kav_session *s, bool weak, uint64_t pos, uint64_t en
     kav_window_scan w = {.s = s, .from = pos - overlap, .done = pos, .weak = weak};
     show(&w);
     const char *data = (const char *)r->data + (w.from - r->base);
-    enum kav_charset charset = weak ? KAV_CS_ANY : kav_charset_of((const uint8_t *)data, (size_t)(end - w.from));
+    enum kav_charset charset = weak ? KAV_CS_ANY : charset_of(s, data, (size_t)(end - w.from));
     for (uint32_t i = 0; i < s->image->group_count; i++) {
         const kav_group *g = &s->image->groups[i].group;
         const hs_database_t *db = database_of(g, s->target, weak, charset);

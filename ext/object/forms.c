@@ -32,6 +32,7 @@ static int on_view(void *context, kav_type type, const uint8_t *bytes, size_t le
     kav_layer_options options = {.switches = s->limits.switches,
                                  .type = &type,
                                  .view = true,
+                                 .plain = type.format == KAV_FMT_TEXT, /* plain.h has made it */
                                  .around = f->scanner->around,
                                  .around_count = f->depth,
                                  .tick = layer_tick,
