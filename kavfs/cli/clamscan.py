@@ -23,12 +23,15 @@ from kavfs.cli.program import leave, put, run_program
 from kavfs.cli.request import Request, absolute
 from kavfs.config.settings import Settings
 from kavfs.errors import KavfsError
+from kavfs.limits import Limits
 from kavfs.model import Switch, Totals
+from kavfs.report.summary import human
 from kavfs.version import VERSION
 
 PROGRAM = "clamscan"
 FAILED = 2
 STDIN = b"-"
+STDIN_MAX = Limits.spill  # bytes: a pipe may have no end, and the folder is others' too
 
 
 def main() -> NoReturn:
@@ -153,6 +156,8 @@ def _kept(given: Given, stack: ExitStack) -> bytes:
         file = stack.enter_context(kept)
         while piece := sys.stdin.buffer.read(1 << 20):
             file.write(piece)
+            if file.tell() > STDIN_MAX:
+                raise ClamscanError(f"standard input has more than {human(STDIN_MAX)}")
         file.flush()
     except OSError as error:
         raise ClamscanError(f"cannot keep standard input in {folder}: {error.strerror}") from None

@@ -18,7 +18,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 FILE = b"events.db"
 LOCK = b".lock"
@@ -254,13 +254,26 @@ class EventStore:
                 raise
         except FAILURES as error:
             if _is_damage(error):
-                self._database.close()
-                try:
-                    self._database = self._begin_anew()
-                except (OSError, *FAILURES) as second:
-                    raise EventsFailed(self._cannot(str(second))) from None
-                raise SetAside(self.note) from None
+                self._set_aside()
             raise EventsFailed(self._cannot(str(error))) from None
+
+    def _set_aside(self) -> NoReturn:
+        self._database.close()
+        try:
+            self._database = self._begin_anew()
+        except (OSError, *FAILURES) as error:
+            raise EventsFailed(self._cannot(str(error))) from None
+        raise SetAside(self.note) from None
+
+    def confirm(self, scan: int) -> None:
+        """Look whether others will read what was committed: our own connection holds pages, and sees no damage done
+        since. SetAside if not."""
+        try:
+            with contextlib.closing(sqlite3.connect(os.fsdecode(self.path), timeout=BUSY)) as other:
+                other.execute("SELECT count(*), max(path) FROM finding WHERE scan = ?", (scan,)).fetchone()
+        except FAILURES as error:
+            if _is_damage(error):
+                self._set_aside()
 
     def begin_scan(self, row: Row) -> int:
         """A scan: begun, program, version, user, roots, signatures. Its number."""

@@ -21,6 +21,7 @@ BATCH = 500  # rows
 PATIENCE = 2.0  # seconds until fewer are written
 KEPT_MAX = 100_000  # findings of one scan; half of them is for what was found
 NOTES_MAX = 1_000
+AGAIN_MAX = 10_000  # findings that are held to be written again, should the store turn out to be damaged
 TEXT_MAX = 2_000  # characters of a text that is shown
 
 
@@ -55,6 +56,10 @@ class EventReport:
         self._notes: list[tuple[object, ...]] = []
         self._kept = 0
         self._unkept = 0
+        self._again: list[Found] = []  # written already, like these notes
+        self._notes_again: list[tuple[object, ...]] = []
+        self._beyond = 0  # written, and not held
+        self._lost = 0
         self._noted = 0
 
     def add(self, result: Result) -> None:
@@ -96,18 +101,19 @@ class EventReport:
             if self._store is None:
                 return
             try:
-                self._store.end_scan(self._scan, now, _totals(totals), self._exit_code(totals), self._unkept)
+                unkept = self._unkept + self._lost
+                self._store.end_scan(self._scan, now, _totals(totals), self._exit_code(totals), unkept)
+                self._store.confirm(self._scan)
                 self._store.prune(self._keep, now)
                 return
             except SetAside as error:
-                self._warn(str(error))
-                self._scan = 0
+                self._begin_anew(error)
             except EventsFailed as error:
                 self._fail(error)
                 return
 
     def _write(self) -> None:
-        """Write what waits; what was written before into a store that turns out to be damaged is lost."""
+        """Write what waits; into a store that is begun anew because it was damaged, what was written before as well."""
         self._last = time.monotonic()
         try:
             for _ in range(2):
@@ -115,8 +121,7 @@ class EventReport:
                     self._write_once()
                     return
                 except SetAside as error:
-                    self._warn(str(error))
-                    self._scan = 0
+                    self._begin_anew(error)
         except EventsFailed as error:
             self._fail(error)
 
@@ -134,7 +139,18 @@ class EventReport:
             self._scan = self._store.begin_scan(row)
         if self._waiting or self._notes:
             self._store.add(self._scan, self._waiting, self._notes)
+            held = self._waiting[: max(0, AGAIN_MAX - len(self._again))]
+            self._beyond += len(self._waiting) - len(held)
+            self._again += held
+            self._notes_again += self._notes
             self._waiting, self._notes = [], []
+
+    def _begin_anew(self, error: SetAside) -> None:
+        self._warn(str(error))
+        self._scan = 0
+        self._waiting, self._again = [*self._again, *self._waiting], []
+        self._notes, self._notes_again = [*self._notes_again, *self._notes], []
+        self._lost, self._beyond = self._lost + self._beyond, 0
 
     def _fail(self, error: EventsFailed) -> None:
         self._failed = True

@@ -120,6 +120,21 @@ def test_standard_input_is_scanned(place, data):
     assert (mine.code, mine.lines) == (theirs.code, theirs.lines)
 
 
+def test_standard_input_without_an_end_fills_no_disk(place):
+    (place / "temp").mkdir()
+    program = "import kavfs.cli.clamscan as program; program.STDIN_MAX = 3 << 20; program.main()"
+    words = ["--state", "state", "-d", "db", "--tempdir", "temp", "-"]
+    with open("/dev/zero", "rb") as endless:
+        command = [sys.executable, "-c", program, *words]
+        done = subprocess.run(
+            command, cwd=place, stdin=endless, capture_output=True, timeout=LONGEST, env=environment(place), check=False
+        )
+    assert done.returncode == 2
+    assert b"standard input has more than 3.0 MiB" in done.stderr
+    assert os.listdir(place / "temp") == []
+    assert ours(place, "--no-summary", "-", stdin=EICAR).code == 1
+
+
 @pytest.mark.clamav
 @pytest.mark.skipif(REAL is None, reason="needs clamscan")
 def test_the_summary_has_the_fields_of_clamscans(place):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from kavfs.model import Deed, Reason, Result, Status, Threat, Totals
+from kavfs.report import remembering
 from kavfs.report.events import EventsFailed, EventStore, Found, Retention
 from kavfs.report.past import PastFinding, Wanted, finding_record, findings, notes, page_of, scan_record, scans
 from kavfs.report.remembering import KEPT_MAX, EventReport
@@ -203,6 +204,23 @@ def test_a_store_that_is_damaged_while_a_scan_writes(path: bytes) -> None:
     Path(os.fsdecode(path)).write_bytes(b"x" * 8192)
     scan.end(*(infected(b"/late%d" % i) for i in range(600)))
     assert len(scan.warned) <= 2
+    expected = [*(b"/%d" % i for i in range(501)), *(b"/late%d" % i for i in range(600))]
+    assert sorted(finding.path for finding in kept(path)) == sorted(expected), "each of them once"
+
+
+def test_what_is_not_held_to_be_written_again_is_counted(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remembering, "AGAIN_MAX", 100)
+    scan = Scan(path)
+    for i in range(500):
+        scan.report.add(infected(b"/%d" % i))
+    (fd := os.open(path + b"-wal", os.O_WRONLY | os.O_TRUNC))
+    os.close(fd)
+    Path(os.fsdecode(path)).write_bytes(b"x" * 8192)
+    scan.end(infected(b"/late"))
+    assert len(kept(path)) == 100
+    with EventStore(path, create=False) as store:
+        (past,) = scans(store, EVERYTHING)
+    assert past.unkept == 401
 
 
 def test_a_store_of_another_version_is_left_alone(path: bytes) -> None:
