@@ -46,7 +46,8 @@ static bool check_conditions(const kav_body *b)
         if (c->chain % _Alignof(kav_chain_link) ||
             !inside(c->chain, (uint64_t)c->chain_count * sizeof(kav_chain_link), b->data_length) ||
             !inside(c->icon_name[0], c->icon_len[0], b->names_length) ||
-            !inside(c->icon_name[1], c->icon_len[1], b->names_length))
+            !inside(c->icon_name[1], c->icon_len[1], b->names_length) || c->handler >= KAV_FMT_COUNT ||
+            c->handler_target >= KAV_TARGET_COUNT)
             return false;
     }
     return true;

@@ -9,6 +9,7 @@ class Conditions(NamedTuple):
     chain: tuple | None = None
     depth_min: int = 0
     icons: tuple | None = None
+    handler: tuple | None = None
 
 
 FORMATS = tuple(kav_format_name(i).decode("ascii") for i in range(KAV_FMT_COUNT))
@@ -29,6 +30,9 @@ cdef int fill_condition(kav_condition *c, kav_chain_link *links, wanted) except 
         c.flags |= KAV_CO_OUTMOST
     if wanted.icons is not None:
         c.flags |= KAV_CO_ICONS
+    if wanted.handler is not None:
+        c.flags |= KAV_CO_HANDLER
+        c.handler, c.handler_target = wanted.handler
     if wanted.chain is not None:
         if len(wanted.chain) > LINKS:
             raise SignatureError("chain of containers too long")

@@ -35,16 +35,58 @@ static bool icons_match(kav_session *s, const kav_body *b, const kav_signature *
     return kav_icons_match(s, b->names + c->icon_name[0], c->icon_len[0], b->names + c->icon_name[1], c->icon_len[1]);
 }
 
+/* The signature that has a layer scanned again. */
+typedef struct {
+    kav_true hit;
+    kav_type handler;
+    bool certain; /* it will match again */
+    bool is_set;
+} handing;
+
+static int compare_truths(const void *a, const void *b);
+
+static void tell_handing(kav_session *s, const handing *h)
+{
+    if (h->is_set) kav_conclude_add(s, h->hit);
+}
+
+/* A signature with a handler says nothing of the layer, but has it scanned again as of another type, and counts if it
+ * matches there. That is certain for one of any type, or of just that one. ClamAV takes the first of a layer so, and
+ * reports others at once. */
+static void hand_on(kav_session *s, handing *first, handing next)
+{
+    if (kav_image_ignores(s->image, (const char *)next.hit.name, next.hit.name_len)) {
+        s->found->suppressed = 1;
+    } else if (next.certain || (first->is_set && compare_truths(&first->hit, &next.hit) < 0)) {
+        tell_handing(s, &next);
+        if (!first->is_set) *first = next;
+    } else {
+        if (!first->certain) tell_handing(s, first);
+        *first = next;
+    }
+}
+
 static void find_signatures(kav_session *s)
 {
+    handing first = {.is_set = false};
+    bool hands = !s->options->view && !s->options->again;
     for (uint32_t i = 0; i < s->touched_signature_count; i++) {
         kav_touch t = s->touched_signatures[i];
         const kav_image_body *b = &s->image->bodies[t.body];
         const kav_signature *g = kav_truth_signature(s, t);
         if (!kav_truth_applies(s, t) || !kav_truth_holds(s, t) || !icons_match(s, &b->body, g)) continue;
-        kav_conclude_add(s, (kav_true){b->body.names + g->name, g->name_len, b->database, kav_truth_line(s, t),
-                                       first_place(s, t), b->official});
+        kav_true hit = {b->body.names + g->name, g->name_len,       b->database,
+                        kav_truth_line(s, t),    first_place(s, t), b->official};
+        const kav_condition *c = g->condition == KAV_NONE ? NULL : &b->body.conditions[g->condition];
+        if (!hands || !c || !(c->flags & KAV_CO_HANDLER)) {
+            kav_conclude_add(s, hit);
+            continue;
+        }
+        bool certain = g->target == KAV_T_ANY || g->target == c->handler_target;
+        hand_on(s, &first, (handing){hit, {c->handler, c->handler_target}, certain, true});
     }
+    s->found->handled = first.is_set;
+    s->found->handler = first.handler;
 }
 
 static void find_hashes(kav_session *s)

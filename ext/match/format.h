@@ -139,6 +139,8 @@ typedef struct {
     uint32_t chain, chain_count;         /* in DATA, kav_chain_link: formats of the layers around, the inmost first */
     uint16_t depth_min;                  /* so many layers around at least */
     uint16_t flags;                      /* enum kav_condition_flag */
+    uint16_t handler;                    /* enum kav_format, and its target type: as what the layer is scanned again */
+    uint8_t handler_target, reserved;
 } kav_condition;
 
 enum kav_condition_flag {
@@ -146,7 +148,8 @@ enum kav_condition_flag {
     KAV_CO_SECTIONS = 1u << 1,
     KAV_CO_ICONS = 1u << 2,
     KAV_CO_OUTMOST = 1u << 3, /* only where no layer is around */
-    KAV_CO_CHAIN = 1u << 4    /* chain, depth_min */
+    KAV_CO_CHAIN = 1u << 4,   /* chain, depth_min */
+    KAV_CO_HANDLER = 1u << 5
 };
 
 /* The formats that one layer of a chain may have: a bit for each kav_format. */

@@ -103,6 +103,7 @@ typedef struct {
     const kav_type *type;   /* what the layer is, or NULL: found out from its bytes */
     bool view;              /* the layer in another form: matched as what type says */
     bool plain;             /* no byte of it is outside of KAV_CS_PLAIN (charset.h) */
+    bool again;             /* the same layer, because found.handler said so */
     const kav_type *around; /* types of the layers around, the outmost first; a view is not around what is in it */
     uint32_t around_count;
     uint64_t limit; /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
@@ -127,8 +128,10 @@ struct kav_layer_found {
     uint8_t beginning[KAV_FINGERPRINT];
     bool fingerprinted; /* fingerprint holds: of exactly the bytes that were matched, or that are known */
     bool begun;         /* beginning holds: the layer is longer than a window */
-    bool elsewhere;     /* a signature asks for what is not read here, another engine may know */
-    bool known;         /* ask said so: nothing was matched */
+    bool handled;       /* a signature that matches says that the layer is to be scanned again, as handler */
+    kav_type handler;
+    bool elsewhere; /* a signature asks for what is not read here, another engine may know */
+    bool known;     /* ask said so: nothing was matched */
 };
 
 /* Scan one layer. 0, or -ENOMEM (nothing found is valid then). Exceptions by digest (.fp) are the caller's to ask for,

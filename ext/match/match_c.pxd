@@ -17,7 +17,7 @@ cdef extern from "format.h" nogil:
         KAV_FORMAT_VERSION, KAV_NONE
         KAV_P_BODY, KAV_P_HASH, KAV_P_EXCEPTION, KAV_P_IGNORE, KAV_P_GROUP, KAV_P_PATCH, KAV_P_SECTIONS, KAV_P_IMPORTS
         KAV_P_METADATA, KAV_P_PASSWORDS, KAV_P_TYPES, KAV_P_ICONS, KAV_P_TRUST, KAV_TAB_LISTED, KAV_TAB_LISTED_TEXT
-        KAV_CO_ENTRY, KAV_CO_SECTIONS, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_CHAIN
+        KAV_CO_ENTRY, KAV_CO_SECTIONS, KAV_CO_ICONS, KAV_CO_OUTMOST, KAV_CO_CHAIN, KAV_CO_HANDLER
         KAV_PF_OFFICIAL
         KAV_TAB_DATABASE, KAV_TAB_SET, KAV_TAB_IGNORED, KAV_TAB_IGNORED_TEXT, KAV_TAB_MEMBERS
         KAV_TAB_MOVED
@@ -37,7 +37,8 @@ cdef extern from "format.h" nogil:
         uint8_t target
     ctypedef struct kav_condition:
         uint32_t entry_min, entry_max, sections_min, sections_max, chain_count
-        uint16_t depth_min, flags
+        uint16_t depth_min, flags, handler
+        uint8_t handler_target
     ctypedef struct kav_chain_link:
         uint64_t formats[4]
 

@@ -183,6 +183,36 @@ static void list_layer(kav_object_scanner *s, const kav_source *source, const ka
     else kav_listing_layer(&s->listing, source->size, found->type.target, &found->digests);
 }
 
+/* A zip behind something else is opened with that already. */
+static bool is_opened(const kav_object_scanner *s, const kav_source *source, kav_type type, uint32_t depth)
+{
+    return type.format == KAV_FMT_ZIP && s->limits.switches & KAV_S_SFX && !kav_layers_opens(s->around[depth - 1]) &&
+           kav_sfx_present(source);
+}
+
+/* A signature says that the layer is of another type besides: match and open it as such. What is found is found in the
+ * layer itself. */
+static void scan_again(kav_object_scanner *s, const kav_source *source, kav_type type, kav_noted *noted, uint32_t depth,
+                       kav_outcome *outcome)
+{
+    kav_layer_found found;
+    kav_outcome inner;
+    if (s->delta) s->gist.flags |= KAV_F_SUPPRESSED; /* other signatures than the new ones have a word in this */
+    if (depth >= s->limits.max_depth || depth >= KAV_DEPTH_CAP) {
+        outcome->reasons |= KAV_R_DEPTH;
+        return;
+    }
+    uint32_t spent = kav_budget_member(&s->budget, true);
+    outcome->reasons |= spent;
+    if (spent) return;
+    if (s->gist.tried <= depth) s->gist.tried = (uint16_t)(depth + 1);
+    if (s->gist.depth <= depth) s->gist.depth = (uint16_t)(depth + 1);
+    kav_layers_scan(s, source, (kav_manner){.type = &type, .span = true, .again = noted}, depth + 1, 0, &found, &inner);
+    outcome->reasons |= inner.reasons;
+    outcome->status = kav_graver(outcome->status, inner.status);
+    outcome->container |= inner.container;
+}
+
 static void open_and_judge(kav_object_scanner *s, const kav_source *source, kav_manner manner, const kav_seek *seek,
                            uint32_t depth, kav_layer_found *found, kav_outcome *outcome)
 {
@@ -197,18 +227,20 @@ static void open_and_judge(kav_object_scanner *s, const kav_source *source, kav_
         return;
     }
     if (found->elsewhere || kav_layer_is_foreign(source, found->type)) s->gist.flags |= KAV_F_ELSEWHERE;
-    kav_noted noted = {.size = found->size};
-    if (is_signed == KAV_SIGNED_NOT) kav_layers_note_hits(s, found, view, depth, &noted, outcome);
+    kav_noted own = {.size = found->size}, *noted = manner.again ? manner.again : &own;
+    if (is_signed == KAV_SIGNED_NOT) kav_layers_note_hits(s, found, view, depth, noted, outcome);
     found->hits = NULL; /* the session's; gone with the first member */
     found->hit_count = 0;
     bool inline_data = false;
     if (!view && (found->type.target == KAV_T_TEXT || found->type.target == KAV_T_HTML) &&
         !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE)))
-        inline_data = kav_forms_scan(s, source, found, depth, &noted, outcome);
+        inline_data = kav_forms_scan(s, source, found, depth, noted, outcome);
     /* Of a file over its limit only the beginning is looked at, and that is no container any more. */
     if (!view && !(found->reasons & (KAV_R_TIME | KAV_R_UNREADABLE | KAV_R_SIZE))) {
-        open_layer(s, source, found->type, inline_data, manner.span, depth, outcome);
+        if (!manner.again || !is_opened(s, source, found->type, depth))
+            open_layer(s, source, found->type, inline_data, manner.span, depth, outcome);
         kav_embedded_scan(s, source, found->type, seek, depth, outcome);
+        if (found->handled) scan_again(s, source, found->handler, noted, depth, outcome);
     }
     outcome->status = kav_graver(outcome->status, kav_status_of_reasons(outcome->reasons));
 }
@@ -228,6 +260,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
                                  .limit = depth == 0 ? s->limits.max_file_size : 0,
                                  .type = manner.type,
                                  .view = manner.view,
+                                 .again = manner.again != NULL,
                                  .around = s->around,
                                  .around_count = manner.view && depth ? depth - 1 : depth,
                                  .tick = layer_tick,

@@ -80,6 +80,7 @@ typedef struct {
     const kav_type *type; /* what it is, or NULL: found out from its bytes */
     bool view;            /* another form of the layer around it */
     bool span;            /* the end of the layer around it: nothing more is looked for in it */
+    kav_noted *again;     /* the very layer around it, as another type: what was noted for that. Or NULL */
 } kav_manner;
 
 /* Scan a layer; depth 0 is the object itself. known: reasons that the caller already has. found: as the matcher left

@@ -39,6 +39,7 @@ class Conditions(NamedTuple):
     chain: tuple[frozenset[int], ...] | None = None  # formats of the layers around, the inmost first
     depth_min: int = 0  # with chain: so many layers are around
     icons: tuple[bytes, bytes] | None = None  # names of icon groups, b"*" for any
+    handler: tuple[int, int] | None = None  # format and target type as which the layer is scanned again
 
 class SegmentBuilder:
     """Builds the part of one database file of body or logical signatures.

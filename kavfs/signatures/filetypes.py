@@ -77,6 +77,15 @@ def target_of(name: str) -> int:
     return TARGETS.get(name.removeprefix("CL_TYPE_"), 0)
 
 
+def handler_of(name: str) -> tuple[int, int]:
+    """(format, target type) as which a layer is scanned that a signature gives to this type; raises Rejected."""
+    formats_of(name)
+    word = name.removeprefix("CL_TYPE_")
+    format = SAME.get(word, (word.lower().replace("_", "-"),))[0]
+    target = 7 if format in ("text", "script") else 3 if format == "html" else target_of(name)
+    return FORMATS.index(format if format in FORMATS else "unknown"), target
+
+
 def formats_of(name: str) -> frozenset[int]:
     """The numbers of the formats that a type stands for, which may be none; raises Rejected for a type nobody knows."""
     word = name.removeprefix("CL_TYPE_")

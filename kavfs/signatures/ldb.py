@@ -10,9 +10,8 @@ import functools
 from dataclasses import dataclass
 
 from kavfs._native.match import Conditions
-from kavfs.signatures.filetypes import ANY, formats_of, target_of
+from kavfs.signatures.filetypes import ANY, formats_of, handler_of
 from kavfs.signatures.lines import (
-    LATER,
     Builder,
     Rejected,
     Tally,
@@ -51,6 +50,7 @@ def read_attributes(text: bytes) -> Attributes:
         _range(words["NumberOfSections"]) if "NumberOfSections" in words else None,
         *_around(words),
         _icons(words),
+        handler_of(words["HandlerType"]) if "HandlerType" in words else None,
     )
     sizes = _range(words["FileSize"]) if "FileSize" in words else (0, 0)
     if "FileSize" in words and sizes[1] == 0:
@@ -63,8 +63,6 @@ def read_attributes(text: bytes) -> Attributes:
     if words.keys() - {"Engine", "Target"} and (engine is None or engine[0] < NEW_LEVEL):
         raise Rejected("attributes that need a higher engine level")
     target = target_type(words["Target"].encode())
-    if "HandlerType" in words:
-        _check_handler(words["HandlerType"], target)
     if conditions.icons is not None and target != 1:
         raise Rejected("icons of what is no PE file")
     if (conditions.entry or conditions.sections) and target not in EXECUTABLES:
@@ -115,14 +113,6 @@ def _around(words: dict[str, str]) -> tuple[bool, tuple[frozenset[int], ...] | N
     if container is None and intermediates is None:
         return False, None, 0
     return outmost, tuple(chain), len(types)
-
-
-def _check_handler(name: str, target: int) -> None:
-    """ClamAV scans a layer that matches once more as a layer of this type, and reports the signature if it matches
-    again. For one of any target, and one of that type's own, that is certain; so it is reported at once."""
-    formats_of(name)
-    if target not in (0, target_of(name)):
-        raise Rejected(f"{LATER}handler of another target")
 
 
 def _icons(words: dict[str, str]) -> tuple[bytes, bytes] | None:

@@ -26,7 +26,7 @@ def folder(tmp_path):
         + "broken\n"
         + body("PUA.Second-2", "second marker of the test"),
         b_ldb=logical("Linux.Third-3", "one half of it", "other half of it")
-        + "N;Engine:81-255,Target:1,HandlerType:CL_TYPE_PDF;0;6e6f74207965742068657265\n",
+        + "N;Engine:81-255,Target:1,Strange:1;0;6e6f74207965742068657265\n",
         c_hdb="0123456789abcdef0123456789abcdef:77:Doc.Fourth-4\n",
         d_cbc="packed",
     )
@@ -88,7 +88,7 @@ def test_info_names_each_file_with_what_was_taken_and_what_not(folder, kavfs):
     for name in ("a.ndb", "b.ldb", "c.hdb", "d.cbc"):
         assert str(folder / name) in lines
     assert "1 not taken: wrong number of fields" in text
-    assert "1 not taken: not supported yet: handler of another target" in text
+    assert "1 not taken: unknown attribute" in text
     assert "1 not taken: not supported yet: .cbc (bytecode)" in text
     assert ":2:" not in text
     assert "demonstration" not in text
@@ -97,7 +97,7 @@ def test_info_names_each_file_with_what_was_taken_and_what_not(folder, kavfs):
 def test_info_lists_rejected_lines_on_demand(folder, tmp_path, kavfs):
     expected = {
         f"{folder}/a.ndb:2: wrong number of fields",
-        f"{folder}/b.ldb:2: not supported yet: handler of another target",
+        f"{folder}/b.ldb:2: unknown attribute",
         f"{folder}/d.cbc: not supported yet: .cbc (bytecode)",
     }
     assert expected <= set(kavfs("info", "--rejected", "--db", folder))

@@ -8,6 +8,7 @@ from kavfs._native.match import FORMATS, Conditions, SegmentBuilder
 from kavfs.signatures.ldb import read_attributes, read_ldb
 from kavfs.signatures.lines import Tally
 from tests.support import headers
+from tests.support.executables import Part, pe
 from tests.support.matching import image, names
 
 BODIES = [headers.marked(b"ALPHA", 0x250), headers.marked(b"BRAVO", 0x180), headers.marked(b"CHARL", 0x200)]
@@ -98,11 +99,13 @@ def test_a_handler_changes_nothing_for_a_signature_of_any_target():
     assert holds("HandlerType:CL_TYPE_PDF,Target:0", b"it is BRAVO")
 
 
-def test_a_handler_of_another_target_would_need_a_second_scan():
+def test_a_handler_of_another_target_is_taken_and_says_nothing_of_the_layer_itself():
+    """What becomes of it: test_object_handlers.py."""
     tally = Tally()
     line = b"N;Engine:51-255,HandlerType:CL_TYPE_PDF,Target:1;0;6162\n"
     read_ldb(line, SegmentBuilder(b"test.ldb", bytes(32), True), tally)
-    assert tally.reasons == {"not supported yet: handler of another target": 1}
+    assert tally.taken == 1
+    assert not holds("HandlerType:CL_TYPE_PDF,Target:1", pe([Part(b".text", b"it is BRAVO")]))
 
 
 def test_the_same_attributes_in_another_order_are_the_same():
