@@ -20,7 +20,7 @@ from tests.support import archives
 from tests.support.compound import compound, project
 from tests.support.curing import zip_of
 from tests.support.documents import MACRO, plain_docx, powerpoint, vba_project, with_macros, word, workbook
-from tests.support.objects import EICAR, scanner
+from tests.support.objects import EICAR, ready
 
 Seeds = Mapping[str, bytes]
 
@@ -53,7 +53,7 @@ class _Cures:
         made = self._made()
         for data in made.values():
             with _file(data) as source:
-                _, said = scanner().scan(source)
+                _, said = ready().scan(source)
             self._infected |= inmost_of({note.member for note in said if note.name and note.member})
             for note in said:
                 if not note.name and note.status == Status.INFECTED:

@@ -25,7 +25,7 @@ def writable(source: Path, out: Path, options: list[str]) -> list[str]:
     """Names of writable data in *source*, compiled alone. Without -fPIC, because constant tables of pointers would
     stand among the data that the loader relocates."""
     target = out / (source.parent.name + "-" + source.stem + ".o")
-    command = ["gcc", "-std=gnu11", "-O1", "-fno-pic", "-fno-pie", "-c", str(source), "-o", str(target), *options]
+    command = ["gcc", "-std=gnu11", "-O0", "-fno-pic", "-fno-pie", "-c", str(source), "-o", str(target), *options]
     subprocess.run(command, check=True)
     told = subprocess.run(["nm", "--format=posix", str(target)], check=True, capture_output=True, text=True).stdout
     return [f"{source.name}: {words[0]}" for line in told.splitlines() if (words := line.split())[1] in WRITABLE]

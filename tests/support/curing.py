@@ -19,7 +19,7 @@ from kavfs.action.cure.recipes import Found
 from kavfs.model import Status
 from kavfs.recipe import parse
 from kavfs.scan.curing import inmost_of
-from tests.support.objects import EICAR, scan, scanner
+from tests.support.objects import EICAR, ready, scan
 
 Named = Iterable[tuple[str, bytes]]
 
@@ -34,7 +34,7 @@ def cured(data: bytes, name: bytes = b"", recipes: Sequence[str] | None = None) 
     with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as scratch:
         source.write(data)
         source.flush()
-        found, notes = scanner().scan(source.fileno())
+        found, notes = ready().scan(source.fileno())
         infected = inmost_of({note.member for note in notes if note.name and note.member})
         lines: dict[bytes, list[int]] = {}
         for note in notes:

@@ -84,6 +84,12 @@ def scanner(
     return ObjectScanner(parts(of), limits or Limits(), int(switches), spill_fd)
 
 
+@cache
+def ready() -> ObjectScanner:
+    """The one that serves whoever wants no other: as a worker's does, object after object."""
+    return scanner()
+
+
 def scan_file(path: str | os.PathLike[str], using: ObjectScanner | None = None) -> Verdict:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -93,7 +99,7 @@ def scan_file(path: str | os.PathLike[str], using: ObjectScanner | None = None) 
 
 
 def scan_fd(fd: int, using: ObjectScanner | None = None) -> Verdict:
-    found, notes = (using or scanner()).scan(fd)
+    found, notes = (using or ready()).scan(fd)
     status, reasons = Status(found.status), Reason(found.reasons)
     counts = (found.flags, found.size, found.scanned, found.members)
     verdict = Verdict(status, reasons, found.format, *counts, found.sha256)
@@ -119,7 +125,7 @@ def found_in(data: bytes, using: ObjectScanner | None = None, delta: int = 0) ->
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
-        return (using or scanner()).scan(file.fileno(), delta)[0]
+        return (using or ready()).scan(file.fileno(), delta)[0]
 
 
 def image_of(folder: Path, files: dict[str, str]) -> Image:

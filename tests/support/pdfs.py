@@ -27,7 +27,7 @@ def hexed(data: bytes) -> bytes:
 
 
 def ascii85(data: bytes) -> bytes:
-    out = b""
+    out = bytearray()  # adding to bytes would copy all of them each time
     for i in range(0, len(data), 4):
         group = data[i : i + 4]
         number = int.from_bytes(group.ljust(4, b"\0"), "big")
@@ -36,11 +36,11 @@ def ascii85(data: bytes) -> bytes:
             number, digit = divmod(number, 85)
             letters = bytes([digit + 33]) + letters
         out += b"z" if letters == b"!!!!!" and len(group) == 4 else letters[: len(group) + 1]
-    return out + b"~>"
+    return bytes(out + b"~>")
 
 
 def runs(data: bytes) -> bytes:
-    out = b""
+    out = bytearray()
     at = 0
     while at < len(data):
         same = 1
@@ -52,18 +52,23 @@ def runs(data: bytes) -> bytes:
         else:
             out += bytes([min(len(data) - at, 5) - 1]) + data[at : at + 5]
             at += 5
-    return out + b"\x80"
+    return bytes(out + b"\x80")
 
 
 def lzw(data: bytes, early: int = 1) -> bytes:
     """With a table that is cleared when it is full."""
-    bits = 0
+    out = bytearray()
+    bits = 0  # that are not out yet
     value = 0
 
     def put(code: int, width: int) -> None:
         nonlocal bits, value
         value = value << width | code
         bits += width
+        while bits >= 8:
+            bits -= 8
+            out.append(value >> bits)
+            value &= (1 << bits) - 1
 
     table: dict[bytes, int] = {}
     width = 9
@@ -91,8 +96,9 @@ def lzw(data: bytes, early: int = 1) -> bytes:
         if following + 1 + early > 1 << width and width < 12:
             width += 1
     put(257, width)
-    value <<= -bits % 8
-    return value.to_bytes((bits + 7) // 8, "big")
+    if bits:
+        put(0, 8 - bits)
+    return bytes(out)
 
 
 def escaped(text: bytes) -> bytes:
