@@ -66,6 +66,9 @@ int kav_unpack_end(kav_unpack *u, uint32_t reasons);
 /* Something concerns the container itself: KAV_R_ENCRYPTED, DAMAGED, METHOD, UNREADABLE, MEMORY. */
 void kav_unpack_flag(kav_unpack *u, uint32_t reasons);
 
+/* There is something in it that another engine may see more of. */
+void kav_unpack_elsewhere(kav_unpack *u);
+
 /* What stands in the container is written as nobody writes it who has nothing to hide: noted under this name, unless
  * heuristics are switched off or an exception lifts it. Between members. */
 void kav_unpack_suspect(kav_unpack *u, const char *name);

@@ -185,6 +185,11 @@ void kav_unpack_flag(kav_unpack *u, uint32_t reasons)
     u->container.reasons |= reasons;
 }
 
+void kav_unpack_elsewhere(kav_unpack *u)
+{
+    u->scanner->gist.flags |= KAV_F_ELSEWHERE;
+}
+
 void kav_unpack_suspect(kav_unpack *u, const char *name)
 {
     kav_object_scanner *s = u->scanner;

@@ -69,6 +69,8 @@ static bool pass_inner(kav_cfb *c, const kav_cfb_entry *e, kav_unpack *u)
     uint8_t *bytes;
     size_t len;
     if (kav_cfb_named(e, "dir")) return kav_vba_pass(c, e, u);
+    if ((kav_cfb_named(e, "Workbook") || kav_cfb_named(e, "Book")) && kav_workbook_has_macro_sheet(c, e))
+        kav_unpack_elsewhere(u); /* ClamAV writes out their formulas, and signatures may ask for that text */
     if (!native && !slides) return true;
     uint32_t reasons = kav_cfb_load(c, e, KAV_OLE_LOAD_MAX, &bytes, &len);
     kav_unpack_flag(u, reasons & ~(uint32_t)KAV_R_DAMAGED);

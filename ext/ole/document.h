@@ -19,6 +19,9 @@ bool kav_native_pass(const uint8_t *bytes, size_t len, const char *name, size_t 
 /* powerpoint.c: the objects that a stream "PowerPoint Document" holds packed. */
 bool kav_powerpoint_pass(const uint8_t *bytes, size_t len, kav_unpack *u);
 
+/* workbook.c: whether a stream "Workbook" or "Book" has sheets of macros (Excel 4.0). */
+bool kav_workbook_has_macro_sheet(kav_cfb *c, const kav_cfb_entry *e);
+
 /* protect.c: KAV_R_ENCRYPTED when the document wants a password before it shows anything. */
 uint32_t kav_ole_protected(kav_cfb *c);
 

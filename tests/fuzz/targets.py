@@ -55,9 +55,11 @@ def documents() -> Seeds:
     tree: Tree = {"VBA": project({"M": macro}), "\x01Ole10Native": package(b"a", b"x" * 90), "Large": bytes(9000)}
     slides: Tree = {"PowerPoint Document": b"\x10\0\x11\x10\x20\0\0\0\x09\0\0\0x\x9c" + bytes(40)}
     inner = compound({"S": b"content"})
+    sheets = b"\x09\x08\4\0\0\6\5\0\x85\0\7\0\0\0\0\0\0\1\0\x0a\0\0\0"
     raw: Tree = {"PowerPoint Document": b"\0\0\x11\x10" + len(inner).to_bytes(4, "little") + inner}
     return {
         "raw": compound(raw),
+        "book": compound({"Workbook": sheets}),
         "plain": compound(tree),
         "large-sectors": compound(tree, 4096),
         "slides": compound(slides),

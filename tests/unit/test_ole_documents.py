@@ -22,7 +22,7 @@ from tests.support.compound import (
     rtf,
     stored,
 )
-from tests.support.objects import EICAR, F_CONTAINER, NEAR_MISS, scan
+from tests.support.objects import EICAR, F_CONTAINER, F_ELSEWHERE, NEAR_MISS, scan
 
 FILLING = bytes(range(256)) * 40
 MACRO = b'Attribute VB_Name = "M"\r\nSub AutoOpen()\r\n  x = "' + EICAR + b'"\r\nEnd Sub\r\n'
@@ -143,6 +143,36 @@ def test_objects_of_presentations_that_are_not_packed(instance: int) -> None:
         infected = scan(compound({"PowerPoint Document": atom + struct.pack("<HHI", 0, 0x1772, 0)})).infected
         assert (b"object at 8/VBA/project.bas" in infected) is bad
         assert bad or not infected
+
+
+def book(*records: tuple[int, bytes]) -> bytes:
+    rows = [(0x809, struct.pack("<HHHHII", 0x600, 5, 0, 0, 0, 0)), *records, (0x0A, b"")]
+    return b"".join(struct.pack("<HH", kind, len(body)) + body for kind, body in rows)
+
+
+def sheet(kind: int) -> tuple[int, bytes]:
+    return 0x85, struct.pack("<IBB", 0, 0, kind) + b"\6\0Macro1"
+
+
+FAR = (0x3C, b"\x85\0\6\0\1\1" * 1300)  # a continued record; longer than what is read at once
+
+
+@pytest.mark.parametrize(
+    ("tree", "asks"),
+    [
+        ({"Workbook": book(sheet(1))}, True),
+        ({"Inner": {"BOOK": book(FAR, sheet(0), *[FAR] * 9, sheet(1))}}, True),
+        ({"Workbook": book((0x0A, b""), (0x809, struct.pack("<HHH", 0x600, 0x40, 0)))}, True),
+        ({"Workbook": book(FAR, sheet(0), sheet(2), sheet(6))}, False),
+        ({"Workbook": book((0x0A, b""), (0x809, struct.pack("<HHH", 0x600, 0x10, 0)))}, False),
+        ({"Workbook": book(sheet(1))[:-10]}, False),
+        ({"Other": book(sheet(1))}, False),
+    ],
+)
+def test_workbooks_with_sheets_of_macros_are_for_another_engine_too(tree: Tree, asks: bool) -> None:
+    found = scan(compound(tree))
+    assert bool(found.flags & F_ELSEWHERE) is asks
+    assert found.clean
 
 
 def test_a_stream_packed_as_activemime_is() -> None:
