@@ -1,7 +1,7 @@
 """PDF and Flash files made for tests: streams behind any filters, object streams, encryption of every revision.
 
-Nothing here knows how kavfs reads them: filters and ciphers are written from the standard. AES comes from the `openssl`
-program, because Python's library has none.
+Nothing here knows how kavfs reads them: filters and ciphers are written from the standard. AES comes from the
+library `cryptography`, because Python has none.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import hashlib
 import lzma
 import re
 import struct
-import subprocess
 import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 PADDING = bytes.fromhex("28BF4E5E4E758A4164004E56FFFA01082E2E00B6D0683E802F0CA9FE6453697A")
 
@@ -139,8 +140,10 @@ def rc4(key: bytes, data: bytes) -> bytes:
 
 
 def aes(key: bytes, iv: bytes, data: bytes, pad: bool = True) -> bytes:
-    command = ["openssl", "enc", f"-aes-{8 * len(key)}-cbc", "-K", key.hex(), "-iv", iv.hex()]
-    return subprocess.run(command + ([] if pad else ["-nopad"]), input=data, capture_output=True, check=True).stdout
+    if pad:
+        data += bytes([16 - len(data) % 16]) * (16 - len(data) % 16)
+    cipher = Cipher(algorithms.AES(key), modes.CBC(iv)).encryptor()
+    return cipher.update(data) + cipher.finalize()
 
 
 def hash6(password: bytes, salt: bytes, user: bytes = b"") -> bytes:
