@@ -117,12 +117,13 @@ dpkg --remove kavfs
 [ -e /etc/kavfs/kavfs.conf ] && [ -d /var/lib/kavfs ] && [ ! -e /usr/bin/kavscanner ] &&
     echo "removed, settings and state stay"
 rm /etc/kavfs/jobs/web
-mkdir -p /var/lib/kavfs/quarantine && touch /var/lib/kavfs/quarantine/item
+mkdir -p /var/lib/kavfs/quarantine/items
+touch /var/lib/kavfs/quarantine/kavfs.key /var/lib/kavfs/quarantine/items/0123456789abcdef
 dpkg --purge kavfs
 ls -A /var/lib/kavfs
 dpkg -i /mnt/kavfs.deb >/dev/null
-rm -r /var/lib/kavfs/quarantine
-dpkg --purge kavfs
+rm /var/lib/kavfs/quarantine/items/*
+dpkg --purge kavfs  # an empty one goes
 traces >/mnt/after
 getent group kavfs || echo "no group is left"
 """
