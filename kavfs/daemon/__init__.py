@@ -1,0 +1,1 @@
+"""Daemon: aveserver, which speaks its own protocol and that of clamd, over scan/service."""

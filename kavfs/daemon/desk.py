@@ -1,0 +1,132 @@
+"""Desk: what all protocols share: from a request with a path or a descriptor to a verdict, and the end of both.
+
+A protocol is a Talk: it reads a request, asks the desk to scan, and answers with lines. The desk knows which commands
+of which connection are open, and cancels what nobody waits for any more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from kavfs._native import serve
+from kavfs.daemon.task import Task
+from kavfs.model import Result
+from kavfs.scan.opening import Opened, Openers
+from kavfs.scan.service import Refusal, Service
+
+Verdict = Callable[[Task, Result | Refusal], None]
+Refused = Callable[[Task, int], None]  # with an errno
+Directory = Callable[[Task, int], None]  # with a descriptor, which is the callee's
+
+
+class Talk(Protocol):
+    """One protocol over one front."""
+
+    def take(self, request: serve.Request) -> None:
+        """Carry out a request. Its descriptor is the callee's."""
+        ...
+
+
+class Desk:
+    """One front with its talk. *folders*: below which clients without an identity (TCP) may name files."""
+
+    def __init__(
+        self,
+        front: serve.Front,
+        service: Service,
+        openers: Openers,
+        folders: tuple[bytes, ...] = (),
+    ) -> None:
+        self.front = front
+        self.service = service
+        self._openers = openers
+        self._folders = folders
+        self._open: dict[int, list[Task]] = {}
+        self.talk: Talk | None = None
+        self.requests = 0
+
+    def pump(self) -> None:
+        """Everything that the front has to say now."""
+        front, talk = self.front, self.talk
+        assert talk is not None
+        front.step()
+        for request in front.requests():
+            self.requests += 1
+            talk.take(request)
+        for connection in front.gone():
+            for task in self._open.pop(connection, ()):
+                self._drop(task)
+
+    # ---- tasks -----------------------------------------------------------------------------------------------------
+
+    def begin(self, connection: int, number: int, path: bytes = b"", all_match: bool = False) -> Task:
+        peer = self.front.peer(connection)
+        client = peer.uid if peer.uid >= 0 else peer.address.rpartition(b" ")[0]
+        task = Task(connection, number, client, peer, path, all_match)
+        self._open.setdefault(connection, []).append(task)
+        return task
+
+    def say(self, task: Task, line: bytes) -> int:
+        """A line that others follow. Bytes that wait for the client to read."""
+        return 0 if task.over else self.front.reply(task.connection, task.number, line, False)
+
+    def end(self, task: Task, line: bytes) -> None:
+        """The last line."""
+        if task.over:
+            return
+        self._drop(task)
+        tasks = self._open[task.connection]
+        tasks.remove(task)
+        if not tasks:
+            del self._open[task.connection]
+        self.front.reply(task.connection, task.number, line, True)
+
+    def _drop(self, task: Task) -> None:
+        task.over = True
+        for ticket in task.tickets:
+            self.service.cancel(ticket)
+        task.tickets.clear()
+
+    # ---- scanning --------------------------------------------------------------------------------------------------
+
+    def scan(self, task: Task, fd: int, name: bytes, verdict: Verdict) -> None:
+        """Scan what is behind *fd*, which is the service's from now on."""
+
+        def done(answer: Result | Refusal) -> None:
+            task.tickets.discard(ticket)
+            if not task.over:
+                verdict(task, answer)
+
+        ticket = self.service.submit(fd, name, done, client=task.client, all_match=task.all_match)
+        task.tickets.add(ticket)
+
+    def open(
+        self, task: Task, path: bytes, verdict: Verdict, refused: Refused, directory: Directory, follow: bool = True
+    ) -> None:
+        """Open *path* with the rights of the task's peer, and scan it. What is neither file nor directory is refused
+        with ENXIO, what this client may not name with EPERM."""
+
+        def done(opened: Opened) -> None:
+            if task.over:
+                if opened.fd >= 0:
+                    os.close(opened.fd)
+            elif opened.fd < 0:
+                refused(task, opened.error)
+            elif opened.is_directory:
+                directory(task, opened.fd)
+            else:
+                self.scan(task, opened.fd, path, verdict)
+
+        folder = b"" if task.peer.uid >= 0 else self._folder(path)
+        self._openers.open(
+            task.peer, path[len(folder) :].lstrip(b"/") or b"." if folder else path, done, follow=follow, folder=folder
+        )
+
+    def _folder(self, path: bytes) -> bytes:
+        """The configured folder that *path* lies in, or b""; ".." in it leads nowhere."""
+        for folder in self._folders:
+            if path == folder or path.startswith(folder.rstrip(b"/") + b"/"):
+                return folder
+        return b""
