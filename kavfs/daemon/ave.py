@@ -1,8 +1,8 @@
 """Texts of the aveserver protocol: what a verdict or a refusal is called there.
 
 Replies are lines ``NNN-text`` and a last one ``NNN text``; the front end puts CRLF behind each. Several clients take
-any first line that begins with 2 for clean, so what they must stop stands first as ``322-NAME /path``, and what could not be
-scanned is 5xx and never 241. 402 is not used: one client takes its third character for a virus.
+any first line that begins with 2 for clean, so what they must stop stands first as ``322-NAME /path``, and what could
+not be scanned is 5xx and never 241. 402 is not used: one client takes its third character for a virus.
 Texts of last lines are compared byte for byte by clients.
 """
 

@@ -1,7 +1,7 @@
 """Texts of clamd's protocol, byte for byte what its clients compare. The front end frames them: "N: ", NUL, newline.
 
-What ClamAV calls clean although it could not see into it (encrypted, damaged) is OK here too unless *strict*: then it is
-FOUND with a Heuristics name. What was not wholly scanned for a limit or for time is ERROR, never OK.
+What ClamAV calls clean although it could not see into it (encrypted, damaged) is OK here too unless *strict*: then it
+is FOUND with a Heuristics name. What was not wholly scanned for a limit or for time is ERROR, never OK.
 """
 
 from __future__ import annotations
