@@ -1,0 +1,97 @@
+"""Listening: sockets that clients connect to, made here or handed over by systemd."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+import stat
+from contextlib import suppress
+
+from kavfs.daemon.settings import Listener
+from kavfs.errors import SystemFailure
+
+BACKLOG = 511
+FIRST_HANDED = 3  # descriptor of the first socket that systemd hands over
+
+
+def listen(listener: Listener) -> socket.socket:
+    """A listening socket. Raises SystemFailure with the place in it."""
+    try:
+        return _unix(listener) if listener.path else _tcp(listener)
+    except OSError as error:
+        raise SystemFailure(f"cannot listen on {listener}: {error.strerror or error}") from None
+
+
+def _unix(listener: Listener) -> socket.socket:
+    """A stale socket of an earlier run is replaced, a live one is not, and nothing else ever."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        _remove_stale(listener.path)
+        mask = os.umask(0o777)  # nobody connects before mode and group are right
+        try:
+            sock.bind(listener.path)
+        finally:
+            os.umask(mask)
+        if listener.group:
+            os.chown(listener.path, -1, _group(listener.group))
+        os.chmod(listener.path, listener.mode)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _group(name: str) -> int:
+    try:
+        return grp.getgrnam(name).gr_gid
+    except KeyError:
+        raise SystemFailure(f"there is no group {name}") from None
+
+
+def _remove_stale(path: bytes) -> None:
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise OSError(errno.EEXIST, "there is something else")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(1.0)
+            try:
+                probe.connect(path)
+            except ConnectionRefusedError:
+                os.unlink(path)
+                return
+        raise OSError(errno.EADDRINUSE, "another server is listening there")
+
+
+def _tcp(listener: Listener) -> socket.socket:
+    family, kind, number, _, address = socket.getaddrinfo(
+        listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    sock = socket.socket(family, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, number)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def handed() -> dict[str, socket.socket]:
+    """Sockets that systemd hands over (LISTEN_FDS), by name: FileDescriptorName= of the unit, "ave" or "clamd"."""
+    if os.environ.get("LISTEN_PID") != str(os.getpid()):
+        return {}
+    count = int(os.environ.get("LISTEN_FDS", "0"))
+    names = os.environ.get("LISTEN_FDNAMES", "").split(":")
+    found = {}
+    for number in range(count):
+        fd = FIRST_HANDED + number
+        os.set_inheritable(fd, False)
+        os.set_blocking(fd, False)
+        found[names[number] if number < len(names) else str(number)] = socket.socket(fileno=fd)
+    for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
+        os.environ.pop(variable, None)
+    return found
