@@ -5,9 +5,13 @@ from __future__ import annotations
 import gc
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from kavfs.cli.aveserver_options import Wanted, read_options
+
+if TYPE_CHECKING:
+    from kavfs.scan.opening import Openers
+    from kavfs.scan.service import Service
 
 PROGRAM = "aveserver"
 
@@ -59,17 +63,13 @@ def _serve(wanted: Wanted) -> int:
     return 0
 
 
-async def _run(wanted: Wanted, service: object, openers: object) -> None:
+async def _run(wanted: Wanted, service: Service, openers: Openers) -> None:
     from kavfs.daemon.server import Server, open_listeners
-    from kavfs.scan.opening import Openers
-    from kavfs.scan.service import Service
 
-    assert isinstance(service, Service)
-    assert isinstance(openers, Openers)
     daemon = Server(wanted.daemon, service, openers, _note)
     daemon.begin(open_listeners(wanted.daemon))
     _note("ready")
-    await daemon.serve()
+    await daemon.run()
 
 
 def _note(text: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NoReturn
 
 from kavfs.daemon.settings import DaemonSettings, Listener
 from kavfs.errors import UsageError
@@ -24,7 +25,7 @@ class Wanted:
     databases: tuple[bytes, ...] = ()
     state: bytes = b""
     jobs: int = 0
-    daemon: DaemonSettings = DaemonSettings(())
+    daemon: DaemonSettings = field(default_factory=lambda: DaemonSettings(()))
 
     def service(self, state: bytes) -> ServiceSettings:
         options = ScanOptions(WalkOptions(()), Limits(), EVERYTHING, jobs=self.jobs)
@@ -32,7 +33,7 @@ class Wanted:
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
+    def error(self, message: str) -> NoReturn:
         raise UsageError(message)
 
 

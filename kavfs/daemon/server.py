@@ -67,7 +67,7 @@ class Server:
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._step()
 
-    async def serve(self) -> None:
+    async def run(self) -> None:
         """Until end() was called and everything has been answered, or the time for that is over."""
         await self._ended.wait()
         until = time.monotonic() + self.settings.drain
@@ -156,7 +156,6 @@ class Server:
         return clamd.stats(load)
 
     def _shut_down(self, peer: serve.Peer) -> bool:
-        import os
 
         if not self.settings.shutdown or peer.uid not in (0, os.geteuid()):
             return False
