@@ -41,7 +41,7 @@ class Request:
     all_match: bool
     stream: int = -1  # descriptor of a stream that can be joined, good until the verdict; -1: it cannot
     size: int = -1  # of that stream
-    digest: bytes = b""  # of its content, once somebody had to know
+    sample: bytes = b""  # a few bytes of it
     waits: bool = False  # stands in the queue
     shift: Shift | None = None  # who scans it
     leader: Request | None = None  # whose verdict it waits for

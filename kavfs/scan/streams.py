@@ -1,25 +1,26 @@
 """Streams: finds a request whose bytes are those of another one that is on its way, so that they are scanned once.
 
 Only what nobody can change any more is compared: sealed memory files. Files on disk are told apart by their inode, in
-the dispatcher. Digests are made only when two of the same size are on their way at once, and up to SIZE_MAX bytes: they
-are made on the daemon's thread.
+the dispatcher. Those of the same size with the same bytes in the middle are compared byte by byte, which is done on the
+daemon's thread: so there are bounds to it.
 """
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import hashlib
-import mmap
 import os
-import stat
+from itertools import islice
 
 from kavfs.scan.asked import Request
 
 SEALED = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
-SIZE_MAX = 4 << 20
+SIZE_MAX = 16 << 20
+SAMPLE = 64  # bytes from the middle
+COMPARED = 2  # others at most: who sends many that are nearly equal does not stop the daemon
+CHUNK = 256 << 10
 
-Key = tuple[int, bool]  # size, all matches
+Key = tuple[int, bytes, bool]  # size, sample, all matches
 
 
 class Streams:
@@ -37,37 +38,37 @@ class Streams:
             if error.errno != errno.EINVAL:  # no file in memory
                 raise
             return
-        info = os.fstat(request.fd)
-        if stat.S_ISREG(info.st_mode) and 0 < info.st_size <= SIZE_MAX:
-            request.stream, request.size = request.fd, info.st_size
+        size = os.fstat(request.fd).st_size
+        if 0 < size <= SIZE_MAX:
+            request.stream, request.size = request.fd, size
+            request.sample = os.pread(request.fd, SAMPLE, max(0, size - SAMPLE) // 2)
 
     def leader(self, request: Request, good: object) -> Request | None:
         """Who is on the way with the same bytes, and waits for a shift yet or is with *good*."""
         if request.size < 0:
             return None
-        for other in self._leaders.get((request.size, request.all_match), {}).values():
-            if other.late or (other.shift is not None and other.shift is not good):
-                continue
-            if _digest(other) == _digest(request):
+        alike = self._leaders.get(_key(request), {}).values()
+        for other in islice((one for one in alike if not one.late and one.shift in (None, good)), COMPARED):
+            if _equal(other, request):
                 return other
         return None
 
     def add(self, request: Request) -> None:
         """It may be joined from now on."""
         if request.size >= 0:
-            self._leaders.setdefault((request.size, request.all_match), {})[request.ticket] = request
+            self._leaders.setdefault(_key(request), {})[request.ticket] = request
 
     def drop(self, request: Request) -> None:
         """It has its answer, or can be joined no longer."""
-        key = (request.size, request.all_match)
-        leaders = self._leaders.get(key)
+        leaders = self._leaders.get(_key(request))
         if leaders is not None and leaders.pop(request.ticket, None) is not None and not leaders:
-            del self._leaders[key]
+            del self._leaders[_key(request)]
 
 
-def _digest(request: Request) -> bytes:
-    """Of what is sealed, so that it stays true; b"" of nothing never equals another."""
-    if not request.digest:
-        with mmap.mmap(request.stream, request.size, prot=mmap.PROT_READ) as content:
-            request.digest = hashlib.blake2b(content, digest_size=32).digest()
-    return request.digest
+def _key(request: Request) -> Key:
+    return request.size, request.sample, request.all_match
+
+
+def _equal(one: Request, other: Request) -> bool:
+    places = range(0, one.size, CHUNK)
+    return all(os.pread(one.stream, CHUNK, place) == os.pread(other.stream, CHUNK, place) for place in places)
