@@ -35,6 +35,7 @@ class Bench:
     walker: socket.socket
     worker: socket.socket
     walker_slot: int
+    worker_slot: int
     events: list[dispatch.Event] = field(default_factory=list)
 
     def step(self) -> None:
@@ -72,6 +73,10 @@ class Bench:
         )
         for fd in fds:
             os.close(fd)
+
+    def take_in_hand(self, batch: int, index: int) -> None:
+        """The worker shows which object of its work it is at."""
+        os.pwrite(self.worker_slot, struct.pack("=QQQ8xII", 1, batch, 0, index, 1), 0)
 
     def replace_worker(self, number: int) -> None:
         """Another worker in the place of one that is gone; it greets."""
@@ -114,7 +119,7 @@ def bench(
     made.add_worker(2, pairs[1][0].detach(), slots[1])
     with pairs[0][1] as walker, pairs[1][1] as worker:
         worker.send(RESULTS.pack(RESULT_MAGIC, 0, 0, LAST, 0))
-        one = Bench(made, walker, worker, slots[0])
+        one = Bench(made, walker, worker, slots[0], slots[1])
         try:
             yield one
         finally:
