@@ -14,8 +14,9 @@
 
 #include "process.h"
 
-#define LEASE_TRIES    100
-#define LEASE_PAUSE_NS (10 * 1000 * 1000)
+#define TRIES 100 /* when others have to do something first */
+
+static const struct timespec PAUSE = {0, 10 * 1000 * 1000};
 
 typedef struct {
     kav_open_request head;
@@ -65,10 +66,9 @@ static int look(const way *to)
  */
 static int open_patiently(const way *to)
 {
-    const struct timespec pause = {0, LEASE_PAUSE_NS};
     int fd = open_way(to, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-    for (int i = 0; fd == -EAGAIN && i < LEASE_TRIES; i++) {
-        nanosleep(&pause, NULL);
+    for (int i = 0; fd == -EAGAIN && i < TRIES; i++) {
+        nanosleep(&PAUSE, NULL);
         fd = open_way(to, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     }
     return fd;
@@ -150,9 +150,13 @@ static int answer_one(int socket, const request *asked)
     int fd = open_asked(asked, &answer);
     if (fd < 0) answer.error = -fd;
     int failed = send_answer(socket, &answer, fd);
+    for (int i = 0; failed == -ETOOMANYREFS && i < TRIES; i++) { /* of all processes of this user together */
+        nanosleep(&PAUSE, NULL);
+        failed = send_answer(socket, &answer, fd);
+    }
     if (fd >= 0) close(fd);
     if (failed != -ETOOMANYREFS) return failed;
-    answer.error = EMFILE; /* too many descriptors of this user are on their way */
+    answer.error = EMFILE;
     return send_answer(socket, &answer, -1);
 }
 

@@ -217,6 +217,7 @@ def run_opener(setup: Message, fds: list[int], parts: Parts) -> None:
     who = setup["who"]
     os.dup2(fds[0], OPENER_SOCKET)
     close_all_but({0, 1, 2, OPENER_SOCKET})
+    descriptors.raise_limit()  # compared with those on their way of all processes of that user, not with ours
     sandbox.enter_opener((who[0], who[1], who[2]) if who else None, setup["parent"])
     process.open_for(OPENER_SOCKET)
 

@@ -30,8 +30,6 @@ WALKER_CAPABILITIES = 1 << 2 | 1 << 3 | 1 << 28
 OPENER_CAPABILITIES = 1 << 2
 """CAP_DAC_READ_SEARCH, when it is root that named the path."""
 
-OPENER_DESCRIPTORS = 32
-
 SPARE_DESCRIPTORS = 64  # besides those of the batches that a worker may hold
 BATCH_FILES = 64
 LOWEST = 19  # nice
@@ -98,7 +96,6 @@ def enter_opener(who: tuple[int, int, list[int]] | None, parent: int) -> None:
     _lower(resource.RLIMIT_CORE, 0)
     _lower(resource.RLIMIT_NPROC, 0)
     _lower(resource.RLIMIT_FSIZE, 0)
-    _lower(resource.RLIMIT_NOFILE, OPENER_DESCRIPTORS)
     _lock(parent)
     close_paths(reads=True)
     filter_calls("opener")

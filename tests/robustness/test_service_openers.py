@@ -403,3 +403,13 @@ def test_everybody_may_ask_for_what_the_daemon_reads_when_that_is_wanted(place):
             assert made.error(Peer(0, 0), secret) == errno.EACCES
 
     as_somebody(do)
+
+
+@ROOT
+def test_many_descriptors_of_the_same_user_on_their_way_elsewhere_do_no_harm(place):
+    path = file(place / "file", 0o644)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs, open(path, "rb") as sent, desk() as made:
+        for _ in range(3):
+            socket.send_fds(ours, [b"x"], [sent.fileno()] * 100)
+        assert made.content(Peer(0, 0, (0,)), path) == b"content"
