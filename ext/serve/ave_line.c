@@ -1,8 +1,8 @@
-/* The lines of the aveserver protocol (contract: lines.h). */
+/* The lines of the aveserver protocol (contract: spoken.h). */
 #include <string.h>
 #include <strings.h>
 
-#include "lines.h"
+#include "spoken.h"
 
 size_t kav_ave_strip(uint8_t *bytes, size_t len)
 {

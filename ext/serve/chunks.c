@@ -1,7 +1,7 @@
-/* The chunks of INSTREAM (contract: lines.h). */
+/* The chunks of INSTREAM (contract: spoken.h). */
 #include <string.h>
 
-#include "lines.h"
+#include "spoken.h"
 
 /* One byte of a length; whether the stream goes on. */
 static enum kav_chunks_end take_length(kav_chunks *chunks, uint8_t byte)

@@ -1,7 +1,7 @@
-/* The commands of clamd's protocol (contract: lines.h). */
+/* The commands of clamd's protocol (contract: spoken.h). */
 #include <string.h>
 
-#include "lines.h"
+#include "spoken.h"
 
 enum { PATH = 1, PREFIXED = 2, IN_SESSION = 4, BARE = 8 };
 

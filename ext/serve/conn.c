@@ -77,12 +77,12 @@ static void leave_again(kav_front *f, const kav_conn *c)
 static void release(kav_front *f, kav_conn *c)
 {
     leave_again(f, c);
-    epoll_ctl(f->epoll, EPOLL_CTL_DEL, c->fd, NULL); /* a child that was just forked may have it open, too */
-    close(c->fd);
+    close(c->fd); /* which takes it out of epoll, too; no child of ours has it */
     if (c->passed >= 0) close(c->passed);
     while (c->flying) kav_conn_land(f, c, c->flights);
     kav_stream_settle(&c->stream, &f->budget);
     if (c->flights != &c->one) free(c->flights);
+    f->kept -= c->in_len;
     free(c->in);
     free(c->address);
     kav_outgoing_free(&c->out);

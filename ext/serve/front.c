@@ -11,7 +11,7 @@ static int open_parts(kav_front *f)
 {
     const kav_front_options *o = &f->options;
     uint64_t *lengths = f->deadlines.length_ms;
-    f->scratch_size = (size_t)o->line_max + RECEIVE_SMALL + RECEIVE_MAX;
+    f->scratch_size = (size_t)o->line_max + 2 * RECEIVE_MAX;
     f->scratch = malloc(f->scratch_size);
     f->conns = calloc(o->connections, sizeof *f->conns);
     f->clients = kav_clients_new(o->connections);

@@ -6,7 +6,7 @@
 #include "clients.h"
 #include "deadlines.h"
 #include "inbox.h"
-#include "lines.h"
+#include "spoken.h"
 #include "outgoing.h"
 #include "serve.h"
 #include "stream.h"
@@ -17,8 +17,9 @@
 #define TAG_TIMER     (1ull << 62)
 #define LISTENERS     32
 #define RECEIVE_MAX   (1u << 16) /* at once: of a stream ... */
-#define RECEIVE_SMALL (1u << 14) /* ... of commands */
-#define RECEIVES      4          /* of one connection in one step */
+#define RECEIVE_SMALL (1u << 14) /* ... of commands; of first ones, too, when so much is kept already: */
+#define KEPT_HIGH     (16u << 20)
+#define RECEIVES      4 /* of one connection in one step */
 #define EVENTS        256
 #define ACCEPTS       64 /* of one listener in one step */
 
@@ -85,7 +86,8 @@ struct kav_front {
     kav_front_counts counts;
     uint8_t *scratch; /* where bytes are received, behind those that a connection had left */
     size_t scratch_size;
-    int failed; /* what could not be told */
+    uint64_t kept; /* bytes of commands that connections have left */
+    int failed;    /* what could not be told */
 };
 
 /* conn.c */

@@ -177,12 +177,14 @@ static bool blocked(const kav_conn *c)
            (c->flying >= kav_conn_flights(c) || kav_outgoing_waits(&c->out) > KAV_SERVE_OUT_HIGH);
 }
 
-static int keep_rest(kav_conn *c, const uint8_t *bytes, size_t len)
+static int keep_rest(kav_front *f, kav_conn *c, const uint8_t *bytes, size_t len)
 {
     uint8_t *old = c->in;
     uint8_t *rest = len ? malloc(len) : NULL;
     if (len && !rest) return -ENOMEM;
     if (len) memcpy(rest, bytes, len);
+    f->kept += len;
+    f->kept -= c->in_len;
     c->in = rest;
     c->in_len = (uint32_t)len;
     free(old);
@@ -208,7 +210,7 @@ static int take(kav_front *f, kav_conn *c, uint8_t *bytes, size_t len, bool whol
         len -= used;
     }
     if (c->phase == KAV_DEAF) len = 0;
-    return failed ? failed : keep_rest(c, bytes, len);
+    return failed ? failed : keep_rest(f, c, bytes, len);
 }
 
 /* ---- the socket -------------------------------------------------------------------------------------------------- */
@@ -251,7 +253,9 @@ static ssize_t receive(kav_front *f, kav_conn *c, size_t most)
 /* One portion; whether there may be more. */
 static bool input_once(kav_front *f, kav_conn *c, bool *gone)
 {
-    size_t most = c->phase == KAV_STREAM && !c->session ? RECEIVE_MAX : RECEIVE_SMALL;
+    /* One command and its stream mostly come as one; of several that wait for their turn little is kept. */
+    bool much = c->protocol == KAV_CLAMD && !c->session && (c->phase == KAV_STREAM || f->kept < KEPT_HIGH);
+    size_t most = much ? RECEIVE_MAX : RECEIVE_SMALL;
     ssize_t got = receive(f, c, most);
     *gone = false;
     if (got == -EAGAIN || got == -EINTR) return false;

@@ -59,6 +59,7 @@ void kav_output_flush(kav_front *f, kav_conn *c)
         }
     }
     if (kav_conn_settle(f, c)) return;
+    if (c->phase == KAV_COMMANDS && c->in_len) kav_conn_again(f, c); /* it may have waited for this */
     if (c->phase != KAV_LINGER) kav_conn_watch(f, c, kav_input_wanted(c) ? EPOLLIN : 0);
     kav_conn_rearm(f, c, false);
 }
@@ -162,6 +163,7 @@ void kav_front_end(kav_front *f, uint64_t id)
     c->closing = true;
     while (c->flying) kav_conn_land(f, c, c->flights);
     kav_stream_settle(&c->stream, &f->budget);
+    f->kept -= c->in_len;
     free(c->in);
     c->in = NULL;
     c->in_len = 0;

@@ -1,7 +1,7 @@
 /* Serve: the front of the service: sockets, framing of both protocols, streams, passed descriptors, replies. What a
  * command means is decided elsewhere: requests are handed out, replies handed in.
  *
- *     accept -> receive -> cut commands (lines.h) -> request -> ... -> reply -> send -> next command or close
+ *     accept -> receive -> cut commands (spoken.h) -> request -> ... -> reply -> send -> next command or close
  *                                |
  *                      INSTREAM: content into memory or a file (stream.h); FILDES: the descriptor that came along
  *

@@ -46,9 +46,10 @@ static int copy_all(int from, int to, uint64_t len)
     return 0;
 }
 
-/* From memory to the spill folder, with what has come so far. */
-static int spill(kav_stream *stream, kav_stream_budget *budget)
+/* From memory to the spill folder, with what has come so far, if there is room for `more`, too. */
+static int spill(kav_stream *stream, kav_stream_budget *budget, size_t more)
 {
+    if (budget->spill_used + stream->size + more > budget->spill_total) return -ENOSPC;
     int fd = open(budget->spill_dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC | O_NOATIME, 0600);
     if (fd < 0) return -errno;
     int failed = stream->fd >= 0 ? copy_all(stream->fd, fd, stream->size) : 0;
@@ -69,7 +70,7 @@ int kav_stream_write(kav_stream *stream, kav_stream_budget *budget, const uint8_
 {
     if (!stream->spilled &&
         (stream->size + len > budget->memory_each || budget->memory_used + len > budget->memory_total)) {
-        int failed = spill(stream, budget);
+        int failed = spill(stream, budget, len);
         if (failed) return failed;
     }
     if (stream->fd < 0) {

@@ -38,7 +38,7 @@ CLANG_FLAGS = [
 # What is linked.
 FOLDERS = (
     *("source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash"),
-    *("dispatch", "cache"),
+    *("dispatch", "cache", "serve"),
 )
 NOT_LINKED = ("unpack.c",)  # sink.c stands in for it
 LONGEST = 1 << 16  # bytes of an input

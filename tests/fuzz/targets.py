@@ -313,7 +313,21 @@ def parts() -> Seeds:
     }
 
 
+def commands() -> Seeds:
+    """The first byte says which protocol, and in which pieces it comes."""
+    content = b"\0\0\0\x07content\0\0\0\0"
+    return {
+        "scans": b"\x03SCAN xmQPRSTUW /a b\r\nSCAN /b\r\n\0scan x\r\nQUIT\r\n\0",
+        "session": b"\x04nIDSESSION\nzPING\0nSCAN /a\nzINSTREAM\0" + content + b"nFILDES\nnEND\n",
+        "stream": b"\x06zINSTREAM\0" + content,
+        "old": b"\x08MULTISCAN /a b\n",
+        "large": b"\x0anINSTREAM\n\xff\xff\xff\xff" + b"x" * 80,
+        "long": b"\x0cnSCAN /" + b"x" * 80 + b"\n",
+    }
+
+
 TARGETS: dict[str, Target] = {
+    "commands": Target("fuzz_commands", commands),
     "signatures": Target("fuzz_signatures", lambda: {"lines": LINES}, (), ("trial",)),
     "required": Target("fuzz_required", expressions),
     "hashes": Target("fuzz_hashes", hash_lines),

@@ -1,12 +1,12 @@
-/* Lines: the commands of both protocols, cut from bytes. Pure functions: no sockets, no memory of their own.
+/* Spoken: the commands of both protocols, cut from bytes. Pure functions: no sockets, no memory of their own.
  *
  * Each returns how many bytes of the buffer the command took, its end included; 0 says that it is not whole yet. Where
  * a command ends and what it means does not depend on how its bytes were cut on their way. *seen is the caller's and
  * starts with 0 for each command: how far the end has been looked for, so that a byte is looked at once however slowly
  * they come. A command of more than `most` bytes is KAV_VERB_TOO_LONG and takes all that is there.
  */
-#ifndef KAV_SERVE_LINES_H
-#define KAV_SERVE_LINES_H
+#ifndef KAV_SERVE_SPOKEN_H
+#define KAV_SERVE_SPOKEN_H
 
 #include <stdbool.h>
 #include <stddef.h>
