@@ -6,14 +6,16 @@
  *                      INSTREAM: content into memory or a file (stream.h); FILDES: the descriptor that came along
  *
  * One thread; no call blocks. All input is hostile: work for one connection in one step is bounded, so are its buffers:
- * about 20 KiB of input beside one stream, KAV_SERVE_OUT_MAX of output. An idle connection costs some 300 bytes.
+ * commands that wait (a line and 16 KiB; 64 KiB while all together have little), one stream, KAV_SERVE_OUT_MAX of
+ * output. An idle connection costs some 300 bytes.
  *
  * AVE: a greeting at once; lines; one request at a time, further lines wait; each line of a reply has a send of its
  * own, and the last of several waits until the peer has read the others (UNIX sockets, KAV_SERVE_READER_MS at most),
- * because clients look at the beginning of each piece that they receive and nothing else. CLAMD: one command and the
- * connection ends; between IDSESSION and END up to KAV_SERVE_FLIGHTS at a time, numbered, answered in any order. After
- * UNKNOWN, TOO_LONG, TOO_LARGE and BROKEN (of AVE: TOO_LONG) nothing more is read, and the connection ends when all is
- * answered. What has no prefix and no end is taken as it is after KAV_SERVE_QUIET_MS.
+ * because clients look at the beginning of each piece that they receive and nothing else.
+ *
+ * CLAMD: one command and the connection ends; between IDSESSION and END up to KAV_SERVE_FLIGHTS at a time, numbered,
+ * answered in any order. After UNKNOWN, TOO_LONG, TOO_LARGE and BROKEN (of AVE: TOO_LONG) nothing more is read, and the
+ * connection ends when all is answered. What has no prefix and no end is taken as it is after KAV_SERVE_QUIET_MS.
  */
 #ifndef KAV_SERVE_H
 #define KAV_SERVE_H
