@@ -98,14 +98,14 @@ class Openers:
         self._seconds = seconds
         self._becomes = can_become()
         self._root = server
-        self._server = server.another()
+        self._server: ForkServer | None = None  # one that is lost is replaced at the next wish
         self._epoll = select.epoll()
-        self._epoll.register(self._server.fileno(), select.EPOLLIN)
         self._lines: dict[Identity, _Line] = {}  # least recently used first
         self._by_fd: dict[int, _Line] = {}
         self._lingering: dict[int, Identity] = {}  # processes that were killed and are not gone yet
         self._told: deque[Callable[[], None]] = deque()
         self._last_number = 0
+        self._own_server()
 
     def open(self, peer: Peer | None, path: bytes, done: Done, *, follow: bool = True, folder: bytes = b"") -> None:
         """Open *path* as *peer*. *follow*: its last part may be a symbolic link. With *folder*, *path* is relative to
@@ -174,15 +174,22 @@ class Openers:
         line.number = self._next_number()
         with theirs:
             try:
-                self._server.start("opener", line.number, {"who": line.identity}, [theirs.fileno()])
+                self._own_server().start("opener", line.number, {"who": line.identity}, [theirs.fileno()])
             except SystemFailure:
                 ours.close()
-                self._begin_again()
+                self._lose_server()
                 return False
         line.sock = ours
         self._by_fd[ours.fileno()] = line
         self._epoll.register(ours.fileno(), select.EPOLLIN)
         return True
+
+    def _own_server(self) -> ForkServer:
+        """Only as its parent's child does it live, and its news are for nobody else."""
+        if self._server is None:
+            self._server = self._root.another()
+            self._epoll.register(self._server.fileno(), select.EPOLLIN)
+        return self._server
 
     def _make_room(self) -> bool:
         idle = next((one for one in self._lines.values() if one.sock and not one.asked and not one.waiting), None)
@@ -211,18 +218,17 @@ class Openers:
         if line.sock is None:
             self._lines.pop(line.identity, None)
 
-    def _begin_again(self) -> None:
-        """The server of the openers is gone, and they with it."""
+    def _lose_server(self, error: int = errno.EIO) -> None:
+        """The server of the openers is gone, or is to go, and they with it."""
         for line in list(self._lines.values()):
             if line.sock is not None:
                 self._part(line)
-            self._give_up(line, errno.EIO)
+            self._give_up(line, error)
         self._lingering.clear()
-        with suppress(OSError):
+        if self._server is not None:
             self._epoll.unregister(self._server.fileno())
-        self._server.close()
-        self._server = self._root.another()
-        self._epoll.register(self._server.fileno(), select.EPOLLIN)
+            self._server.close()
+            self._server = None
 
     # ---- the loop --------------------------------------------------------------------------------------------------
 
@@ -238,10 +244,10 @@ class Openers:
         return IDLE if oldest is None else max(0.0, min(IDLE, oldest + self._seconds - time.monotonic()))
 
     def step(self) -> None:
-        """Never waits. SystemFailure: the fork server is gone."""
+        """Never waits."""
         for fd, _ in self._epoll.poll(0):
-            if fd == self._server.fileno():
-                self._hear_server()
+            if self._server is not None and fd == self._server.fileno():
+                self._hear_server(self._server)
             elif fd in self._by_fd:
                 self._hear(self._by_fd[fd])
         self._end_late()
@@ -250,12 +256,12 @@ class Openers:
         for _ in range(len(self._told)):
             self._told.popleft()()
 
-    def _hear_server(self) -> None:
+    def _hear_server(self, server: ForkServer) -> None:
         try:
-            for message in self._server.news():
+            for message in server.news():
                 self._lingering.pop(message["id"], None)
         except SystemFailure:
-            self._begin_again()
+            self._lose_server()
 
     def _hear(self, line: _Line) -> None:
         assert line.sock is not None
@@ -299,7 +305,8 @@ class Openers:
         now = time.monotonic()
         late = [one for one in self._by_fd.values() if one.asked and now >= one.since + self._seconds]
         for line in late:
-            self._server.kill(line.number)
+            with suppress(SystemFailure):  # that it is gone is heard in its own time, and the process is gone with it
+                self._own_server().kill(line.number)
             self._lingering[line.number] = line.identity
             self._tell(line.asked.popleft().done, Opened(-1, errno.ETIMEDOUT))
             self._part(line)
@@ -310,11 +317,7 @@ class Openers:
         """End all openers. May be called twice."""
         if self._epoll.closed:
             return
-        for line in list(self._lines.values()):
-            if line.sock is not None:
-                self._part(line)
-            self._give_up(line, errno.ECANCELED)
-        self._server.close()
+        self._lose_server(errno.ECANCELED)
         self._epoll.close()
         while self._told:
             self._told.popleft()()

@@ -7,9 +7,9 @@ daemon's thread: so there are bounds to it.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
+from contextlib import suppress
 from itertools import islice
 
 from kavfs.scan.asked import Request
@@ -30,18 +30,14 @@ class Streams:
         self._leaders: dict[Key, dict[int, Request]] = {}
 
     def look(self, request: Request) -> None:
-        """Find out whether it can be joined at all."""
-        try:
+        """Find out whether it can be joined at all: a file in memory that nobody can change, and that can be read."""
+        with suppress(OSError):
             if fcntl.fcntl(request.fd, fcntl.F_GET_SEALS) & SEALED != SEALED:
                 return
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # no file in memory
-                raise
-            return
-        size = os.fstat(request.fd).st_size
-        if 0 < size <= SIZE_MAX:
-            request.stream, request.size = request.fd, size
-            request.sample = os.pread(request.fd, SAMPLE, max(0, size - SAMPLE) // 2)
+            size = os.fstat(request.fd).st_size
+            if 0 < size <= SIZE_MAX:
+                request.sample = os.pread(request.fd, SAMPLE, max(0, size - SAMPLE) // 2)
+                request.stream, request.size = request.fd, size
 
     def leader(self, request: Request, good: object) -> Request | None:
         """Who is on the way with the same bytes, and waits for a shift yet or is with *good*."""
