@@ -11,11 +11,11 @@ from kavfs.cli.arguments import parse
 from kavfs.cli.kavfs import PROGRAM
 from kavfs.cli.program import answer, say
 from kavfs.cli.request import Request, absolute, apply_option, usual_configuration
-from kavfs.config import show
+from kavfs.config import server, show
 from kavfs.config.importer import import_files
-from kavfs.config.ini import Entry, file_name, shown
+from kavfs.config.ini import Entry, file_name, read_entries, shown
 from kavfs.config.keys import KEYS
-from kavfs.config.load import Loaded, read
+from kavfs.config.load import checked, loaded
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError, SystemFailure
 from kavfs.report.summary import counted
@@ -49,29 +49,30 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    path, loaded = _loaded(args.file)
+    path, entries = _entries(args.file)
     if not path:
         _put([NONE.encode()])
         return 0
-    loaded.errors += _wrong_actions(loaded.settings.actions)
-    for error in loaded.errors:
+    ours, daemon = loaded(entries), loaded(entries, server.TABLE)
+    errors = list(dict.fromkeys([*ours.errors, *daemon.errors, *_wrong_actions(ours.settings.actions)]))
+    for error in errors:
         say(PROGRAM, error)
-    lines = [f"warning: {doubt}".encode() for doubt in loaded.doubts()]
-    ignored = list(dict.fromkeys(entry.section for entry in loaded.foreign))
-    lines += [f"passed over: [{section}]".encode() for section in ignored]
-    if not loaded.errors:
-        lines.append(f"{file_name(path)}: {counted(len(loaded.given), 'setting')}, nothing wrong".encode())
+    lines = [f"warning: {doubt}".encode() for doubt in [*ours.doubts(), *daemon.doubts()]]
+    foreign = [entry for entry in ours.foreign if entry in daemon.foreign]
+    lines += [f"passed over: [{section}]".encode() for section in dict.fromkeys(entry.section for entry in foreign)]
+    if not errors:
+        number = counted(len(entries) - len(foreign), "setting")
+        lines.append(f"{file_name(path)}: {number}, nothing wrong".encode())
     _put(lines)
-    return ConfigError.exit_code if loaded.errors else 0
+    return ConfigError.exit_code if errors else 0
 
 
 def _show(args: argparse.Namespace) -> int:
     given, _ = parse([os.fsencode(word) for word in args.options])
     named = [os.fsdecode(one.value) for one in given if one.option.name == "config"]
-    path, loaded = _loaded(named[-1] if named else args.file)
-    if loaded.errors:
-        raise ConfigError(loaded.errors[0])
-    request = Request(settings=loaded.settings)
+    path, entries = _entries(named[-1] if named else args.file)
+    ours, daemon = checked(loaded(entries)), checked(loaded(entries, server.TABLE))
+    request = Request(settings=ours.settings)
     options: dict[str, str] = {}
     for one in given:
         before = request.settings
@@ -80,7 +81,10 @@ def _show(args: argparse.Namespace) -> int:
         else:
             apply_option(request, one)
         options.update(dict.fromkeys(_changed(before, request.settings), one.typed))
-    rows = show.rows(request.settings, loaded.given, options)
+    rows = [
+        *show.rows(request.settings, ours.given, options),
+        *show.rows(daemon.settings, daemon.given, {}, server.TABLE),
+    ]
     head = b"# " + (shown(file_name(path)) if path else NONE).encode()
     _put([head, *show.lines(row for row in rows if not args.changed or show.is_changed(row))])
     return 0
@@ -136,12 +140,12 @@ def _write(path: bytes, lines: Iterable[bytes]) -> None:
         raise SystemFailure(f"cannot write {file_name(path)}: {error.strerror}") from None
 
 
-def _loaded(named: str | None) -> tuple[bytes, Loaded]:
+def _entries(named: str | None) -> tuple[bytes, list[Entry]]:
     """The file that is used and what it says; b"" when there is none."""
     path = absolute(os.fsencode(named)) if named else usual_configuration()
     if not named and not os.path.lexists(path):
-        return b"", Loaded()
-    return path, read(path)
+        return b"", []
+    return path, read_entries(path)
 
 
 def _put(lines: Iterable[bytes]) -> None:

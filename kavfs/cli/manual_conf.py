@@ -21,7 +21,7 @@ def page(conf: str) -> str:
     lines = [
         f'.TH KAVFS.CONF 5 "" "kavfs {plain(VERSION)}" "System administration"',
         ".SH NAME",
-        "kavfs.conf \\- settings of kavscanner and kavfs",
+        "kavfs.conf \\- settings of kavscanner, kavfs and aveserver",
         ".SH DESCRIPTION",
         *_text(blocks[0][1:]),
     ]
@@ -33,7 +33,7 @@ def page(conf: str) -> str:
             lines.append(f'.SH "SECTION [{plain(section)}]"')
             block = block[1:]
         lines += _block(section, block)
-    lines += [".SH FILES", *_files(), ".SH SEE ALSO", ".BR kavscanner (8),", ".BR kavfs (8)"]
+    lines += [".SH FILES", *_files(), ".SH SEE ALSO", ".BR kavscanner (8),", ".BR kavfs (8),", ".BR aveserver (8)"]
     return joined(lines)
 
 

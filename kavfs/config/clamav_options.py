@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SERVER = "of the server: kavscanner is none"
+_SERVER = "of clamd alone: aveserver has its own ways, and notices new signatures itself"
 _LOG = "of the log file: logrotate does this"
 _OWN_LIMIT = "a limit within ClamAV's own unpackers; MaxUnpacked, MaxMembers and TimeLimit are ours"
 _UNKNOWN_DETECTION = "kavfs does not detect this"
@@ -36,10 +36,8 @@ ALWAYS: dict[str, tuple[bool, str]] = {
     "AlertBrokenExecutables": (False, "damage is told as CORRUPTED where it keeps from scanning"),
     "DetectBrokenExecutables": (False, "damage is told as CORRUPTED where it keeps from scanning"),
     "AlertBrokenMedia": (False, "damage is told as CORRUPTED where it keeps from scanning"),
-    "AlertEncrypted": (True, "is always told, as PROTECTED"),
     "AlertEncryptedArchive": (True, "is always told, as PROTECTED"),
     "AlertEncryptedDoc": (True, "is always told, as PROTECTED"),
-    "ArchiveBlockEncrypted": (True, "is always told, as PROTECTED"),
     "AlertExceedsMax": (True, "is always told, as ERROR"),
     "BlockMax": (True, "is always told, as ERROR"),
     "AlertOLE2Macros": (False, "macros are scanned; that there are some is no finding"),
@@ -61,10 +59,10 @@ ALWAYS: dict[str, tuple[bool, str]] = {
     "DisableCertCheck": (False, "rules for certificates (.crb) count; kavfs-clamscan has --nocerts"),
     "ConcurrentDatabaseReload": (True, "signatures are renewed beside those in use"),
     "Debug": (False, "ReportLevel=9 says most"),
-    "Foreground": (True, "kavscanner runs in the foreground"),
+    "Foreground": (True, "option --foreground of aveserver"),
     "LogRotate": (False, _LOG),
     "LogFileUnlock": (False, _LOG),
-    "FixStaleSocket": (False, _SERVER),
+    "FixStaleSocket": (True, "a stale socket is always replaced"),
     "ExitOnOOM": (False, "a scanning process without memory is replaced, and its object told as ERROR"),
     "PreludeEnable": (False, "no part of kavfs reports to Prelude"),
     "StatsEnabled": (False, "kavfs sends nothing to anybody"),
@@ -76,9 +74,8 @@ NONE: dict[str, str] = {
     **dict.fromkeys(("LogFileMaxSize",), _LOG),
     "LogFacility": "syslog gets reports as facility user",
     "PreludeAnalyzerName": "no part of kavfs reports to Prelude",
-    "User": "kavscanner runs as whoever starts it; its workers become nobody",
-    "AllowSupplementaryGroups": "kavscanner runs as whoever starts it; its workers become nobody",
-    "MaxThreads": "option --jobs says how many processes scan",
+    "User": "programs run as whoever starts them, aveserver as its unit says",
+    "AllowSupplementaryGroups": "programs run as whoever starts them, aveserver as its unit says",
     "CacheSize": "the entries of its cache; CacheSize of kavfs is bytes on disk",
     "FailIfCvdOlderThan": "the summary tells how old the signatures are",
     "MaxDirectoryRecursion": "directories are scanned to any depth; Recursion=no keeps to the first",
@@ -90,9 +87,8 @@ NONE: dict[str, str] = {
     **dict.fromkeys(("StructuredMinCreditCardCount", "StructuredMinSSNCount"), _UNKNOWN_DETECTION),
     **dict.fromkeys(
         (
-            *("PidFile", "LocalSocketGroup", "LocalSocketMode", "MaxConnectionQueueLength", "StreamMaxLength"),
-            *("StreamMinPort", "StreamMaxPort", "ReadTimeout", "CommandReadTimeout", "SendBufTimeout", "MaxQueue"),
-            *("IdleTimeout", "SelfCheck"),
+            *("MaxConnectionQueueLength", "StreamMinPort", "StreamMaxPort", "CommandReadTimeout", "IdleTimeout"),
+            "SelfCheck",
         ),
         _SERVER,
     ),

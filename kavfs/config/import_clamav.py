@@ -9,11 +9,12 @@ from collections.abc import Callable
 
 from kavfs.config import kinds, values
 from kavfs.config.clamav_options import ALWAYS, FRESHCLAM_ONLY, NONE, UPDATER
-from kavfs.config.imported import Imported, Source
+from kavfs.config.imported import Imported, Source, has_key
 from kavfs.config.ini import file_name
 from kavfs.config.masks import folder_of, masks_of
 from kavfs.errors import ConfigError
 
+_DAEMON = {"scanner.options": "aveserver.options", "scanner.report": "aveserver.report"}
 _LIMIT = "What is beyond this is an ERROR here; ClamAV calls it clean unless AlertExceedsMax is set."
 _SIZE_MAX = 4 << 30  # more than this ClamAV itself does not take
 
@@ -106,10 +107,18 @@ def _of_clamd(into: Imported, line: Line) -> None:
 # ---- one reader for each option that has a counterpart ----
 
 
+def _take(into: Imported, section: str, name: str, value: bytes, source: Source, note: str = "") -> None:
+    """For kavscanner, and for aveserver where that has such a key."""
+    into.take(section, name, value, source, note)
+    daemon = _DAEMON.get(section, "")
+    if has_key(daemon, name):
+        into.take(daemon, name, value, source)
+
+
 def _switch(section: str, *names: str, inverted: bool = False) -> Callable[[Imported, Line], None]:
     def read(into: Imported, line: Line) -> None:
         for name in names:
-            into.take(section, name, b"yes" if line.yes() is not inverted else b"no", line.source)
+            _take(into, section, name, b"yes" if line.yes() is not inverted else b"no", line.source)
 
     return read
 
@@ -118,7 +127,7 @@ def _size_limit(name: str, endless: bool = False) -> Callable[[Imported, Line], 
     def read(into: Imported, line: Line) -> None:
         size = line.size()
         if size or endless:
-            into.take("scanner.options", name, kinds.SIZE.write(size), line.source, _LIMIT)
+            _take(into, "scanner.options", name, kinds.SIZE.write(size), line.source, _LIMIT)
         else:
             into.leave(line.source, f"no limit: {name} has always one; its default stays")
 
@@ -129,7 +138,7 @@ def _count_limit(name: str) -> Callable[[Imported, Line], None]:
     def read(into: Imported, line: Line) -> None:
         number = line.number()
         if number:
-            into.take("scanner.options", name, str(number).encode(), line.source, _LIMIT)
+            _take(into, "scanner.options", name, str(number).encode(), line.source, _LIMIT)
         else:
             into.leave(line.source, f"no limit: {name} has always one; its default stays")
 
@@ -140,7 +149,7 @@ def _path(section: str, name: str) -> Callable[[Imported, Line], None]:
     def read(into: Imported, line: Line) -> None:
         if not line.value:
             raise line.wrong("a path is missing")
-        into.take(section, name, line.value, line.source)
+        _take(into, section, name, line.value, line.source)
 
     return read
 
@@ -148,7 +157,7 @@ def _path(section: str, name: str) -> Callable[[Imported, Line], None]:
 def _scan_time(into: Imported, line: Line) -> None:
     milliseconds = line.number()
     if milliseconds:
-        into.take("scanner.options", "TimeLimit", kinds.DURATION.write(milliseconds / 1000), line.source, _LIMIT)
+        _take(into, "scanner.options", "TimeLimit", kinds.DURATION.write(milliseconds / 1000), line.source, _LIMIT)
     else:
         into.leave(line.source, "no limit: TimeLimit has always one; its default stays")
 
@@ -171,7 +180,7 @@ def _syslog(into: Imported, line: Line) -> None:
     elif into.has("scanner.report", "ReportFileName"):
         into.leave(line.source, "there is one report; ReportFileName=syslog sends it there")
     else:
-        into.take("scanner.report", "ReportFileName", b"syslog", line.source)
+        _take(into, "scanner.report", "ReportFileName", b"syslog", line.source)
 
 
 def _event(into: Imported, line: Line) -> None:
@@ -197,24 +206,54 @@ def _links(into: Imported, links: dict[str, Line]) -> None:
 
 
 def _address(into: Imported, address: dict[str, Line]) -> None:
-    if "LocalSocket" in address:
-        line = address.pop("LocalSocket")
-        into.take("scanner.options", "ClamdAddress", line.value, line.source)
-        for other in address.values():
-            into.leave(other.source, "ClamdAddress is the socket")
-        return
+    """Where clamd listened: aveserver does, and engine clamd would ask there."""
     host = address.pop("TCPAddr", None)
+    if "LocalSocket" in address:
+        line = address["LocalSocket"]
+        into.take("scanner.options", "ClamdAddress", line.value, line.source)
+        into.take("aveserver.path", "ClamdSocketPath", line.value, line.source)
     if "TCPSocket" in address:
-        line = address["TCPSocket"]
-        port = line.number()
-        name = host.value if host else b"localhost"
-        name = {b"0.0.0.0": b"localhost", b"::": b"localhost"}.get(name, name)
-        name = b"[" + name + b"]" if b":" in name else name
-        into.take("scanner.options", "ClamdAddress", name + b":" + str(port).encode(), line.source)
-        if host:
-            into.as_here(host.source, "part of ClamdAddress")
+        _listen(into, address["TCPSocket"], host)
     elif host:
         into.leave(host.source, "without TCPSocket it has no effect")
+
+
+def _listen(into: Imported, line: Line, host: Line | None) -> None:
+    port = str(line.number()).encode()
+    name = host.value if host else b"127.0.0.1"
+    name = b"[" + name + b"]" if b":" in name else name
+    note = "" if host else "Without TCPAddr clamd listens everywhere; this does on loopback."
+    into.take("aveserver.network", "ListenClamd", name + b":" + port, line.source, note)
+    if not into.has("scanner.options", "ClamdAddress"):
+        asked = {b"0.0.0.0": b"localhost", b"[::]": b"localhost"}.get(name, name) if host else b"localhost"
+        into.take("scanner.options", "ClamdAddress", asked + b":" + port, line.source)
+    if host:
+        into.as_here(host.source, "part of ListenClamd")
+
+
+def _of_daemon(section: str, name: str, unit: float = 0.0) -> Callable[[Imported, Line], None]:
+    """A value that aveserver takes as it stands; a number of *unit* seconds if that is given. 0 may be no value."""
+
+    def read(into: Imported, line: Line) -> None:
+        value = kinds.DURATION.write(line.number() * unit) if unit else line.value
+        if value == b"0":
+            into.leave(line.source, f"no limit: {name} has always one; its default stays")
+        else:
+            into.take(section, name, value, line.source)
+
+    return read
+
+
+def _stream(into: Imported, line: Line) -> None:
+    size = line.size()
+    if size:
+        into.take("aveserver.network", "StreamMaxLength", kinds.SIZE.write(size), line.source)
+    else:
+        into.leave(line.source, "no limit: StreamMaxLength has always one; its default stays")
+
+
+def _encrypted(into: Imported, line: Line) -> None:
+    into.take("aveserver.options", "AlertProtected", b"yes" if line.yes() else b"no", line.source)
 
 
 _HEURISTIC = _switch("scanner.options", "Heuristic")
@@ -238,4 +277,14 @@ _READERS: dict[str, Callable[[Imported, Line], None]] = {
     "MaxFiles": _count_limit("MaxMembers"),
     "MaxScanTime": _scan_time,
     "VirusEvent": _event,
+    "PidFile": _of_daemon("path", "AVSpidPATH"),
+    "LocalSocketGroup": _of_daemon("aveserver.network", "SocketGroup"),
+    "LocalSocketMode": _of_daemon("aveserver.network", "SocketMode"),
+    "StreamMaxLength": _stream,
+    "MaxThreads": _of_daemon("aveserver.options", "Jobs"),
+    "MaxQueue": _of_daemon("aveserver.options", "MaxQueue"),
+    "ReadTimeout": _of_daemon("aveserver.network", "ReadTimeout", 1.0),
+    "SendBufTimeout": _of_daemon("aveserver.network", "SendTimeout", 0.001),
+    "AlertEncrypted": _encrypted,
+    "ArchiveBlockEncrypted": _encrypted,
 }

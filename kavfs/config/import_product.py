@@ -6,17 +6,18 @@ import os
 from difflib import get_close_matches
 
 from kavfs.config import kinds
-from kavfs.config.imported import Imported, Source
+from kavfs.config.imported import ALL_KEYS, Imported, Source
 from kavfs.config.ini import Entry
-from kavfs.config.keys import KEYS, SECTIONS, Key
+from kavfs.config.keys import Key
 
-_BY_NAME = {(key.section, name.lower()): key for key in KEYS for name in (key.name, *key.synonyms)}
+_BY_NAME = {(key.section, name.lower()): key for key in ALL_KEYS for name in (key.name, *key.synonyms)}
+_SECTIONS = {key.section for key in ALL_KEYS}
 
 # What the product's own databases are recognized by.
 _PRODUCT_BASES = (".avc", ".kdc", ".klb", ".set")
 
 # Scan switches of siblings' daemons: taken where the file says nothing of kavscanner itself.
-_DAEMONS = ("samba.options", "monitor.options", "aveserver.options", "kavmilter.engine")
+_DAEMONS = ("samba.options", "monitor.options", "kavmilter.engine")
 _SWITCHES: dict[str, tuple[str, ...]] = {
     "packed": ("Packed",),
     "archives": ("Archives",),
@@ -35,7 +36,7 @@ _SWITCHES: dict[str, tuple[str, ...]] = {
 _WHY = {
     "smtpscan": "mail gateway: no part of this version reads it",
     "updater": "updates of signatures: no part of this version reads it",
-    "aveserver": "scan server: no part of this version reads it",
+    "aveserver": "there is no such section of the scan server",
     "kav4lms": "mail server 5.6: no part of this version reads it",
     "group": "mail filter 5.6: no part of this version reads it",
     "kavmilter": "mail filter 5.6: no part of this version reads it",
@@ -92,8 +93,8 @@ def _unusable(key: Key, value: bytes) -> str:
 
 
 def _why_not(section: str, name: str) -> str:
-    if section in SECTIONS:
-        names = {key.name.lower(): key.name for key in KEYS if key.section == section}
+    if section in _SECTIONS:
+        names = {key.name.lower(): key.name for key in ALL_KEYS if key.section == section}
         near = get_close_matches(name.lower(), names, 1, 0.7)
         return "there is no such key" + (f"; the nearest is {names[near[0]]}" if near else "")
     word = section.replace(":", ".").split(".")[0]

@@ -14,11 +14,18 @@ from typing import NamedTuple
 from kavfs.config import kinds
 from kavfs.config.ini import Entry, shown, written
 from kavfs.config.keys import KEYS, Key
+from kavfs.config.server_keys import OWN
 from kavfs.errors import ConfigError
 
-_BY_NAME = {(key.section, key.name): key for key in KEYS}
+ALL_KEYS = (*KEYS, *OWN)
+_BY_NAME = {(key.section, key.name): key for key in ALL_KEYS}
 _LISTS = (kinds.FOLDERS, kinds.MASKS)
 _SECRET = re.compile(r"(password\W+)\S.*|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
+
+
+def has_key(section: str, name: str) -> bool:
+    """Whether there is such a key."""
+    return (section, name) in _BY_NAME
 
 
 class Source(NamedTuple):
@@ -100,7 +107,7 @@ class Imported:
         """A kavfs.conf."""
         yield b"# Imported by kavfs config import from " + _comment(", ".join(self.names))
         section = ""
-        for key in KEYS:
+        for key in ALL_KEYS:
             if key not in self.taken:
                 continue
             value, sources = self.taken[key]

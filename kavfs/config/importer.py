@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from kavfs.config.combinations import conflicts
 from kavfs.config.import_clamav import import_clamav
 from kavfs.config.import_old import SECTIONS as OLD_SECTIONS
 from kavfs.config.import_old import import_old
 from kavfs.config.import_product import import_product
 from kavfs.config.imported import Imported
 from kavfs.config.ini import Entry, file_name, parse, read_text
-from kavfs.config.load import with_value
-from kavfs.config.settings import Settings
+from kavfs.config.load import SCANNER, checked, loaded
+from kavfs.config.server import TABLE
 from kavfs.errors import ConfigError
 
 
@@ -37,12 +36,9 @@ def import_files(paths: list[bytes]) -> Imported:
 
 def _check(into: Imported) -> None:
     """What each file may say alone can still be wrong together."""
-    settings, given = Settings(), {}
-    for key, (value, sources) in into.taken.items():
-        given[key] = Entry(key.section, key.name, value, sources[-1].place)
-        settings = with_value(settings, key, given[key])
-    for conflict in conflicts(settings, given):
-        raise ConfigError(conflict)
+    entries = [Entry(key.section, key.name, value, from_[-1].place) for key, (value, from_) in into.taken.items()]
+    for table in (SCANNER, TABLE):
+        checked(loaded(entries, table))
 
 
 def _has_sections(data: bytes) -> bool:

@@ -1,39 +1,65 @@
 """Loading: a configuration file to Settings.
 
-Used as ``load(path)``; ``read(path)`` gives what stands where besides. Everything that kavscanner does not know in its
-own sections is an error with file, line and the nearest name; sections of other components are passed over, because one
-file serves them all.
+Used as ``load(path)``; ``read(path)`` gives what stands where besides. Everything that a program does not know in its
+own sections is an error with file, line and the nearest name; sections of other programs are passed over, because one
+file serves them all. A ``Table`` is what one program knows: kavscanner's is here, that of aveserver in ``server.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from kavfs.config import combinations
 from kavfs.config.ini import Entry, read_entries
-from kavfs.config.keys import KEYS, SECTIONS, Key
+from kavfs.config.keys import KEYS, Key
 from kavfs.config.settings import Settings
 from kavfs.errors import ConfigError
 from kavfs.record import field, record, replace
 
-_BY_NAME: dict[tuple[str, str], Key] = {
-    (key.section, name.lower()): key for key in KEYS for name in (key.name, *key.synonyms)
-}
-_DEFAULTS = Settings()
+Values = Any  # Settings, or what another table fills
+Check = Callable[[Values, Mapping[Key, Entry]], Iterator[str]]
+
+
+class Table:
+    """The keys of one program, the settings that they make, and what is wrong or doubtful about them together.
+    *family*: how the names of its own sections begin; *likeness*: from which on a name is one of them mistyped."""
+
+    def __init__(
+        self,
+        keys: tuple[Key, ...],
+        defaults: Values,
+        family: str,
+        conflicts: Check,
+        doubts: Check,
+        likeness: float = 0.8,
+    ) -> None:
+        self.keys = keys
+        self.defaults = defaults
+        self.family = family
+        self.likeness = likeness
+        self.conflicts = conflicts
+        self.doubts = doubts
+        self.sections = tuple(dict.fromkeys(key.section for key in keys))
+        self.by_name = {(key.section, name.lower()): key for key in keys for name in (key.name, *key.synonyms)}
+
+
+SCANNER = Table(KEYS, Settings(), "scanner.", combinations.conflicts, combinations.doubts)
 
 
 @record
 class Loaded:
     """What a file says: the settings, where each key was given, and what was passed over."""
 
-    settings: Settings = _DEFAULTS
+    settings: Values = SCANNER.defaults
     given: dict[Key, Entry] = field(default_factory=dict)
-    foreign: list[Entry] = field(default_factory=list)  # of other components
+    foreign: list[Entry] = field(default_factory=list)  # of other programs
     errors: list[str] = field(default_factory=list)  # with file:line
+    table: Table = SCANNER
 
     def doubts(self) -> list[str]:
         """What can be carried out but hardly means what it says, with file:line."""
-        return list(combinations.doubts(self.settings, self.given))
+        return list(self.table.doubts(self.settings, self.given))
 
 
 def load(path: bytes) -> Settings:
@@ -48,26 +74,31 @@ def read(path: bytes) -> Loaded:
 
 def settings_of(entries: list[Entry]) -> Settings:
     """Settings with every entry applied; ConfigError for the first that is wrong."""
-    result = loaded(entries)
+    settings: Settings = checked(loaded(entries)).settings
+    return settings
+
+
+def checked(result: Loaded) -> Loaded:
+    """*result*, if nothing is wrong with it; else ConfigError for the first that is."""
     if result.errors:
         raise ConfigError(result.errors[0])
-    return result.settings
+    return result
 
 
-def loaded(entries: list[Entry]) -> Loaded:
+def loaded(entries: list[Entry], table: Table = SCANNER) -> Loaded:
     """Every entry applied; those that are wrong leave the default."""
-    into = Loaded()
+    into = Loaded(table.defaults, table=table)
     for entry in entries:
         try:
             _apply(into, entry)
         except ConfigError as error:
             into.errors.append(str(error))
-    into.errors += combinations.conflicts(into.settings, into.given)
+    into.errors += table.conflicts(into.settings, into.given)
     return into
 
 
 def _apply(into: Loaded, entry: Entry) -> None:
-    key = key_of(entry)
+    key = key_of(entry, into.table)
     if key is None:
         into.foreign.append(entry)
         return
@@ -78,7 +109,7 @@ def _apply(into: Loaded, entry: Entry) -> None:
     into.given[key] = known
 
 
-def with_value(settings: Settings, key: Key, entry: Entry) -> Settings:
+def with_value(settings: Values, key: Key, entry: Entry) -> Values:
     """*settings* with the value of one entry, which is named *key*."""
     if not entry.value and key.kind.empty_is_default:
         return settings
@@ -88,30 +119,33 @@ def with_value(settings: Settings, key: Key, entry: Entry) -> Settings:
         comment = b" #" in entry.value or b" ;" in entry.value or b"\t#" in entry.value
         hint = " (a comment needs a line of its own)" if comment else ""
         raise ConfigError(f"{entry.place}: {key.name}: {error}{hint}") from None
-    if key.switch:
-        return settings._replace(switches=settings.switches | key.switch if value else settings.switches & ~key.switch)
-    if not key.field:
+    field_name = "switches" if key.switch else key.field
+    if not field_name:
         return settings
-    if key.field == "actions":
+    if field_name not in settings._fields:  # aveserver: its scans have settings of their own
+        return settings._replace(scan=with_value(settings.scan, key, entry))
+    if key.switch:
+        value = settings.switches | key.switch if value else settings.switches & ~key.switch
+    elif field_name == "actions":
         value = (*settings.actions, replace(entry, value=value)) if value else settings.actions
-    elif key.field == "notify_command":
+    elif field_name == "notify_command":
         value = entry if value else None
-    return settings._replace(**{key.field: value})
+    return settings._replace(**{field_name: value})
 
 
-def key_of(entry: Entry) -> Key | None:
-    """The key an entry sets; None for a section of another component; ConfigError for a name we should know."""
+def key_of(entry: Entry, table: Table = SCANNER) -> Key | None:
+    """The key an entry sets; None for a section of another program; ConfigError for a name we should know."""
     section = entry.section.lower()
-    key = _BY_NAME.get((section, entry.key.lower()))
+    key = table.by_name.get((section, entry.key.lower()))
     if key is not None:
         return key
-    if section in SECTIONS:
-        names = [k.name for k in KEYS if k.section == section]
-        homes = sorted({f"[{home}]" for home, name in _BY_NAME if name == entry.key.lower()})
+    if section in table.sections:
+        names = [k.name for k in table.keys if k.section == section]
+        homes = sorted({f"[{home}]" for home, name in table.by_name if name == entry.key.lower()})
         right = f"; it belongs to {' or '.join(homes)}" if homes else _nearest(entry.key, names)
         raise ConfigError(f"{entry.place}: [{entry.section}] has no key {entry.key}{right}")
-    if section.startswith("scanner.") or _like(section, SECTIONS, 0.8):
-        raise ConfigError(f"{entry.place}: there is no section [{entry.section}]{_nearest(section, SECTIONS)}")
+    if section.startswith(table.family) or _like(section, table.sections, table.likeness):
+        raise ConfigError(f"{entry.place}: there is no section [{entry.section}]{_nearest(section, table.sections)}")
     return None
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from kavfs.config.ini import Entry, shown, written
-from kavfs.config.keys import KEYS, Key
+from kavfs.config.keys import Key
+from kavfs.config.load import SCANNER, Table
+from kavfs.config.server_settings import ServerSettings
 from kavfs.config.settings import Settings
-from kavfs.options import EVERYTHING
 
 DEFAULT = "default"
 
@@ -19,10 +20,15 @@ class Row(NamedTuple):
     key: Key
     value: bytes
     origin: str  # "default", file:line, or the option
+    table: Table = SCANNER
 
 
-def value_of(settings: Settings, key: Key, given: Mapping[Key, Entry] | None = None) -> bytes:
+def value_of(settings: Settings | ServerSettings, key: Key, given: Mapping[Key, Entry] | None = None) -> bytes:
     """What stands behind ``Name=`` to say what *settings* say."""
+    if isinstance(settings, ServerSettings):
+        if key.field in ServerSettings._fields:
+            return key.kind.write(getattr(settings, key.field))
+        settings = settings.scan
     if key.switch:
         return b"yes" if settings.switches & key.switch else b"no"
     if key.field == "actions":
@@ -35,17 +41,25 @@ def value_of(settings: Settings, key: Key, given: Mapping[Key, Entry] | None = N
     return given[key].value if given and key in given else key.kind.write(b"")
 
 
-def rows(settings: Settings, given: Mapping[Key, Entry], options: Mapping[str, str]) -> Iterator[Row]:
-    """All keys in order. *options*: which field, or name of a switch, was set by which option."""
-    for key in KEYS:
+def rows(
+    settings: Settings | ServerSettings,
+    given: Mapping[Key, Entry],
+    options: Mapping[str, str],
+    table: Table = SCANNER,
+) -> Iterator[Row]:
+    """All keys in order; of aveserver those of its own sections. *options*: which field, or name of a switch, was set
+    by which option."""
+    for key in table.keys:
+        if table is not SCANNER and not key.section.startswith(table.family):
+            continue
         option = options.get((key.switch.name or "") if key.switch else key.field)
         origin = f"option {option}" if option else given[key].place if key in given else DEFAULT
-        yield Row(key, value_of(settings, key, given), origin)
+        yield Row(key, value_of(settings, key, given), origin, table)
 
 
 def is_changed(row: Row) -> bool:
     """Whether it differs from what is so without any configuration."""
-    return row.value != value_of(Settings(switches=EVERYTHING), row.key)
+    return row.value != value_of(row.table.defaults, row.key)
 
 
 def lines(table: Iterator[Row]) -> Iterator[bytes]:

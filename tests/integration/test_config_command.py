@@ -12,6 +12,7 @@ import pytest
 
 from kavfs.cli.kavfs import kavfs as program
 from kavfs.config.keys import KEYS
+from kavfs.config.server_keys import OWN
 from kavfs.errors import ConfigError
 from tests.support.programs import kavfs, start
 
@@ -78,7 +79,7 @@ def test_show_says_where_each_value_comes_from_and_can_be_loaded_again(tmp_path:
     options = ("-eaS", "-R", "-j3", "--max-members", "9", "--exclude-dir", "/c")
     text = kavfs("config", "show", path, "--options", *options)
     lines = text.splitlines()
-    assert len([line for line in lines if "=" in line]) == len(KEYS)
+    assert len([line for line in lines if "=" in line]) == len(KEYS) + len(OWN)
 
     def origin(line: str) -> str:
         at = lines.index(line)

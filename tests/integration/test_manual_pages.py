@@ -12,6 +12,7 @@ import pytest
 from kavfs.cli import described, manual
 from kavfs.cli.kavfs import COMMANDS
 from kavfs.config.keys import KEYS
+from kavfs.config.server_keys import OWN
 from kavfs.model import OUTCOMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
@@ -52,7 +53,7 @@ def test_every_command_with_each_of_its_options_is_in_its_page(pages):
 
 def test_every_key_with_its_section_is_in_its_page(pages):
     source = (pages / PAGES[2]).read_text()
-    for key in KEYS:
+    for key in (*KEYS, *OWN):
         section = source.split(f'"SECTION [{key.section}]"', 1)[1].split('\n.SH "SECTION', 1)[0]
         assert f"\\fB{key.name}\\fR" in section
 

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from kavfs.cli.arguments import OPTIONS
+from kavfs.config import server
 from kavfs.config.ini import read_entries
 from kavfs.config.keys import KEYS, Key
 from kavfs.config.load import load
+from kavfs.config.server_keys import OWN
+from kavfs.config.server_settings import ServerSettings
 from kavfs.config.settings import Settings
 
 FILE = Path(__file__).resolve().parents[2] / "conf" / "kavfs.conf"
@@ -19,9 +22,10 @@ FILE = Path(__file__).resolve().parents[2] / "conf" / "kavfs.conf"
 
 def test_the_file_as_it_is_shipped_changes_nothing() -> None:
     assert load(os.fsencode(FILE)) == Settings()
+    assert server.load(os.fsencode(FILE)) == ServerSettings()
 
 
-@pytest.mark.parametrize("key", KEYS, ids=lambda key: f"{key.section}/{key.name}")
+@pytest.mark.parametrize("key", [*KEYS, *OWN], ids=lambda key: f"{key.section}/{key.name}")
 def test_every_key_the_reader_knows_is_documented(key: Key) -> None:
     section = FILE.read_text().split(f"\n[{key.section}]\n", 1)[1].split("\n[", 1)[0]
     assert re.search(rf"\b{key.name}\b", section)
@@ -37,7 +41,7 @@ def test_every_key_in_the_file_has_a_comment_above_it_or_above_its_group() -> No
 
 
 def test_nothing_in_the_file_is_unknown_to_the_reader() -> None:
-    known = {(key.section, name) for key in KEYS for name in (key.name, *key.synonyms)}
+    known = {(key.section, name) for key in (*KEYS, *OWN) for name in (key.name, *key.synonyms)}
     assert {(entry.section, entry.key) for entry in read_entries(os.fsencode(FILE))} <= known
 
 

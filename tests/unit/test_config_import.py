@@ -352,11 +352,11 @@ def test_an_event_of_clamd_becomes_an_action_with_its_variables(tmp_path: Path) 
 
 def test_what_kavfs_always_does_is_told_from_what_it_never_does(tmp_path: Path) -> None:
     result, settings = imported(
-        tmp_path, **{"clamd.conf": "ScanPDF yes\nScanELF no\nDetectPUA yes\nMaxQueue 9\nFrobnicate 1\n"}
+        tmp_path, **{"clamd.conf": "ScanPDF yes\nScanELF no\nDetectPUA yes\nStreamMinPort 9\nFrobnicate 1\n"}
     )
     assert settings == Settings()
     assert [item.source.text for item in result.already] == [b"ScanPDF yes", b"DetectPUA yes"]
-    assert [item.source.text for item in result.left] == [b"ScanELF no", b"MaxQueue 9", b"Frobnicate 1"]
+    assert [item.source.text for item in result.left] == [b"ScanELF no", b"StreamMinPort 9", b"Frobnicate 1"]
 
 
 def test_what_freshclam_logs_is_not_what_a_scan_reports(tmp_path: Path) -> None:
