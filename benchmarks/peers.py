@@ -122,7 +122,7 @@ OfficialDatabaseOnly no
 MaxThreads {threads}
 MaxQueue 200
 MaxConnectionQueueLength 200
-DisableCache yes
+DisableCache {forgets}
 SelfCheck 0
 Bytecode no
 MaxScanTime 0
@@ -137,11 +137,12 @@ StreamMaxLength 2000M
 
 
 class Clamd:
-    """clamd of our own on a socket in a temporary folder; its cache is off, so that every round is a cold one."""
+    """clamd of our own on a socket in a temporary folder; without *cache* every round is a cold one."""
 
-    def __init__(self, signatures: Path, threads: int) -> None:
+    def __init__(self, signatures: Path, threads: int, cache: bool = False) -> None:
         self.signatures = signatures
         self.threads = threads
+        self.cache = cache
         self.load_seconds = 0.0
 
     def __enter__(self) -> Clamd:
@@ -153,7 +154,9 @@ class Clamd:
         shutil.copytree(self.signatures, database, copy_function=shutil.copyfile)
         os.chmod(database, 0o755)
         self.conf = self.folder / "clamd.conf"
-        self.conf.write_text(CLAMD_CONF.format(folder=self.folder, database=database, threads=self.threads))
+        forgets = "no" if self.cache else "yes"
+        text = CLAMD_CONF.format(folder=self.folder, database=database, threads=self.threads, forgets=forgets)
+        self.conf.write_text(text)
         started = time.perf_counter()
         self.process = subprocess.Popen(
             ["clamd", "--config-file", str(self.conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

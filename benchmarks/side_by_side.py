@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold, growth, new_bodies, new_digests, output, signatures, singles, warm
+from benchmarks import cold, growth, new_bodies, new_digests, output, service, signatures, singles, warm
 from benchmarks.scenario import HEAD, Bench, Row, progress
 
 SCENARIOS: dict[str, Callable[[Bench], list[Row]]] = {
@@ -29,6 +29,7 @@ SCENARIOS: dict[str, Callable[[Bench], list[Row]]] = {
     "new-digests": new_digests.run,
     "singles": singles.run,
     "growth": growth.run,
+    "service": service.run,
 }
 
 

@@ -77,3 +77,7 @@ def _note(text: str) -> None:
 
     say(PROGRAM, text)
     sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()
