@@ -28,7 +28,10 @@ program() { # NAME MODULE
 mkdir -p "$packages"
 python3 -m zipfile -e "$wheel" "$packages"
 rm -rf "$packages"/*.dist-info # what pip asks for is not what Debian has
-find "$packages" -name '*.so' -exec strip --strip-unneeded --remove-section=.comment --remove-section=.note {} +
+put 0755 "$packages"/kavfs-*.data/scripts/aveclient usr/bin/aveclient
+rm -r "$packages"/kavfs-*.data
+find "$packages" "$stage/usr/bin" \( -name '*.so' -o -name aveclient \) \
+    -exec strip --strip-unneeded --remove-section=.comment --remove-section=.note {} +
 find "$stage" -type d -exec chmod 0755 {} +
 find "$packages" -type f -exec chmod 0644 {} +
 program kavscanner kavfs.cli.kavscanner
@@ -70,7 +73,7 @@ done
 (cd "$stage" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$stage/DEBIAN/conffiles"
 (cd "$stage" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) >"$stage/DEBIAN/md5sums"
 printf 'Source: kavfs\n\nPackage: kavfs\nArchitecture: any\n' >"$top/debian/control"
-libraries=$(cd "$top" && find debian/kavfs -name '*.so' -printf '-e%p\n' | xargs dpkg-shlibdeps --warnings=0 -O |
+libraries=$(cd "$top" && find debian/kavfs \( -name '*.so' -o -name aveclient \) -printf '-e%p\n' | xargs dpkg-shlibdeps --warnings=0 -O |
     sed 's/^shlibs:Depends=//')
 sed "s/@VERSION@/$version-1/; s/@MAINTAINER@/$maintainer/; s/@ARCHITECTURE@/$architecture/; s/@DEPENDS@/$libraries/; s/@SIZE@/$(du -sk "$stage" | cut -f1)/" \
     "$conf/debian/control.in" >"$stage/DEBIAN/control"

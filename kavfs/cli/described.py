@@ -13,6 +13,7 @@ from kavfs.cli.kavfs import COMMANDS
 
 KAVSCANNER = "kavscanner"
 KAVFS = "kavfs"
+AVECLIENT = "aveclient"
 
 # Commands that read their words without argparse: what stands behind them.
 _PLAIN = {"demo": "DIR", "help": "COMMAND"}
@@ -57,6 +58,20 @@ def kavscanner() -> Command:
         options.append(Argument(option.name, spellings, option.value, option.help))
     path = Argument("path", (), "PATH", "a file or a directory")
     return Command((KAVSCANNER,), f"{KAVSCANNER} [OPTION ...] [PATH ...]", "", (*options, path))
+
+
+def aveclient() -> Command:
+    """The client in C (ext/aveclient); its own help says the same, and a test compares them."""
+    options = (
+        Argument("scan", ("-s",), "", "scan the files, which aveserver opens with your rights"),
+        Argument("socket", ("-p",), "SOCKET", "socket of aveserver"),
+        Argument("conf", ("-c",), "FILE", "take the socket from this configuration"),
+        Argument("time", ("-t",), "SECONDS", "how long to wait for the answer about one file (300)"),
+        Argument("version", ("-v", "--version"), "", "show the version and end"),
+        Argument("help", ("-h", "--help"), "", "show this and end"),
+    )
+    path = Argument("path", (), "PATH", "a file")
+    return Command((AVECLIENT,), f"{AVECLIENT} [-p SOCKET] [-t SECONDS] -s FILE ...", "", (*options, path))
 
 
 def kavfs() -> tuple[Command, ...]:

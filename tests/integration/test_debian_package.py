@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(shutil.which("dpkg-shlibdeps") is None, reason="needs dpkg-dev"),
 ]
-PROGRAMS = ("kavscanner", "kavfs", "kavfs-clamscan")
+PROGRAMS = ("kavscanner", "kavfs", "kavfs-clamscan", "aveclient")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_the_package_holds_what_its_parts_say(package, tmp_path):
     subprocess.run(["dpkg-deb", "-x", str(package), str(tmp_path)], check=True)
     for program in PROGRAMS:
         assert os.access(tmp_path / "usr/bin" / program, os.X_OK)
-    for page in ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1"):
+    for page in ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1", "man8/aveclient.8"):
         assert gzip.decompress((tmp_path / "usr/share/man" / f"{page}.gz").read_bytes()).startswith(b".TH")
     for unit in (CHECKOUT / "conf/systemd").iterdir():
         assert (tmp_path / "lib/systemd/system" / unit.name).read_bytes() == unit.read_bytes()

@@ -16,7 +16,7 @@ from kavfs.config.server_keys import OWN
 from kavfs.model import OUTCOMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-PAGES = ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1")
+PAGES = ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1", "man8/aveclient.8")
 
 
 @pytest.fixture(scope="module")
