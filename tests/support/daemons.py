@@ -1,0 +1,150 @@
+"""Daemons: aveserver as an administrator starts it, alone or beside the real clamd with the same databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.clamd import real_clamd
+from tests.support.kavscanner import CHECKOUT, environment
+from tests.support.programs import EICAR
+
+PATIENCE = 60.0  # seconds until a test gives up
+EICAR_NAME = "Eicar.Body.UNOFFICIAL"  # as databases() call it
+MARKS = (b"mark-one-mark-one", b"mark-two-mark-two")  # Mark.One and Mark.Two of databases()
+
+
+def databases(folder: Path) -> Path:
+    """Signatures of EICAR and of MARKS, made for the real clamd and for us."""
+    folder.mkdir()
+    rows = {"Eicar.Body": EICAR, "Mark.One": MARKS[0], "Mark.Two": MARKS[1]}
+    (folder / "test.ndb").write_text("".join(f"{name}:0:*:{bytes_.hex()}\n" for name, bytes_ in rows.items()))
+    return folder
+
+
+@dataclass
+class Aveserver:
+    """One process of it."""
+
+    folder: Path
+    databases: Path
+    words: tuple[str, ...] = ("--jobs", "2")
+    before: tuple[str, ...] = ()  # words in front of it (setpriv ...)
+    said: list[str] = field(default_factory=list)  # lines of standard error
+
+    @property
+    def clamd(self) -> Path:
+        return self.folder / "clamd.sock"
+
+    @property
+    def ave(self) -> Path:
+        return self.folder / "ave.sock"
+
+    def __enter__(self) -> Aveserver:
+        self._ready = threading.Event()
+        words = [*self.before, sys.executable, "-m", "kavfs.cli.aveserver", "--foreground", *self.words]
+        words += ["--db", str(self.databases), "--state", str(self.folder / "state")]
+        words += ["--ave-socket", str(self.ave), "--clamd-socket", str(self.clamd)]
+        self.process = subprocess.Popen(
+            words,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self.folder,
+            env=environment(self.folder),
+        )
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        assert self._ready.wait(PATIENCE)
+        if not self.said or not self.said[-1].endswith("ready"):
+            self.__exit__(None, None, None)
+            raise AssertionError(f"aveserver did not start: {self.said}")
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE)
+        finally:
+            self.process.kill()
+            self.process.wait()
+            self._reader.join()
+            assert self.process.stderr is not None
+            self.process.stderr.close()
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.said.append(line.rstrip("\n"))
+            if line.endswith("ready\n"):
+                self._ready.set()
+        self._ready.set()
+
+    def ask(self, command: bytes, *, timeout: float = PATIENCE) -> bytes:
+        return ask(self.clamd, command, timeout=timeout)
+
+    def workers(self) -> list[int]:
+        """Process ids of all that it has made, and of what they made."""
+        return children(self.process.pid)
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
+
+    def kill(self, number: int, signal_: signal.Signals = signal.SIGKILL) -> None:
+        os.kill(number, signal_)
+
+
+def ask(path: Path, *pieces: bytes, timeout: float = PATIENCE, half: bool = False) -> bytes:
+    """Everything that the server says to a client that sends *pieces*. *half*: and then says that it sends no more."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(timeout)
+        connection.connect(os.fspath(path))
+        for piece in pieces:
+            connection.sendall(piece)
+        if half:
+            connection.shutdown(socket.SHUT_WR)
+        said = b""
+        while more := connection.recv(1 << 16):
+            said += more
+        return said
+
+
+def children(process: int) -> list[int]:
+    """Ids of the processes below *process*."""
+    found = []
+    for task in Path(f"/proc/{process}/task").iterdir():
+        for child in map(int, (task / "children").read_text().split()):
+            found += [child, *children(child)]
+    return found
+
+
+@dataclass
+class Pair:
+    """Ours, and the real clamd, on sockets with rights for everybody."""
+
+    ours: Path
+    theirs: Path
+    server: Aveserver
+
+
+@contextmanager
+def pair(folder: Path) -> Iterator[Pair]:
+    with ExitStack() as stack:
+        (folder / "theirs").mkdir()
+        (folder / "ours").mkdir()
+        signatures = databases(folder / "databases")
+        theirs, _ = stack.enter_context(real_clamd(folder / "theirs", signatures))
+        server = stack.enter_context(Aveserver(folder / "ours", signatures))
+        yield Pair(server.clamd, theirs, server)
