@@ -6,6 +6,8 @@ is FOUND with a Heuristics name. What was not wholly scanned for a limit or for 
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -30,9 +32,9 @@ BUSY = "Too many requests are waiting"
 LATE = "Time limit reached"
 CLOSING = "The server is going down"
 FAILED = "Scanning is not possible"
-NOT_FOUND = "File path check failure: No such file or directory."
-NO_ACCESS = "File path check failure: Permission denied."
 NOT_SUPPORTED = "Not supported file type"
+
+_SAME = {errno.EPERM: errno.EACCES, errno.EINVAL: errno.ENOENT}  # what may not be named; what is no whole path
 
 _FOUND = (Status.INFECTED, Status.CUREFAILED, Status.SUSPICIOUS, Status.WARNING)
 _STRICT = {Status.PROTECTED: b"Heuristics.Encrypted", Status.CORRUPTED: b"Heuristics.Broken"}
@@ -78,8 +80,23 @@ def error(shown: bytes, why: str) -> bytes:
     return shown + b": " + shown_text(why).encode("utf-8", "backslashreplace") + b" ERROR"
 
 
-def shown(path: bytes) -> bytes:
-    return shown_path(path, raw=True)
+def not_opened(number: int) -> str:
+    """Why a path could not be opened, from its errno."""
+    if number == errno.ENXIO:
+        return NOT_SUPPORTED
+    return f"File path check failure: {os.strerror(_SAME.get(number, number))}."
+
+
+def shown(path: bytes, raw: bool = False) -> bytes:
+    """*raw*: the reply ends with NUL, so that nothing in a path can be mistaken for its end."""
+    return path if raw else shown_path(path, raw=True)
+
+
+def broken(what: bytes) -> bytes:
+    """A descriptor that did not come, or is none that can be scanned."""
+    if what in (b"not a regular file", b"not open for reading"):
+        return DESCRIPTOR + b": " + what.capitalize() + b" ERROR"
+    return b"No space for the stream. ERROR" if what == b"no space" else NO_DESCRIPTOR
 
 
 def stats(load: Load) -> bytes:

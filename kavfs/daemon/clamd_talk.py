@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,14 +20,7 @@ _REFUSALS = {
     Refusal.CLOSING: clamd.CLOSING,
     Refusal.FAILED: clamd.FAILED,
 }
-_ERRORS = {
-    errno.ENOENT: clamd.NOT_FOUND,
-    errno.ENOTDIR: clamd.NOT_FOUND,
-    errno.EACCES: clamd.NO_ACCESS,
-    errno.EPERM: clamd.NO_ACCESS,
-    errno.EINVAL: clamd.NOT_FOUND,
-    errno.ENXIO: clamd.NOT_SUPPORTED,
-}
+_WORDLESS = (b"DETSTATS", b"DETSTATSCLEAR")  # clamd's counts of finds, which are empty as it is built
 _BY_PATH = (serve.SCAN, serve.CONTSCAN, serve.MULTISCAN, serve.ALLMATCHSCAN)
 _IN_SESSION = (
     serve.SCAN, serve.INSTREAM, serve.FILDES, serve.PING, serve.VERSION, serve.VERSIONCOMMANDS, serve.STATS,
@@ -62,14 +53,16 @@ class ClamdTalk:
         elif verb == serve.INSTREAM:
             self._scan(connection, number, fd, clamd.STREAM)
         elif verb in _BY_PATH:
-            self._by_path(connection, number, verb, argument)
+            self._by_path(request)
         elif verb == serve.FILDES and fd >= 0:
             self._scan(connection, number, fd, clamd.DESCRIPTOR)
+        elif word := self._word(connection, verb, argument):
+            self._desk.front.reply(connection, number, word, True)
         else:
-            self._desk.front.reply(connection, number, self._word(connection, verb, argument), True)
+            self._desk.front.end(connection)
 
     def _word(self, connection: int, verb: int, argument: bytes) -> bytes:
-        """The answer to what needs no scan."""
+        """The answer to what needs no scan; b"": the connection ends without one."""
         if verb == serve.PING:
             return clamd.PONG
         if verb == serve.VERSION:
@@ -86,8 +79,8 @@ class ClamdTalk:
         if verb == serve.TOO_LARGE:
             return clamd.TOO_LARGE
         if verb in (serve.FILDES, serve.BROKEN):
-            return clamd.NO_DESCRIPTOR if not argument else argument + b". ERROR"
-        return clamd.UNKNOWN
+            return clamd.broken(argument)
+        return b"" if argument in _WORDLESS else clamd.UNKNOWN
 
     # ---- one object ------------------------------------------------------------------------------------------------
 
@@ -96,7 +89,7 @@ class ClamdTalk:
         self._desk.scan(task, fd, shown, self._verdict)
 
     def _verdict(self, task: Task, answer: Result | Refusal) -> None:
-        *lines, last = self._lines(task, clamd.shown(task.path), answer)
+        *lines, last = self._lines(task, clamd.shown(task.path, task.raw), answer)
         for line in lines:
             self._desk.say(task, line)
         self._desk.end(task, last)
@@ -106,17 +99,20 @@ class ClamdTalk:
             return clamd.verdict(answer, shown, task.all_match, self._strict)
         if isinstance(answer, Refusal):
             return [clamd.error(shown, _REFUSALS[answer])]
-        return [clamd.error(shown, _ERRORS.get(answer) or os.strerror(answer))]
+        return [clamd.error(shown, clamd.not_opened(answer))]
 
     # ---- paths -----------------------------------------------------------------------------------------------------
 
-    def _by_path(self, connection: int, number: int, verb: int, path: bytes) -> None:
+    def _by_path(self, request: serve.Request) -> None:
+        connection, number, verb, option, argument, _ = request
+        path = argument.rstrip(b"/") or argument[:1]
         task = self._desk.begin(connection, number, path, all_match=verb == serve.ALLMATCHSCAN)
+        task.raw = option.startswith(b"z")
         directory = partial(self._directory, goes_on=verb != serve.SCAN)
         self._desk.open(task, path, self._verdict, self._refused, directory)
 
     def _refused(self, task: Task, error: int) -> None:
-        self._desk.end(task, self._lines(task, clamd.shown(task.path), error)[0])
+        self._desk.end(task, self._lines(task, clamd.shown(task.path, task.raw), error)[0])
 
     def _directory(self, task: Task, fd: int, goes_on: bool) -> None:
         """Lines of what was found, or not scanned; OK for the whole when there are none. One line is held back, so
@@ -124,7 +120,8 @@ class ClamdTalk:
         held: list[bytes] = []
 
         def tell(path: bytes, what: Result | Refusal | int) -> bool:
-            lines = [line for line in self._lines(task, clamd.shown(path), what) if not line.endswith(b": OK")]
+            whole = self._lines(task, clamd.shown(path, task.raw), what)
+            lines = [line for line in whole if not line.endswith(b": OK")]
             for line in lines:
                 if held:
                     self._desk.say(task, held.pop())
@@ -132,6 +129,6 @@ class ClamdTalk:
             return goes_on or not any(clamd.is_found(line) for line in lines)
 
         def end() -> None:
-            self._desk.end(task, held[0] if held else clamd.shown(task.path) + b": OK")
+            self._desk.end(task, held[0] if held else clamd.shown(task.path, task.raw) + b": OK")
 
         Tree(self._desk, task, tell, end).begin(fd)

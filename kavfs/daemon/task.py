@@ -17,5 +17,6 @@ class Task:
     peer: Peer  # with whose rights paths are opened
     path: bytes = b""  # as the client wrote it
     all_match: bool = False
+    raw: bool = False  # its lines end with NUL: no byte of a path needs to be hidden
     tickets: set[int] = field(default_factory=set)  # of the service, without an answer yet
     over: bool = False  # the last line was given, or nobody is there to read it

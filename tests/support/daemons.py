@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.support.clamd import real_clamd
-from tests.support.kavscanner import CHECKOUT, environment
+from tests.support.kavscanner import environment
 from tests.support.programs import EICAR
 
 PATIENCE = 60.0  # seconds until a test gives up
@@ -98,12 +97,6 @@ class Aveserver:
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
-
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
-
-    def kill(self, number: int, signal_: signal.Signals = signal.SIGKILL) -> None:
-        os.kill(number, signal_)
 
 
 def ask(path: Path, *pieces: bytes, timeout: float = PATIENCE, half: bool = False) -> bytes:
