@@ -12,6 +12,7 @@ from kavfs.cli.aveserver_options import Wanted, read_options
 if TYPE_CHECKING:
     from kavfs.scan.opening import Openers
     from kavfs.scan.service import Service
+    from kavfs.signatures.image import Image
 
 PROGRAM = "aveserver"
 
@@ -57,19 +58,27 @@ def _serve(wanted: Wanted) -> int:
         openers = Openers(server, everybody=wanted.daemon.everybody)
         gc.collect()
         gc.freeze()
-        asyncio.run(_run(wanted, service, openers))
+        asyncio.run(_run(wanted, service, openers, image, state))
     finally:
         server.close()
     return 0
 
 
-async def _run(wanted: Wanted, service: Service, openers: Openers) -> None:
+async def _run(wanted: Wanted, service: Service, openers: Openers, image: Image, state: bytes) -> None:
+    from kavfs.daemon.renewing import Renewer
     from kavfs.daemon.server import Server, open_listeners
+    from kavfs.daemon.watching import Places
+    from kavfs.signatures.sources import absolute, absolute_path, default_databases
 
     daemon = Server(wanted.daemon, service, openers, _note)
+    places = Places(absolute(wanted.databases or default_databases()), absolute_path(state))
+    renewer = Renewer(service, places, image, image.allow, _note, daemon.renamed, watch=wanted.daemon.watch)
+    daemon.reload = renewer.ask
     daemon.begin(open_listeners(wanted.daemon))
+    renewer.begin()
     _note("ready")
     await daemon.run()
+    await renewer.close()
 
 
 def _note(text: str) -> None:

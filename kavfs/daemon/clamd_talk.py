@@ -43,7 +43,7 @@ class ClamdTalk:
     def __init__(self, desk: Desk, answers: Answers, strict: bool = False) -> None:
         self._desk = desk
         self._answers = answers
-        self._strict = strict
+        self.strict = strict
 
     def take(self, request: serve.Request) -> None:
         connection, number, verb, option, argument, fd = request
@@ -96,7 +96,7 @@ class ClamdTalk:
 
     def _lines(self, task: Task, shown: bytes, answer: Result | Refusal | int) -> list[bytes]:
         if isinstance(answer, Result):
-            return clamd.verdict(answer, shown, task.all_match, self._strict)
+            return clamd.verdict(answer, shown, task.all_match, self.strict)
         if isinstance(answer, Refusal):
             return [clamd.error(shown, _REFUSALS[answer])]
         return [clamd.error(shown, clamd.not_opened(answer))]

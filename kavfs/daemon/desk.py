@@ -42,7 +42,7 @@ class Desk:
         self.front = front
         self.service = service
         self._openers = openers
-        self._folders = folders
+        self.folders = folders
         self._open: dict[int, list[Task]] = {}
         self.talk: Talk | None = None
         self.requests = 0
@@ -126,7 +126,7 @@ class Desk:
 
     def _folder(self, path: bytes) -> bytes:
         """The configured folder that *path* lies in, or b""; ".." in it leads nowhere."""
-        for folder in self._folders:
+        for folder in self.folders:
             if path == folder or path.startswith(folder.rstrip(b"/") + b"/"):
                 return folder
         return b""

@@ -119,6 +119,14 @@ class Server:
             desk.talk = ClamdTalk(desk, answers, self.settings.strict)
         return desk
 
+    def change(self, settings: DaemonSettings) -> None:
+        """Other settings for requests to come. What a socket or a front was made with stays."""
+        self.settings = settings
+        for desk in self.desks.values():
+            desk.folders = settings.folders
+            if isinstance(desk.talk, ClamdTalk):
+                desk.talk.strict = settings.strict
+
     # ---- the loop --------------------------------------------------------------------------------------------------
 
     def _pump(self, desk: Desk) -> None:

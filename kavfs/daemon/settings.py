@@ -55,3 +55,4 @@ class DaemonSettings:
     shutdown: bool = False  # clamd's SHUTDOWN is obeyed, from root and from the daemon's own user
     drain: float = 30.0  # seconds that requests have when the daemon is told to end
     tls: Tls | None = None
+    watch: bool = True  # take up changed signatures and settings without being told to

@@ -134,6 +134,13 @@ class Service:
         why it cannot; then the old one stays. One that comes while another is on its way takes its place."""
         self._shifts.renew(Edition(image, allow), lambda why: self._answers.append(partial(told, why)))
 
+    def change(self, settings: ServiceSettings) -> None:
+        """Other settings, in the same state folder: limits and deadlines hold at once, what scanning processes are made
+        with when the next ones are, so at the next renew()."""
+        self._settings = settings
+        self._waiting.limit(settings.queue_max, settings.queue_max_client)
+        self._shifts.change(settings)
+
     # ---- the loop --------------------------------------------------------------------------------------------------
 
     def fileno(self) -> int:

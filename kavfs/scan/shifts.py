@@ -170,6 +170,10 @@ class Shifts:
             edition.retire()
             told(str(error))
 
+    def change(self, settings: ServiceSettings) -> None:
+        """Those that are made from now on have other settings."""
+        self._settings = settings
+
     def _give_up_coming(self, why: str) -> None:
         shift, self._coming = self._coming, None
         assert shift is not None

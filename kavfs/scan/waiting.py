@@ -20,6 +20,11 @@ class Waiting:
         self._joined: dict[object, int] = {}  # client -> requests of its that wait for the verdict on another
         self._count = 0
 
+    def limit(self, most: int, most_each: int) -> None:
+        """Other limits, for requests to come."""
+        self._most = most
+        self._most_each = most_each
+
     def __len__(self) -> int:
         return self._count
 
