@@ -1,20 +1,32 @@
-"""Options of aveserver: what its command line says."""
+"""Options of aveserver: what its command line and the configuration file say together.
+
+Options win over the file. ``definitions()`` is what --help, the manual page and completions of shells are made of.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from kavfs.daemon.settings import DaemonSettings, Listener
+from kavfs.cli.request import absolute, usual_configuration
+from kavfs.config import server as configuration
+from kavfs.config import values
+from kavfs.config.server_settings import Addresses, ServerSettings
+from kavfs.daemon.settings import DaemonSettings, FrontSettings, Listener, Tls
 from kavfs.errors import UsageError
-from kavfs.limits import Limits
-from kavfs.options import EVERYTHING, ScanOptions, WalkOptions
+from kavfs.model import Switch
+from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
 from kavfs.scan.shift import ServiceSettings
 
 RUN = b"/run/kavfs"
+AVE_SOCKET = RUN + b"/aveserver"
+CLAMD_SOCKET = RUN + b"/clamd.sock"
+PID_FILE = RUN + b"/aveserver.pid"
+MEMORY_OF_A_STREAM = 1 << 20
+NATIVE_ALONE = EngineChoice()
 
 
 @dataclass(frozen=True)
@@ -22,14 +34,83 @@ class Wanted:
     """What is to be done."""
 
     task: str  # "help", "version", "serve"
-    databases: tuple[bytes, ...] = ()
-    state: bytes = b""
-    jobs: int = 0
-    daemon: DaemonSettings = field(default_factory=lambda: DaemonSettings(()))
+    settings: ServerSettings = field(default_factory=ServerSettings)
+    databases: tuple[bytes, ...] = ()  # none: the usual places
+    foreground: bool = False
+    configuration: bytes = b""  # the file; b"" = there is none
 
-    def service(self, state: bytes) -> ServiceSettings:
-        options = ScanOptions(WalkOptions(()), Limits(), EVERYTHING, jobs=self.jobs)
-        return ServiceSettings(options, state)
+    @property
+    def state(self) -> bytes:
+        return self.settings.state
+
+    @property
+    def daemon(self) -> DaemonSettings:
+        """What the front end is given."""
+        s = self.settings
+        certificate = s.tls_certificate.decode("utf-8", "surrogateescape")
+        tls = Tls(certificate, os.fsdecode(s.tls_key) or certificate, os.fsdecode(s.tls_clients))
+        return DaemonSettings(
+            listeners=tuple(_listeners(s)),
+            front=FrontSettings(
+                connections=s.connections,
+                per_client=s.connections_client,
+                stream_max=s.stream_max,
+                memory_max=MEMORY_OF_A_STREAM,
+                idle=s.idle,
+                stall=s.stall,
+                send=s.send,
+                spill_dir=s.scan.temp,
+            ),
+            folders=s.path_folders,
+            everybody=s.any_local_user,
+            strict=s.alert_protected,
+            shutdown=s.allow_shutdown,
+            drain=s.drain,
+            tls=tls if certificate else None,
+            max_load=s.scan.max_load,
+            watch=s.watch,
+        )
+
+    def service(self, state: bytes, engines: EngineChoice = NATIVE_ALONE) -> ServiceSettings:
+        """What the core is given. *state*: the folder that is used."""
+        s = self.settings
+        switches = s.scan.switches & ~Switch.ALL_MATCH
+        options = ScanOptions(WalkOptions(()), s.scan.limits, switches, jobs=s.jobs, spill_dir=s.scan.temp)
+        return ServiceSettings(
+            options,
+            state,
+            engines,
+            cache=s.scan.cache,
+            cache_size=s.scan.object_cache_size,
+            objects_max=s.objects_max,
+            queue_max=s.queue_max,
+            queue_max_client=s.queue_max_client,
+            deadline=s.deadline,
+        )
+
+    def places(self, state: bytes) -> EnginePlaces:
+        """Where engines look for what they need."""
+        scan = self.settings.scan
+        return EnginePlaces(self.databases, state, scan.clamav_databases, scan.clamd, scan.yara_rules)
+
+
+def _listeners(settings: ServerSettings) -> Iterator[Listener]:
+    """What is to be listened on, sockets that systemd hands over instead left out later."""
+    for protocol, path, usual in (
+        ("ave", settings.ave_socket, AVE_SOCKET),
+        ("clamd", settings.clamd_socket, CLAMD_SOCKET),
+    ):
+        if path is not None:
+            yield Listener(protocol, path or usual, mode=settings.socket_mode, group=settings.socket_group)
+    yield from _tcp("ave", settings.ave_tcp, tls=False)
+    yield from _tcp("clamd", settings.clamd_tcp, tls=False)
+    yield from _tcp("ave", settings.ave_tls, tls=True)
+    yield from _tcp("clamd", settings.clamd_tls, tls=True)
+
+
+def _tcp(protocol: str, addresses: Addresses, *, tls: bool) -> Iterator[Listener]:
+    for host, port in addresses:
+        yield Listener(protocol, host=host, port=port, tls=tls)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,39 +118,65 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
-def _parser() -> argparse.ArgumentParser:
+def definitions() -> argparse.ArgumentParser:
     parser = _Parser(prog="aveserver", add_help=False, allow_abbrev=False)
-    parser.add_argument("-h", "--help", action="store_true", help="show this and end")
-    parser.add_argument("-v", "--version", action="store_true", help="show the version and end")
-    parser.add_argument("--foreground", action="store_true", help="stay in the foreground")
-    parser.add_argument("-c", dest="config", metavar="FILE", help="take settings from FILE")
-    parser.add_argument("--db", action="append", default=[], metavar="PATH", help="a folder of databases, or one")
-    parser.add_argument("--state", default="", metavar="DIR", help="where compiled signatures and caches are kept")
-    parser.add_argument("--ave-socket", metavar="PATH", help="socket of the aveserver protocol")
-    parser.add_argument("--clamd-socket", metavar="PATH", help="socket of the clamd protocol")
-    parser.add_argument("--jobs", type=int, default=0, metavar="N", help="scanning processes; 0 = one for each core")
-    return parser
+    add = parser.add_argument
+    add("-c", dest="config", metavar="FILE", help="take settings from FILE instead of the usual place")
+    add("--foreground", action="store_true", help="stay in the foreground; under systemd it does so by itself")
+    add(
+        "--db",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="signatures: an image, or a folder of databases; may be repeated",
+    )
+    add("--state", metavar="DIR", help="where compiled signatures and the cache are kept")
+    add("--ave-socket", metavar="SOCKET", help="socket of the aveserver protocol (/run/kavfs/aveserver)")
+    add("--clamd-socket", metavar="SOCKET", help="socket of clamd's protocol (/run/kavfs/clamd.sock)")
+    add("--jobs", metavar="N", help="scanning processes; 0 or nothing: one for each core")
+    add("-v", "--version", action="store_true", help="print the version")
+    add("-h", "--help", action="store_true", help="print this help")
+    return parser  # fmt: skip
 
 
 def usage() -> str:
-    return _parser().format_help()
+    return definitions().format_help()
 
 
 def read_options(words: Sequence[bytes]) -> Wanted:
-    given = _parser().parse_args([os.fsdecode(word) for word in words])
+    """What *words* and the configuration come to; UsageError or ConfigError."""
+    given = definitions().parse_args([os.fsdecode(word) for word in words])
     if given.help or given.version:
         return Wanted("help" if given.help else "version")
-    listeners = [
-        Listener(protocol, os.fsencode(path or RUN + b"/" + name))
-        for protocol, path, name in (
-            ("ave", given.ave_socket, b"aveserver"),
-            ("clamd", given.clamd_socket, b"clamd.sock"),
-        )
-    ]
-    return Wanted(
-        "serve",
-        tuple(os.fsencode(path) for path in given.db),
-        os.fsencode(given.state),
-        given.jobs,
-        DaemonSettings(tuple(listeners)),
-    )
+    path, settings = _configured(given.config)
+    if given.ave_socket is not None:
+        settings = settings._replace(ave_socket=_path("--ave-socket", given.ave_socket))
+    if given.clamd_socket is not None:
+        settings = settings._replace(clamd_socket=_path("--clamd-socket", given.clamd_socket))
+    if given.state is not None:
+        settings = settings._replace(state=_path("--state", given.state))
+    if given.jobs is not None:
+        settings = settings._replace(jobs=_jobs(given.jobs))
+    databases = tuple(_path("--db", path) for path in given.db) or tuple(filter(None, (settings.scan.databases,)))
+    return Wanted("serve", settings, databases, given.foreground, path)
+
+
+def _configured(named: str | None) -> tuple[bytes, ServerSettings]:
+    """The file that is named, or the usual one if it is there, and what it says."""
+    path = _path("-c", named) if named is not None else usual_configuration()
+    if named is None and not os.path.lexists(path):
+        return b"", ServerSettings()
+    return path, configuration.load(path)
+
+
+def _path(option: str, value: str) -> bytes:
+    if not value:
+        raise UsageError(f"option {option} needs an argument")
+    return absolute(os.fsencode(value))
+
+
+def _jobs(value: str) -> int:
+    try:
+        return values.whole(value, 0, 1024)
+    except ValueError as error:
+        raise UsageError(f"option --jobs: {error}") from None

@@ -66,6 +66,7 @@ KEYS: tuple[Key, ...] = (
     Key("aveserver.options", "RequestTimeout", server_kinds.SOME_TIME, "deadline"),
     Key("aveserver.options", "AlertProtected", kinds.BOOLEAN, "alert_protected"),
     Key("aveserver.options", "AllowShutdown", kinds.BOOLEAN, "allow_shutdown"),
+    Key("aveserver.options", "WatchChanges", kinds.BOOLEAN, "watch"),
     Key("aveserver.options", "DrainTime", server_kinds.SOME_TIME, "drain"),
     *_mirrored("scanner.report"),
     Key("aveserver.report", "ReportFormat", server_kinds.FORMAT, "report_json"),

@@ -41,5 +41,6 @@ class ServerSettings(NamedTuple):
     deadline: float = 120.0  # 0 = none
     alert_protected: bool = False
     allow_shutdown: bool = False
+    watch: bool = True
     drain: float = 30.0
     report_json: bool = False

@@ -6,7 +6,9 @@ of which connection are open, and cancels what nobody waits for any more.
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -19,6 +21,16 @@ from kavfs.scan.service import Refusal, Service
 Verdict = Callable[[Task, Result | Refusal], None]
 Refused = Callable[[Task, int], None]  # with an errno
 Directory = Callable[[Task, int], None]  # with a descriptor, which is the callee's
+# Hears what became of each object that was asked about, under its path, after so many seconds. A text: why it was not
+# scanned at all.
+Watcher = Callable[[Task, bytes, Result | Refusal | str, float], None]
+
+_LEFT_OUT = (errno.ENXIO, errno.ELOOP, errno.ENOENT)  # in a tree: neither file nor folder, a link, gone
+_TAKEN_FOR = {
+    serve.TOO_LONG: "line too long",
+    serve.TOO_LARGE: "stream too long",
+    serve.BROKEN: "descriptor or stream unusable",
+}
 
 
 class Talk(Protocol):
@@ -46,6 +58,7 @@ class Desk:
         self._open: dict[int, list[Task]] = {}
         self.talk: Talk | None = None
         self.requests = 0
+        self.watchers: list[Watcher] = []
 
     def pump(self) -> None:
         """Everything that the front has to say now."""
@@ -54,6 +67,8 @@ class Desk:
         front.step()
         for request in front.requests():
             self.requests += 1
+            if request[2] in _TAKEN_FOR:
+                self._refused(request)
             talk.take(request)
         for connection in front.gone():
             for task in self._open.pop(connection, ()):
@@ -89,13 +104,25 @@ class Desk:
             self.service.cancel(ticket)
         task.tickets.clear()
 
+    def _refused(self, request: serve.Request) -> None:
+        connection, number, verb, *_ = request
+        peer = self.front.peer(connection)
+        self._told(Task(connection, number, None, peer), b"", _TAKEN_FOR[verb])
+
+    def _told(self, task: Task, path: bytes, what: Result | Refusal | str, seconds: float = 0.0) -> None:
+        for watcher in self.watchers:
+            watcher(task, path, what, seconds)
+
     # ---- scanning --------------------------------------------------------------------------------------------------
 
     def scan(self, task: Task, fd: int, name: bytes, verdict: Verdict) -> None:
         """Scan what is behind *fd*, which is the service's from now on."""
 
+        begun = time.monotonic()
+
         def done(answer: Result | Refusal) -> None:
             task.tickets.discard(ticket)
+            self._told(task, name, answer, time.monotonic() - begun)
             if not task.over:
                 verdict(task, answer)
 
@@ -113,6 +140,8 @@ class Desk:
                 if opened.fd >= 0:
                     os.close(opened.fd)
             elif opened.fd < 0:
+                if follow or opened.error not in _LEFT_OUT:
+                    self._told(task, path, os.strerror(opened.error))
                 refused(task, opened.error)
             elif opened.is_directory:
                 directory(task, opened.fd)

@@ -80,18 +80,18 @@ def _tcp(listener: Listener) -> socket.socket:
     return sock
 
 
-def handed() -> dict[str, socket.socket]:
-    """Sockets that systemd hands over (LISTEN_FDS), by name: FileDescriptorName= of the unit, "ave" or "clamd"."""
+def handed() -> list[tuple[str, socket.socket]]:
+    """Sockets that systemd hands over (LISTEN_FDS), with the FileDescriptorName= of their units."""
     if os.environ.get("LISTEN_PID") != str(os.getpid()):
-        return {}
+        return []
     count = int(os.environ.get("LISTEN_FDS", "0"))
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    found = {}
+    found = []
     for number in range(count):
         fd = FIRST_HANDED + number
         os.set_inheritable(fd, False)
         os.set_blocking(fd, False)
-        found[names[number] if number < len(names) else str(number)] = socket.socket(fileno=fd)
+        found.append((names[number] if number < len(names) else "", socket.socket(fileno=fd)))
     for variable in ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"):
         os.environ.pop(variable, None)
     return found

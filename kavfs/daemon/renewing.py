@@ -108,6 +108,7 @@ class Renewer:
         self._task: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
         self.last = Renewed()
+        self.told: Callable[[Renewed], None] = lambda renewed: None  # called when a change is over, whatever came of it
         self.counts = dict.fromkeys((CHANGED, UNCHANGED, FAILED), 0)
 
     def begin(self) -> None:
@@ -189,6 +190,7 @@ class Renewer:
             self._note(f"what has changed is not used, what was in force stays: {done.error}")
         else:
             self._note(f"signatures are {done.result}: generation {self._in_force[0].hex()}")
+        self.told(self.last)
 
     # ---- what ------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from kavfs import version
@@ -19,17 +19,22 @@ from kavfs._native import serve
 from kavfs.daemon import ave, clamd, listening
 from kavfs.daemon.ave_talk import AveTalk
 from kavfs.daemon.clamd_talk import Answers, ClamdTalk
-from kavfs.daemon.desk import Desk
+from kavfs.daemon.desk import Desk, Watcher
+from kavfs.daemon.notify import Notify
 from kavfs.daemon.settings import DaemonSettings
+from kavfs.daemon.tls import TlsRelay, context
 from kavfs.scan.opening import Openers
 from kavfs.scan.service import Service
 
 PROTOCOLS = {"ave": serve.AVE, "clamd": serve.CLAMD}
 DRAIN_LOOK = 0.05
+LOAD_LOOK = 5.0  # seconds between two looks at the load average
+
+Sockets = dict[tuple[str, bool], list[socket.socket]]  # by protocol, and whether with TLS
 
 
 class Server:
-    """*note* takes lines for the log. *reload* begins a look for new signatures."""
+    """*note* takes lines for the log, *watchers* hear of each object. *reload* begins a look for new signatures."""
 
     def __init__(
         self,
@@ -38,13 +43,19 @@ class Server:
         openers: Openers,
         note: Callable[[str], None],
         reload: Callable[[], None] = lambda: None,
+        *,
+        watchers: Sequence[Watcher] = (),
+        notify: Notify | None = None,
     ) -> None:
         self.settings = settings
         self.service = service
         self.openers = openers
         self.note = note
         self.reload = reload
+        self.watchers = list(watchers)
+        self.notify = notify or Notify({})
         self.desks: dict[str, Desk] = {}
+        self._relays: list[TlsRelay] = []
         self._ended = asyncio.Event()
         self._ending = False
         self._timer: asyncio.TimerHandle | None = None
@@ -52,13 +63,15 @@ class Server:
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
-    def begin(self, sockets: dict[str, list[socket.socket]]) -> None:
-        """Listen on *sockets*, by protocol, and answer from now on. They are the server's from now on."""
-        for protocol, some in sockets.items():
-            desk = self.desks[protocol] = self._desk(protocol)
+    def begin(self, sockets: Sockets) -> None:
+        """Listen on *sockets*, and answer from now on. They are the server's from now on."""
+        for (protocol, tls), some in sockets.items():
+            desk = self.desks.get(protocol) or self._desk(protocol)
             for sock in some:
-                desk.front.listen(sock.detach(), PROTOCOLS[protocol])
-            self._loop.add_reader(desk.front.fileno(), self._pump, desk)
+                if tls:
+                    self._relays.append(self._relay(sock, desk, PROTOCOLS[protocol]))
+                else:
+                    desk.front.listen(sock.detach(), PROTOCOLS[protocol])
         self.renamed()
         self._loop.add_reader(self.service.fileno(), self._step)
         self._loop.add_reader(self.openers.fileno(), self._opened)
@@ -66,14 +79,19 @@ class Server:
             self._loop.add_signal_handler(number, self.end)
         self._loop.add_signal_handler(signal.SIGHUP, self.reload)
         self._step()
+        self._look_at_load()
+        self._alive()
 
     async def run(self) -> None:
         """Until end() was called and everything has been answered, or the time for that is over."""
         await self._ended.wait()
+        self.notify.stopping()
         until = time.monotonic() + self.settings.drain
         while not self.service.idle and time.monotonic() < until:
             await asyncio.sleep(DRAIN_LOOK)
         self.close()
+        for relay in self._relays:
+            await relay.close()
 
     def end(self) -> None:
         """Accept nobody any more, answer what has been asked, then stop."""
@@ -82,6 +100,8 @@ class Server:
         self._ending = True
         for desk in self.desks.values():
             desk.front.accepting(False)
+        for relay in self._relays:
+            relay.stop()
         self._ended.set()
 
     def close(self) -> None:
@@ -115,8 +135,11 @@ class Server:
         if protocol == "ave":
             desk.talk = AveTalk(desk)
         else:
-            answers = Answers(self.version, self.stats, self.reload, self._shut_down)
+            answers = Answers(self.version, self.stats, lambda: self.reload(), self._shut_down)
             desk.talk = ClamdTalk(desk, answers, self.settings.strict)
+        desk.watchers = self.watchers
+        self.desks[protocol] = desk
+        self._loop.add_reader(front.fileno(), self._pump, desk)
         return desk
 
     def change(self, settings: DaemonSettings) -> None:
@@ -126,6 +149,15 @@ class Server:
             desk.folders = settings.folders
             if isinstance(desk.talk, ClamdTalk):
                 desk.talk.strict = settings.strict
+
+    def _relay(self, sock: socket.socket, desk: Desk, protocol: int) -> TlsRelay:
+        assert self.settings.tls is not None
+
+        def adopt(fd: int, address: bytes) -> int:
+            return desk.front.adopt(fd, protocol, address)
+
+        grants = self.settings.front
+        return TlsRelay(sock, context(self.settings.tls), adopt, grants.connections, grants.per_client)
 
     # ---- the loop --------------------------------------------------------------------------------------------------
 
@@ -143,6 +175,18 @@ class Server:
             self._timer.cancel()
         seconds = min(self.service.timeout(), self.openers.timeout())
         self._timer = self._loop.call_later(seconds, self._opened)
+
+    def _look_at_load(self) -> None:
+        """While the machine has more to do than it should, nothing new is taken."""
+        most = self.settings.max_load
+        self.service.full = bool(most) and os.getloadavg()[0] > most
+        self._loop.call_later(LOAD_LOOK, self._look_at_load)
+
+    def _alive(self) -> None:
+        """The loop that serves says that it turns."""
+        if self.notify.watchdog:
+            self.notify.alive()
+            self._loop.call_later(self.notify.watchdog, self._alive)
 
     # ---- what is told ----------------------------------------------------------------------------------------------
 
@@ -164,22 +208,26 @@ class Server:
         return clamd.stats(load)
 
     def _shut_down(self, peer: serve.Peer) -> bool:
-
         if not self.settings.shutdown or peer.uid not in (0, os.geteuid()):
             return False
         self._loop.call_soon(self.end)
         return True
 
 
-def open_listeners(settings: DaemonSettings) -> dict[str, list[socket.socket]]:
-    """Sockets by protocol: those that were handed over by name, the others made."""
-    found: dict[str, list[socket.socket]] = {}
-    given = listening.handed()
-    for name, sock in given.items():
-        protocol = name.partition("-")[0]
-        if protocol in PROTOCOLS:
-            found.setdefault(protocol, []).append(sock)
+def open_listeners(settings: DaemonSettings) -> Sockets:
+    """Those that were handed over, by name ("ave", "clamd", "ave-tls" ...), and the others made. A protocol of which a
+    UNIX socket was handed over gets no other."""
+    found: Sockets = {}
+    given = set()
+    for name, sock in listening.handed():
+        protocol, _, how = name.partition("-")
+        if protocol not in PROTOCOLS or (how == "tls" and settings.tls is None):
+            sock.close()
+            continue
+        found.setdefault((protocol, how == "tls"), []).append(sock)
+        if sock.family == socket.AF_UNIX:
+            given.add(protocol)
     for listener in settings.listeners:
-        if listener.protocol not in given:
-            found.setdefault(listener.protocol, []).append(listening.listen(listener))
+        if not (listener.path and listener.protocol in given):
+            found.setdefault((listener.protocol, listener.tls), []).append(listening.listen(listener))
     return found

@@ -56,3 +56,4 @@ class DaemonSettings:
     drain: float = 30.0  # seconds that requests have when the daemon is told to end
     tls: Tls | None = None
     watch: bool = True  # take up changed signatures and settings without being told to
+    max_load: float = 0.0  # load average from which on new requests are refused; 0 = any

@@ -72,6 +72,7 @@ class Service:
         note: Note = lambda text: None,
     ) -> None:
         self._settings = settings
+        self.full = False  # True: nothing new is taken, all that comes is BUSY
         self._server = server
         self._epoll = select.epoll()
         self._epoll.register(server.fileno(), select.EPOLLIN)
@@ -110,7 +111,7 @@ class Service:
         self._last_ticket += 1
         request = Request(self._last_ticket, fd, name, done, client, all_match)
         self._requests[request.ticket] = request
-        if self._closing or not self._waiting.has_room(client):
+        if self._closing or self.full or not self._waiting.has_room(client):
             self._refuse(request, Refusal.CLOSING if self._closing else Refusal.BUSY)
             return request.ticket
         seconds = self._settings.deadline if deadline is None else deadline

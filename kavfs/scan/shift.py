@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kavfs.cache.opened import OpenStores
-from kavfs.cache.stores import open_stores
+from kavfs.cache.stores import OBJECTS_SIZE, open_stores
 from kavfs.model import Switch
 from kavfs.options import EngineChoice, ScanOptions
 from kavfs.ports import Image
@@ -30,6 +30,7 @@ class ServiceSettings(NamedTuple):
     state: bytes  # folder of the caches
     engines: EngineChoice = EngineChoice()
     cache: bool = True  # look up and remember what objects hold
+    cache_size: int = OBJECTS_SIZE  # bytes on disk for that; 0 = none
     objects_max: int = 0  # in scan at once; 0 = two for each worker
     queue_max: int = 1000  # that wait
     queue_max_client: int = 1000  # of these, of one client
@@ -108,4 +109,5 @@ def _stores(settings: ServiceSettings, options: ScanOptions) -> OpenStores:
         switches=options.switches,
         files=False,
         engines=0 if passing else settings.engines.knowledge,
+        objects=settings.cache_size,
     )

@@ -1,0 +1,70 @@
+"""Reload of aveserver: its configuration read again, and what of it can change while it serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from kavfs.cli.aveserver_options import Wanted, read_options
+from kavfs.daemon.renewing import Applied
+from kavfs.daemon.server import Server
+from kavfs.daemon.watching import Places
+from kavfs.options import EngineChoice
+from kavfs.scan.service import Service
+from kavfs.signatures.sources import absolute, absolute_path, default_databases
+
+_AT_START = (
+    *("ave_socket", "clamd_socket", "pid_file", "state", "ave_tcp", "clamd_tcp", "ave_tls", "clamd_tls"),
+    *("socket_mode", "socket_group", "any_local_user", "tls_certificate", "tls_key", "tls_clients"),
+    *("connections", "connections_client", "stream_max", "idle", "stall", "send", "watch", "report_json"),
+)
+_OF_SCAN_AT_START = (
+    *("temp", "engines", "clamav_databases", "clamd", "yara_rules"),
+    *("report_file", "report_level", "report_mode", "report_append", "report_ok", "date_format", "time_format"),
+)
+
+
+class Reload:
+    """Promises renewing.Settings. *words*: the command line, which wins now as it did at the start."""
+
+    def __init__(
+        self,
+        words: Sequence[bytes],
+        wanted: Wanted,
+        state: bytes,
+        engines: EngineChoice,
+        daemon: Server,
+        service: Service,
+    ) -> None:
+        self._words = words
+        self._wanted = wanted
+        self._state = state
+        self._daemon = daemon
+        self._service = service
+        self._engines = engines
+
+    def places(self, wanted: Wanted) -> Places:
+        """What is to be watched for *wanted*."""
+        databases = absolute(wanted.databases or default_databases())
+        return Places(databases, absolute_path(self._state), wanted.configuration)
+
+    def read(self) -> object:
+        return read_options(self._words)
+
+    def apply(self, read: object) -> Applied:
+        wanted = cast(Wanted, read)
+        before, self._wanted = self._wanted, wanted
+        notes = tuple(f"{name} changes with a restart" for name in _names_of_changed(before, wanted))
+        self._daemon.change(wanted.daemon)
+        service = wanted.service(self._state, self._engines)
+        old = before.service(self._state, self._engines)
+        self._service.change(service)
+        crew = (service.options, service.cache, service.cache_size) != (old.options, old.cache, old.cache_size)
+        return Applied(self.places(wanted), crew, notes)
+
+
+def _names_of_changed(before: Wanted, after: Wanted) -> list[str]:
+    """Settings that differ, and are looked at when the daemon starts."""
+    own = [name for name in _AT_START if getattr(before.settings, name) != getattr(after.settings, name)]
+    scans = before.settings.scan, after.settings.scan
+    return own + [name for name in _OF_SCAN_AT_START if getattr(scans[0], name) != getattr(scans[1], name)]
