@@ -13,7 +13,7 @@ ASAN_TESTS ?= tests/unit tests/contract tests/integration tests/robustness
 
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev libdeflate-dev liblzma-dev libpcre2-dev libpng-dev libjpeg-dev libtiff-dev libssl-dev \
                    libseccomp-dev libgmime-3.0-dev python3-dev python3-venv
-TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamdscan clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
+TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim4-daemon-heavy clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
                    fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish systemd cron logrotate \
                    libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
                    dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog

@@ -24,27 +24,10 @@ from tests.support.programs import EICAR
 
 pytestmark = pytest.mark.clamav
 FRAMINGS = {"z": (b"z", b"\0"), "n": (b"n", b"\n"), "plain": (b"", b"\n"), "crlf": (b"", b"\r\n"), "bare": (b"", b"")}
-WORDS = [
-    "PING",
-    "VERSION",
-    "VERSIONCOMMANDS",
-    "STATS",
-    "RELOAD",
-    "END",
-    "STREAM",
-    "SESSION",
-    "DETSTATS",
-    "DETSTATSCLEAR",
-    "FOO",
-    "ping",
-    "SCAN",
-    "CONTSCAN",
-    "MULTISCAN",
-    "ALLMATCHSCAN",
-    "IDSESSION",
-    "INSTREAM",
-    "FILDES",
-]
+WORDS = (
+    *("PING", "VERSION", "VERSIONCOMMANDS", "STATS", "RELOAD", "END", "STREAM", "SESSION", "DETSTATS", "DETSTATSCLEAR"),
+    *("FOO", "ping", "SCAN", "CONTSCAN", "MULTISCAN", "ALLMATCHSCAN", "IDSESSION", "INSTREAM", "FILDES"),
+)
 BY_PATH = (b"SCAN", b"CONTSCAN", b"MULTISCAN", b"ALLMATCHSCAN")
 FINISH = bytes(4)
 SESSION = b"zIDSESSION\0"
