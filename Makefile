@@ -17,6 +17,8 @@ TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim
                    fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish systemd cron logrotate \
                    libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
                    dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog
+# Cannot be installed beside the others, so they are unpacked into build/apart.
+APART_PACKAGES  := postfix
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libtiff-4 libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
@@ -40,6 +42,13 @@ system:  ## install the system packages that are missing (root), or print the li
 
 system-test:  ## the same for what the tests and benchmarks need besides
 	@$(call install_missing,$(TEST_PACKAGES),dpkg -s $(TEST_PACKAGES))
+	@for name in $(APART_PACKAGES); do \
+	    if [ ! -e build/apart/$$name ]; then \
+	        mkdir -p build/apart && cd build/apart && rm -f *.deb && \
+	        { apt-get download -qq $$name 2>/dev/null || { apt-get update -qq && apt-get download -qq $$name; }; } && \
+	        dpkg-deb -x $$name*.deb . && touch $$name && rm -f *.deb && cd ../.. || exit 1; \
+	    fi; \
+	done
 
 # $(1) packages, $(2) a command that succeeds when all are there
 define install_missing
