@@ -1,0 +1,295 @@
+"""Parts: where every part of a message lies, read as a stream, with memory that does not grow with the message.
+
+The tree is what Python's library makes of the message, which is near to GMime. Beside it stand guesses: parts that only
+some other reader would show, because it takes the second of two boundaries, or goes on behind the last one, or compares
+only their beginnings, or does not mind a missing header. A guess may lie across parts of the tree."""
+
+from __future__ import annotations
+
+import email.message
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from kavfs.action.cure.pieces import CHUNK, Source
+from kavfs.mail.fields import Header, read_header
+from kavfs.mail.names import names_of, parameters, without_comments
+
+NESTING = 100
+PARTS_MAX = 10_000
+MARKS_MAX = 500  # boundaries that are looked for at one time
+TOKEN_MAX = 1024  # bytes of a boundary
+DASHES = re.compile(rb"(?:^|(?<=[\r\n]))--([^\r\n]*)(\r\n|\r|\n|\Z)")
+CONTENT = re.compile(rb"content-[a-z-]+[ \t]*:", re.IGNORECASE)
+LEFT_OPEN = -1
+NEVER = b"\n"  # no line of any tree
+
+
+@dataclass(slots=True)
+class Part:
+    """A range of the message with a header of its own."""
+
+    header: Header
+    place: str  # "1.2": by number among its siblings
+    kinds: tuple[str, ...]  # as its fields say, most trusted first
+    encodings: tuple[str, ...]  # "base64", "quoted-printable", "" for anything else
+    guessed: bool = False
+    signed: bool = False  # it, or something around it
+    end: int = LEFT_OPEN  # without the line end that belongs to the boundary below
+    cut: int = LEFT_OPEN  # how far it may be replaced: a guess goes on into parts that others see
+    marks: tuple[bytes, ...] = ()  # its boundary
+    children: list[Part] = field(default_factory=list)
+
+    @property
+    def start(self) -> int:
+        return self.header.start
+
+    @property
+    def body(self) -> int:
+        return self.header.body
+
+    @property
+    def kind(self) -> str:
+        return self.kinds[0]
+
+    @property
+    def leaf(self) -> bool:
+        """Whether it has a content of its own to be shown."""
+        return not self.children or not self.kind.startswith("multipart/") or any(self.encodings)
+
+    def names(self) -> tuple[bytes, ...]:
+        return names_of((one.name, one.value) for one in self.header.fields)
+
+
+@dataclass(slots=True)
+class Tree:
+    root: Part
+    guesses: list[Part] = field(default_factory=list)
+    over: bool = False  # more than the limits: not every part is here
+
+    def walk(self) -> Iterator[Part]:
+        """All parts of the tree and all guesses, those around before those inside."""
+        waiting = [*reversed(self.guesses), self.root]
+        while waiting:
+            part = waiting.pop()
+            yield part
+            waiting += reversed(part.children)
+
+    def leaves(self) -> Iterator[Part]:
+        return (part for part in self.walk() if part.leaf)
+
+
+@dataclass(slots=True)
+class Dash:
+    """A line that begins with two dashes."""
+
+    at: int
+    after: int  # where the next line begins
+    token: bytes  # what stands behind the dashes, without blanks at its end
+    headed: bool  # a field that describes content comes next
+
+
+def parts_of(source: Source) -> Tree:
+    """The message as a tree of parts."""
+    return _Reader(source).read()
+
+
+def dashes(source: Source) -> Iterator[Dash]:
+    base = 0
+    while base < source.size:
+        window = source.upto(base, CHUNK + 2 * TOKEN_MAX)
+        if not window:
+            return
+        last = base + len(window) >= source.size
+        reach = len(window) if last else CHUNK
+        for found in DASHES.finditer(window):
+            if found.start() >= reach:
+                break
+            if found.start() == 0 and base and source.upto(base - 1, 1) not in (b"\r", b"\n"):
+                continue
+            if found.end() == len(window) and not last:
+                continue  # too long for a boundary
+            yield Dash(
+                base + found.start(),
+                base + found.end(),
+                found[1].rstrip(b" \t"),
+                bool(CONTENT.match(window, found.end())),
+            )
+        base += reach
+
+
+class _Reader:
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._stack: list[Part] = []
+        self._closed: set[int] = set()  # of multiparts in the stack, by identity: their last boundary has been
+        self._known: dict[bytes, None] = {}  # boundaries that anything declares, for guesses
+        self._starts: tuple[bytes, ...] = ()  # the same
+        self._open: dict[bytes, list[Part]] = {}  # guesses whose end has not been seen
+        self._uncut: list[Part] = []  # guesses below which no boundary of the tree has been
+        self._count = 0
+        self._tree: Tree | None = None
+
+    def read(self) -> Tree:
+        root = self._part(0, "1", "text/plain")
+        self._tree = tree = Tree(root)
+        self._enter(root)
+        for dash in dashes(self._source):
+            if len(dash.token) > TOKEN_MAX:
+                continue
+            self._guess(dash, self._take(dash))
+        for part in self._stack:
+            part.end = part.cut = self._source.size
+        for part in tree.guesses:
+            if part.end < 0:
+                part.end = self._source.size
+            part.cut = min(part.end, part.cut if part.cut >= 0 else part.end)
+        return tree
+
+    # ---- the tree -----------------------------------------------------------------------------------------------
+
+    def _take(self, dash: Dash) -> bool:
+        """Whether the line is a boundary of the tree. Of several that it could be the outermost counts."""
+        for level, part in enumerate(self._stack):
+            if not part.marks or id(part) in self._closed or dash.at < part.body:
+                continue
+            if dash.token not in (part.marks[0], part.marks[0] + b"--"):
+                continue
+            self._leave(level + 1, dash.at)
+            if dash.token != part.marks[0]:
+                self._closed.add(id(part))
+            elif self._room(len(self._stack)):
+                default = "message/rfc822" if part.kind == "multipart/digest" else "text/plain"
+                child = self._part(dash.after, f"{part.place}.{len(part.children) + 1}", default)
+                child.signed |= part.signed
+                part.children.append(child)
+                self._enter(child)
+            return True
+        return False
+
+    def _leave(self, level: int, at: int) -> None:
+        """What lies deeper than *level* ends above the boundary at *at*."""
+        for part in self._stack[level:]:
+            part.end = part.cut = max(part.body, _line_before(self._source, at))
+            self._closed.discard(id(part))
+        del self._stack[level:]
+
+    def _enter(self, part: Part) -> None:
+        self._stack.append(part)
+        while self._stack[-1].kind.startswith("message/"):
+            around = self._stack[-1]
+            if not self._room(len(self._stack)):
+                return
+            inside = self._part(around.body, around.place + ".1", "text/plain")
+            inside.signed |= around.signed
+            around.children.append(inside)
+            self._stack.append(inside)
+
+    def _room(self, depth: int) -> bool:
+        self._count += 1
+        if depth <= NESTING and self._count <= PARTS_MAX:
+            return True
+        self._over()
+        return False
+
+    def _part(self, start: int, place: str, default: str) -> Part:
+        header = read_header(self._source, start, self._source.size, self._is_boundary)
+        if not header.whole:
+            self._over()
+        part = described(header, place, default)
+        self._know(part.marks)
+        return part
+
+    def _know(self, marks: tuple[bytes, ...]) -> None:
+        """Boundaries that guesses look for; of very many the latest."""
+        for mark in marks:
+            if mark and mark != NEVER and mark not in self._known:
+                if len(self._known) >= MARKS_MAX:
+                    del self._known[next(iter(self._known))]
+                self._known[mark] = None
+                self._starts = tuple(self._known)
+
+    def _is_boundary(self, token: bytes) -> bool:
+        return any(
+            part.marks and id(part) not in self._closed and token in (part.marks[0], part.marks[0] + b"--")
+            for part in self._stack
+        )
+
+    # ---- guesses ------------------------------------------------------------------------------------------------
+
+    def _guess(self, dash: Dash, taken: bool) -> None:
+        end = -1
+        for mark in {dash.token, dash.token.removesuffix(b"--")}:
+            for part in self._open.pop(mark, ()):
+                end = end if end >= 0 else _line_before(self._source, dash.at)
+                part.end = max(part.body, end)
+        if taken:
+            for part in self._uncut:
+                part.cut = max(part.body, _line_before(self._source, dash.at))
+            self._uncut.clear()
+        elif dash.headed or (self._starts and dash.token.startswith(self._starts)):
+            self._begin_guess(dash)
+
+    def _begin_guess(self, dash: Dash) -> None:
+        start, kind = dash.after, "message/"
+        while kind.startswith("message/"):
+            if not self._tree or len(self._tree.guesses) >= PARTS_MAX:
+                self._over()
+                return
+            part = self._part(start, f"guess-{len(self._tree.guesses) + 1}", "text/plain")
+            part.guessed = True
+            self._tree.guesses.append(part)
+            self._uncut.append(part)
+            self._open.setdefault(dash.token, []).append(part)
+            start, kind = part.body, part.kind
+
+    def _over(self) -> None:
+        if self._tree:
+            self._tree.over = True
+
+
+def _line_before(source: Source, at: int) -> int:
+    """Where the line above *at* ends."""
+    two = source.upto(max(0, at - 2), min(2, at))
+    if two == b"\r\n":
+        return at - 2
+    return at - 1 if two[-1:] in (b"\r", b"\n") and two else at
+
+
+# ---- what a header says ---------------------------------------------------------------------------------------------
+
+
+def described(header: Header, place: str, default: str) -> Part:
+    fields = email.message.Message()
+    fields.set_default_type(default)
+    values = [one for one in header.fields if one.name.startswith(b"content-")]
+    for one in values:
+        if one.strict:
+            fields[one.name.decode("latin-1")] = one.value.decode("utf-8", "surrogateescape")
+    kinds = [fields.get_content_type()]
+    marks: list[bytes] = []
+    try:
+        boundary = fields.get_boundary()
+    except (ValueError, TypeError, LookupError):  # what Python's library stumbles over
+        boundary = None
+    if boundary is not None:
+        marks.append(boundary.encode("utf-8", "surrogateescape"))
+    for one in values:
+        if one.name == b"content-type":
+            word = without_comments(one.value).split(b";")[0].strip().lower()
+            kinds.append(word.decode("latin-1"))
+            marks += [mark.rstrip() for mark in parameters(one.value, b"boundary") if len(mark) <= TOKEN_MAX]
+    encodings = [_encoding(one.value) for one in values if one.name == b"content-transfer-encoding"]
+    part = Part(header, place, tuple(dict.fromkeys(kinds)), tuple(dict.fromkeys(encodings or [""])))
+    part.marks = tuple(dict.fromkeys(marks))
+    if boundary is None or not part.kind.startswith("multipart/"):
+        part.marks = (NEVER, *part.marks) if part.marks else ()  # no line of the tree: only guesses look at it
+    part.signed = part.kind in ("multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime")
+    return part
+
+
+def _encoding(value: bytes) -> str:
+    word = value.lower()
+    if b"base64" in word:
+        return "base64"
+    return "quoted-printable" if b"quoted" in word else ""
