@@ -37,6 +37,7 @@ find "$packages" -type f -exec chmod 0644 {} +
 program kavscanner kavfs.cli.kavscanner
 program kavfs kavfs.cli.kavfs
 program kavfs-clamscan kavfs.cli.clamscan
+program aveserver kavfs.cli.aveserver
 
 cp -r "$share"/. "$stage/usr/share"
 find "$stage/usr/share/man" -type f -exec gzip -9n {} +
@@ -45,6 +46,7 @@ find "$stage/usr/share" -type f -exec chmod 0644 {} +
 
 put 0644 "$conf/kavfs.conf" etc/kavfs/kavfs.conf
 put 0644 "$conf/logrotate.d/kavfs" etc/logrotate.d/kavfs
+put 0644 "$conf/logrotate.d/kavfs-aveserver" etc/logrotate.d/kavfs-aveserver
 mkdir -p "$stage/etc/kavfs/jobs"
 for unit in "$conf"/systemd/*; do
     put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"

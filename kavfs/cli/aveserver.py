@@ -75,6 +75,19 @@ def _serve(wanted: Wanted, words: Sequence[bytes], caller: int | None) -> int:
         log.close()
 
 
+# Capabilities that a daemon without root hands to its fork server: to become a client (setgid, setuid), to read as root
+# does if that is the client (dac_read_search), to end an opener that hangs (kill).
+_OF_CHILDREN = 1 << 6 | 1 << 7 | 1 << 2 | 1 << 5
+
+
+def _give_up(keep: int) -> None:
+    """All capabilities but these, if we are not root, and nothing of them for programs that are called."""
+    if os.geteuid() != 0:
+        from kavfs._native import process
+
+        process.keep_capabilities(keep)
+
+
 class _Start(NamedTuple):
     """What a start has come to."""
 
@@ -92,6 +105,7 @@ def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log:
     from kavfs.scan.roles import start_server
     from kavfs.walk.descriptors import raise_limit
 
+    _give_up(_OF_CHILDREN)
     server = start_server()  # before threads, before anything costly
     try:
         import asyncio
@@ -107,6 +121,7 @@ def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log:
             log.note(text)
         service = Service(server, image, image.allow, wanted.service(state, engines), log.note)
         openers = Openers(server, everybody=wanted.daemon.everybody)
+        _give_up(0)
         gc.collect()
         gc.freeze()
         asyncio.run(_run(_Start(wanted, words, caller, log, notify, image, state, engines), service, openers))

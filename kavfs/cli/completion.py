@@ -19,7 +19,13 @@ _PATH = Argument("path", (), "PATH", "a file or a directory")
 def scripts() -> dict[str, str]:
     """Place below /usr/share -> script."""
     clamscan = Command(("kavfs-clamscan",), "", "", (*clamscan_options.described(), _PATH))
-    programs = ((described.kavscanner(),), described.kavfs(), (clamscan,), (described.aveclient(),))
+    programs = (
+        (described.kavscanner(),),
+        described.kavfs(),
+        (clamscan,),
+        (described.aveclient(),),
+        (described.aveserver(),),
+    )
     found = {}
     for commands in programs:
         name = commands[0].words[0]

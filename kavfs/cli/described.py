@@ -8,11 +8,13 @@ import argparse
 import importlib
 from typing import NamedTuple
 
+from kavfs.cli import aveserver_options
 from kavfs.cli.arguments import OPTIONS
 from kavfs.cli.kavfs import COMMANDS
 
 KAVSCANNER = "kavscanner"
 KAVFS = "kavfs"
+AVESERVER = "aveserver"
 AVECLIENT = "aveclient"
 
 # Commands that read their words without argparse: what stands behind them.
@@ -72,6 +74,12 @@ def aveclient() -> Command:
     )
     path = Argument("path", (), "PATH", "a file")
     return Command((AVECLIENT,), f"{AVECLIENT} [-p SOCKET] [-t SECONDS] -s FILE ...", "", (*options, path))
+
+
+def aveserver() -> Command:
+    """The service."""
+    (command,) = _commands(aveserver_options.definitions(), (AVESERVER,), "")
+    return command
 
 
 def kavfs() -> tuple[Command, ...]:

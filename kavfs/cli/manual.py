@@ -32,6 +32,11 @@ def clamscan_page(frame: str) -> str:
     return _options_page(frame, clamscan_options.described())
 
 
+def aveserver_page(frame: str) -> str:
+    """aveserver(8)."""
+    return _options_page(frame, described.aveserver().options)
+
+
 def aveclient_page(frame: str) -> str:
     """aveclient(8)."""
     return _options_page(frame, described.aveclient().options)
@@ -112,6 +117,7 @@ def write_all(conf: Path, out: Path) -> None:
     pages = {
         "man/man1/kavfs-clamscan.1": clamscan_page((frames / "kavfs-clamscan.1.in").read_text("utf-8")),
         "man/man5/kavfs.conf.5": manual_conf.page((conf / "kavfs.conf").read_text("utf-8")),
+        "man/man8/aveserver.8": aveserver_page((frames / "aveserver.8.in").read_text("utf-8")),
         "man/man8/aveclient.8": aveclient_page((frames / "aveclient.8.in").read_text("utf-8")),
         "man/man8/kavfs.8": kavfs_page((frames / "kavfs.8.in").read_text("utf-8")),
         "man/man8/kavscanner.8": kavscanner_page((frames / "kavscanner.8.in").read_text("utf-8")),

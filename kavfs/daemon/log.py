@@ -51,7 +51,6 @@ class Log:
             self._write(letter, _json({**_head(letter, "note"), "text": text}))
         else:
             self._write(letter, shown_text(text).encode("utf-8", "backslashreplace"))
-        self.flush()
 
     def told(self, task: Task, path: bytes, answer: Result | Refusal | str, seconds: float) -> None:
         """What became of an object that a client asked about; a text: why it came to no scan. A desk.Watcher."""
@@ -111,6 +110,8 @@ class Log:
     def _write(self, letter: str, line: bytes) -> None:
         if self._place.sink.wants(letter):
             self._place.sink.line(letter, line)
+            if letter != "A":
+                self.flush()
 
 
 class LineSink:

@@ -179,7 +179,8 @@ class Server:
     def _look_at_load(self) -> None:
         """While the machine has more to do than it should, nothing new is taken."""
         most = self.settings.max_load
-        self.service.full = bool(most) and os.getloadavg()[0] > most
+        with suppress(OSError):  # no /proc
+            self.service.full = bool(most) and os.getloadavg()[0] > most
         self._loop.call_later(LOAD_LOOK, self._look_at_load)
 
     def _alive(self) -> None:

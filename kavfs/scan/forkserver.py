@@ -114,7 +114,7 @@ class _Server:
     def kill(self, wanted: int) -> None:
         for pid, child in self.children.items():
             if child == wanted:  # not reaped yet, so the pid cannot mean another process
-                os.kill(pid, signal.SIGKILL)
+                _kill(pid)
 
     def take_image(self, message: Message, fds: list[int]) -> None:
         if message["first"]:
@@ -176,7 +176,7 @@ class _Server:
     def end(self) -> None:
         """Kill all and reap what can be reaped: who hangs in a dead file system dies when that answers."""
         for pid in self.children:
-            os.kill(pid, signal.SIGKILL)
+            _kill(pid)
         end = time.monotonic() + LAST_WAIT
         while self.children and time.monotonic() < end:
             pid, _ = os.waitpid(-1, os.WNOHANG)
@@ -184,6 +184,12 @@ class _Server:
                 self.children.pop(pid)
             else:
                 time.sleep(0.0005)
+
+
+def _kill(pid: int) -> None:
+    """One that has taken on another's user may be out of reach (no CAP_KILL); it ends when its socket does."""
+    with contextlib.suppress(PermissionError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def close_all_but(keep: set[int]) -> None:

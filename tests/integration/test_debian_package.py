@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(shutil.which("dpkg-shlibdeps") is None, reason="needs dpkg-dev"),
 ]
-PROGRAMS = ("kavscanner", "kavfs", "kavfs-clamscan", "aveclient")
+PROGRAMS = ("kavscanner", "kavfs", "kavfs-clamscan", "aveserver", "aveclient")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,14 @@ def test_the_package_holds_what_its_parts_say(package, tmp_path):
     subprocess.run(["dpkg-deb", "-x", str(package), str(tmp_path)], check=True)
     for program in PROGRAMS:
         assert os.access(tmp_path / "usr/bin" / program, os.X_OK)
-    for page in ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1", "man8/aveclient.8"):
+    for page in (
+        "man8/kavscanner.8",
+        "man8/kavfs.8",
+        "man5/kavfs.conf.5",
+        "man1/kavfs-clamscan.1",
+        "man8/aveclient.8",
+        "man8/aveserver.8",
+    ):
         assert gzip.decompress((tmp_path / "usr/share/man" / f"{page}.gz").read_bytes()).startswith(b".TH")
     for unit in (CHECKOUT / "conf/systemd").iterdir():
         assert (tmp_path / "lib/systemd/system" / unit.name).read_bytes() == unit.read_bytes()
@@ -82,7 +89,11 @@ def test_the_package_holds_what_its_parts_say(package, tmp_path):
     for library in ("libc6 (>= 2.3", "libvectorscan5", "libarchive13", "libssl3", "libseccomp2", "python3 (<< 3.12)"):
         assert library in fields
     control = subprocess.run(["dpkg-deb", "-I", str(package), "conffiles"], check=True, capture_output=True, text=True)
-    assert control.stdout.split() == ["/etc/kavfs/kavfs.conf", "/etc/logrotate.d/kavfs"]
+    assert control.stdout.split() == [
+        "/etc/kavfs/kavfs.conf",
+        "/etc/logrotate.d/kavfs",
+        "/etc/logrotate.d/kavfs-aveserver",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="needs lintian")
@@ -105,13 +116,15 @@ rm -rf /var/lib/kavfs /var/log/kavfs  # of whoever works on this machine
 traces >/mnt/before
 dpkg -i /mnt/kavfs.deb
 echo "group: $(getent group kavfs | cut -d: -f1)"
+echo "user: $(getent passwd kavfs-aveserver | cut -d: -f1,6,7)"
 stat -c '%n %a %U %G' /var/lib/kavfs /var/lib/kavfs/databases /var/log/kavfs /etc/kavfs/kavfs.conf /etc/kavfs/jobs
 ls /etc/systemd/system/timers.target.wants 2>/dev/null | grep kavfs || echo "no timer is enabled"
 cd /
 kavscanner /mnt/target/e.com || echo "exit $?"
 kavfs-clamscan --no-summary /mnt/target/e.com || echo "clamscan exit $?"
 kavfs config check && kavfs doctor --state /var/lib/kavfs | grep -i 'state folder' || true
-cd /lib/systemd/system && systemd-analyze verify kavfs-scan.service kavfs-scan.timer && echo "units are right"
+cd /lib/systemd/system
+systemd-analyze verify kavfs-scan.service kavfs-scan.timer kavfs-aveserver.service && echo "units are right"
 echo changed >>/etc/kavfs/jobs/web
 dpkg --remove kavfs
 [ -e /etc/kavfs/kavfs.conf ] && [ -d /var/lib/kavfs ] && [ ! -e /usr/bin/kavscanner ] &&
@@ -126,6 +139,7 @@ rm /var/lib/kavfs/quarantine/items/*
 dpkg --purge kavfs  # an empty one goes
 traces >/mnt/after
 getent group kavfs || echo "no group is left"
+getent passwd kavfs-aveserver || echo "no user is left"
 """
 
 
@@ -160,6 +174,8 @@ def test_it_installs_scans_and_goes_without_a_trace(package, tmp_path):
         "removed, settings and state stay",
         "quarantine",
         "no group is left",
+        "no user is left",
+        "user: kavfs-aveserver:/var/lib/kavfs/aveserver:/usr/sbin/nologin",
     ):
         assert f"{line}\n" in told, told
     assert "/var/lib/kavfs/quarantine holds files that were taken away; it stays" in told

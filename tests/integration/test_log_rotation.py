@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -18,14 +19,18 @@ RULE = Path(__file__).resolve().parents[2] / "conf" / "logrotate.d" / "kavfs"
 pytestmark = pytest.mark.skipif(LOGROTATE is None, reason="needs logrotate")
 
 
-@pytest.fixture
-def rule(tmp_path) -> Path:
+def made_of(shipped: Path, tmp_path: Path) -> Path:
     """The rule as shipped, for a folder and a user of the test."""
     (tmp_path / "log").mkdir(mode=0o750)
-    text = RULE.read_text().replace("/var/log/kavfs", str(tmp_path / "log")).replace("    su root kavfs\n", "")
-    (tmp_path / "rule").write_text(text)
+    text = re.sub(r"/var/log/[\w-]+", str(tmp_path / "log"), shipped.read_text())
+    (tmp_path / "rule").write_text(re.sub(r"    su .*\n", "", text))
     (tmp_path / "rule").chmod(0o644)
     return tmp_path / "rule"
+
+
+@pytest.fixture
+def rule(tmp_path) -> Path:
+    return made_of(RULE, tmp_path)
 
 
 def rotate(rule: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +45,14 @@ def test_logrotate_understands_the_rule(rule):
     assert done.returncode == 0
     assert "error" not in done.stderr.lower()
     assert f"considering log {rule.parent}/log/nightly.log" in done.stderr
+
+
+def test_the_log_of_the_service_has_a_rule_of_its_own(tmp_path):
+    rule = made_of(RULE.with_name("kavfs-aveserver"), tmp_path)
+    (tmp_path / "log" / "aveserver.log").write_text("a line\n")
+    done = rotate(rule, "--debug")
+    assert (done.returncode, "error:" in done.stderr) == (0, False)
+    assert f"considering log {tmp_path}/log/aveserver.log" in done.stderr
 
 
 def test_no_line_is_lost_when_a_report_is_rotated_while_a_scan_writes_it(rule, tmp_path):

@@ -16,7 +16,14 @@ from kavfs.config.server_keys import OWN
 from kavfs.model import OUTCOMES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
-PAGES = ("man8/kavscanner.8", "man8/kavfs.8", "man5/kavfs.conf.5", "man1/kavfs-clamscan.1", "man8/aveclient.8")
+PAGES = (
+    "man8/kavscanner.8",
+    "man8/kavfs.8",
+    "man5/kavfs.conf.5",
+    "man1/kavfs-clamscan.1",
+    "man8/aveclient.8",
+    "man8/aveserver.8",
+)
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +48,12 @@ def test_every_option_of_the_scanner_is_in_its_page(pages):
     source = (pages / PAGES[0]).read_text().replace("\\-", "-").replace("\\fB", " ").replace("\\fR", " ")
     for option in described.kavscanner().options:
         assert all(has(spelling, source) for spelling in option.spellings), option.name
+
+
+def test_every_option_of_the_service_is_in_its_page(pages):
+    text = words(pages / "man8/aveserver.8")
+    for option in described.aveserver().options:
+        assert all(has(spelling, text) for spelling in option.spellings), option.name
 
 
 def test_every_command_with_each_of_its_options_is_in_its_page(pages):
