@@ -36,7 +36,7 @@ class Aveserver:
 
     folder: Path
     databases: Path
-    words: tuple[str, ...] = ("--jobs", "2")
+    settings: str = ""  # a configuration, beside what tests always say
     before: tuple[str, ...] = ()  # words in front of it (setpriv ...)
     said: list[str] = field(default_factory=list)  # lines of standard error
 
@@ -50,9 +50,12 @@ class Aveserver:
 
     def __enter__(self) -> Aveserver:
         self._ready = threading.Event()
-        words = [*self.before, sys.executable, "-m", "kavfs.cli.aveserver", "--foreground", *self.words]
+        words = [*self.before, sys.executable, "-m", "kavfs.cli.aveserver", "--foreground", "--jobs", "2"]
         words += ["--db", str(self.databases), "--state", str(self.folder / "state")]
         words += ["--ave-socket", str(self.ave), "--clamd-socket", str(self.clamd)]
+        if self.settings:
+            (self.folder / "kavfs.conf").write_text(self.settings)
+            words += ["-c", str(self.folder / "kavfs.conf")]
         self.process = subprocess.Popen(
             words,
             stdin=subprocess.DEVNULL,
@@ -100,7 +103,7 @@ class Aveserver:
     def ask(self, command: bytes, *, timeout: float = PATIENCE) -> bytes:
         return ask(self.clamd, command, timeout=timeout)
 
-    def workers(self) -> list[int]:
+    def processes(self) -> list[int]:
         """Process ids of all that it has made, and of what they made."""
         return children(self.process.pid)
 
