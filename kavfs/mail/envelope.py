@@ -1,0 +1,62 @@
+"""Envelope: from whom, to whom and how one message travels; and the plan for it once it was judged."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
+
+from kavfs.mail.replies import Reply
+from kavfs.mail.spool import Spool
+
+Parameters = tuple[tuple[bytes, bytes], ...]  # (keyword in capitals, value or b""), as they came
+
+
+class Recipient(NamedTuple):
+    """*address* is what stood between the angle brackets; *parameters*: NOTIFY, ORCPT."""
+
+    address: bytes
+    parameters: Parameters = ()
+
+
+class Envelope(NamedTuple):
+    """What is known of a message besides its content. *recipients* are those that were accepted, in their order."""
+
+    sender: bytes
+    recipients: tuple[Recipient, ...] = ()
+    parameters: Parameters = ()  # BODY, SIZE, SMTPUTF8, RET, ENVID
+    xforward: Parameters = ()  # what the previous hop says of its client, as it came
+    xclient: Parameters = ()
+    helo: bytes = b""
+    client: bytes = b""  # address, or b"" of a UNIX socket or a pipe
+    protocol: bytes = b"SMTP"  # SMTP, ESMTP, LMTP
+
+
+class Delivery(NamedTuple):
+    """One message for some of the recipients, by their place in the envelope."""
+
+    recipients: tuple[int, ...]
+    message: Spool
+
+
+class Plan(NamedTuple):
+    """What becomes of a message. Each recipient of the envelope stands in one delivery or in *settled*.
+
+    A good reply in *settled* says that the message is where policy wants it (in quarantine, discarded), durably, by
+    now.
+    """
+
+    deliveries: tuple[Delivery, ...] = ()
+    settled: Mapping[int, Reply] = {}
+
+    def covers(self, count: int) -> bool:
+        """Each of *count* recipients once: a plan that forgets somebody would lose his mail."""
+        named = [number for delivery in self.deliveries for number in delivery.recipients]
+        return sorted([*named, *self.settled]) == list(range(count))
+
+
+Judge = Callable[[Envelope, Spool], Awaitable[Plan]]
+
+
+async def pass_on(envelope: Envelope, spool: Spool) -> Plan:
+    """A judge that lets everything through as it is."""
+    return Plan((Delivery(tuple(range(len(envelope.recipients))), spool),))
