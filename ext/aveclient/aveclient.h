@@ -74,7 +74,7 @@ void ave_show(FILE *out, const char *text, size_t len, unsigned how);
 
 /* ---- conf.c ---- */
 
-/* The value of LocalSocketPath in section [path], in `into`. 1: there, 0: not there or empty, -1: errno. */
+/* The value of LocalSocketPath in section [path], in `into`. 1: there, 0: no place is named, -1: errno. */
 int ave_socket_of(const char *conf, char *into, size_t room);
 
 /* ---- wire.c ---- */

@@ -78,7 +78,7 @@ int ave_socket_of(const char *conf, char *into, size_t room)
     for (ssize_t len; !found && (len = read_whole(file, &line, &line_room)) >= 0;)
         if (is_key(trimmed(line, (size_t)len), &inside, &value)) {
             size_t used = strlen(value);
-            found = used && used < room;
+            found = used < room && *value == '/'; /* "no": there is none */
             if (found) memcpy(into, value, used + 1);
             else break;
         }

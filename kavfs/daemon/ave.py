@@ -2,7 +2,8 @@
 
 Replies are lines ``NNN-text`` and a last one ``NNN text``; the front end puts CRLF behind each. Several clients take
 any first line that begins with 2 for clean, so what they must stop stands first as ``322-NAME /path``, and what could
-not be scanned is 5xx and never 241. 402 is not used: one client takes its third character for a virus.
+not be scanned is 5xx and never 241. 402 is not used: one client takes its third character for a virus. 401 ends the
+connection: another client waits for more behind it, and takes the 200 of its own QUIT for the verdict.
 Texts of last lines are compared byte for byte by clients.
 """
 
@@ -39,8 +40,14 @@ _LAST = {
     Status.CORRUPTED: b"234 File is corrupted",
     Status.PROTECTED: b"240 File is encrypted",
 }
+_ALERT = _LAST[Status.INFECTED]
+_PASSES = tuple(_LAST[status][:3] for status in (Status.CLEAN, Status.CURED, Status.CORRUPTED, Status.PROTECTED))
+UNSCANNED = b"Not.Scanned"  # a name for what has none
+
 _FOUND = (Status.INFECTED, Status.CUREFAILED, Status.SUSPICIOUS, Status.WARNING)
 NAMES_MAX = 64  # names that are told of one file
+NAME_MAX = 256  # bytes of one
+LINE_MAX = 1000  # bytes of a line; one client reads 1024 at most, and the rest as another line
 
 
 def greeting(version: str, newest: float, signatures: int) -> bytes:
@@ -52,8 +59,15 @@ def verdict(result: Result, path: bytes) -> list[bytes]:
     """The lines that answer a SCAN of *path*, the last one last."""
     if result.status is Status.ERROR:
         return [b"501 " + _why(result)]
-    lines = [b"322-" + name + b" " + _shown(path) for name in names(result)]
-    return [*lines, _LAST[result.status]]
+    return [*(_found(name, path) for name in names(result)), _LAST[result.status]]
+
+
+def alert(lines: list[bytes], path: bytes) -> list[bytes]:
+    """The same answer for clients that let pass whatever is not called infected: all that is neither clean nor read as
+    far as it could be."""
+    if lines[-1].startswith(_PASSES):
+        return lines
+    return [*(lines[:-1] or [_found(UNSCANNED, path if path.startswith(b"/") else b"/")]), _ALERT]
 
 
 def names(result: Result) -> list[bytes]:
@@ -61,7 +75,7 @@ def names(result: Result) -> list[bytes]:
     if result.status not in _FOUND:
         return []
     wanted = sorted(result.threats, key=lambda threat: _FOUND.index(_rank(threat)))
-    found = dict.fromkeys(shown_name(threat.name).replace(b"/", b"_") or b"unnamed" for threat in wanted)
+    found = dict.fromkeys(shown_name(threat.name).replace(b"/", b"_")[:NAME_MAX] or b"unnamed" for threat in wanted)
     return list(found)[:NAMES_MAX] or [b"unnamed"]
 
 
@@ -69,13 +83,14 @@ def _rank(threat: Threat) -> Status:
     return threat.status if threat.status in _FOUND else Status.WARNING
 
 
-def _shown(path: bytes) -> bytes:
-    return shown_path(path, raw=True)
+def _found(name: bytes, path: bytes) -> bytes:
+    return (b"322-" + name + b" " + shown_path(path, raw=True))[:LINE_MAX]
 
 
 def _why(result: Result) -> bytes:
     reasons = ", ".join(word for reason, word in REASON_WORDS.items() if result.reasons & reason)
-    return shown_text(result.error or reasons or REASON_WORDS[Reason.UNREADABLE]).encode("utf-8", "backslashreplace")
+    text = shown_text(result.error or reasons or REASON_WORDS[Reason.UNREADABLE])
+    return text.encode("utf-8", "backslashreplace")[: LINE_MAX // 2]
 
 
 def cannot_open(error: str, code: bytes) -> bytes:

@@ -27,46 +27,52 @@ _ERRORS = {
     errno.EINVAL: ave.NOT_FOUND,
     errno.ENXIO: ave.NOT_A_FILE,
 }
+_ENDING = (ave.BUSY, ave.CLOSING)
 
 
 class AveTalk:
-    """Promises desk.Talk."""
+    """Promises desk.Talk. *alert_unscanned*: all that is not known as harmless is called infected (ave.alert)."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, alert_unscanned: bool = False) -> None:
         self._desk = desk
+        self.alert_unscanned = alert_unscanned
 
     def take(self, request: serve.Request) -> None:
         connection, number, verb, _, argument, _ = request
         if verb == serve.SCAN:
             self._scan(connection, number, argument)
-            return
-        line = ave.BYE if verb == serve.QUIT else ave.TOO_LONG if verb == serve.TOO_LONG else ave.UNKNOWN
-        self._desk.front.reply(connection, number, line, True)
-        if verb == serve.QUIT:
+        elif verb == serve.QUIT:
+            self._desk.front.reply(connection, number, ave.BYE, True)
             self._desk.front.end(connection)
+        elif verb == serve.TOO_LONG:
+            self._answer(self._desk.begin(connection, number), [ave.TOO_LONG])
+        else:
+            self._desk.front.reply(connection, number, ave.UNKNOWN, True)
 
     def _scan(self, connection: int, number: int, path: bytes) -> None:
         task = self._desk.begin(connection, number, path)
         if not path:
-            self._desk.end(task, ave.EMPTY_NAME)
+            self._answer(task, [ave.EMPTY_NAME])
         elif not path.startswith(b"/"):
-            self._desk.end(task, ave.RELATIVE)
+            self._answer(task, [ave.RELATIVE])
         else:
             self._desk.open(task, path, self._verdict, self._refused, self._directory)
 
-    def _verdict(self, task: Task, answer: Result | Refusal) -> None:
-        if isinstance(answer, Refusal):
-            self._desk.end(task, _REFUSALS[answer])
-            return
-        *lines, last = ave.verdict(answer, task.path)
-        for line in lines:
+    def _answer(self, task: Task, lines: list[bytes]) -> None:
+        *before, last = ave.alert(lines, task.path) if self.alert_unscanned else lines
+        for line in before:
             self._desk.say(task, line)
         self._desk.end(task, last)
+        if last in _ENDING:
+            self._desk.front.end(task.connection)
+
+    def _verdict(self, task: Task, answer: Result | Refusal) -> None:
+        self._answer(task, [_REFUSALS[answer]] if isinstance(answer, Refusal) else ave.verdict(answer, task.path))
 
     def _refused(self, task: Task, error: int) -> None:
         line = _ERRORS.get(error)
-        self._desk.end(task, line or ave.cannot_open(os.strerror(error), ave.NO_ACCESS))
+        self._answer(task, [line or ave.cannot_open(os.strerror(error), ave.NO_ACCESS)])
 
     def _directory(self, task: Task, fd: int) -> None:
         os.close(fd)
-        self._desk.end(task, ave.NOT_A_FILE)
+        self._answer(task, [ave.NOT_A_FILE])

@@ -75,7 +75,7 @@ class ClamdTalk:
             self._answers.reload()
             return clamd.RELOADING
         if verb == serve.SHUTDOWN:
-            return b"" if self._answers.shutdown(self._desk.front.peer(connection)) else clamd.NOT_SHUT_DOWN
+            return b"" if self._answers.shutdown(self._desk.peer(connection)) else clamd.NOT_SHUT_DOWN
         if verb == serve.TOO_LARGE:
             return clamd.TOO_LARGE
         if verb in (serve.FILDES, serve.BROKEN):

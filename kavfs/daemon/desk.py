@@ -33,6 +33,10 @@ _TAKEN_FOR = {
 }
 
 
+class Gone(Exception):
+    """The client of a request has ended its connection since it asked."""
+
+
 class Talk(Protocol):
     """One protocol over one front."""
 
@@ -67,9 +71,13 @@ class Desk:
         front.step()
         for request in front.requests():
             self.requests += 1
-            if request[2] in _TAKEN_FOR:
-                self._refused(request)
-            talk.take(request)
+            try:
+                if request[2] in _TAKEN_FOR:
+                    self._refused(request)
+                talk.take(request)
+            except Gone:  # the others are still there
+                if request[5] >= 0:
+                    os.close(request[5])
         for connection in front.gone():
             for task in self._open.pop(connection, ()):
                 self._drop(task)
@@ -77,11 +85,18 @@ class Desk:
     # ---- tasks -----------------------------------------------------------------------------------------------------
 
     def begin(self, connection: int, number: int, path: bytes = b"", all_match: bool = False) -> Task:
-        peer = self.front.peer(connection)
+        peer = self.peer(connection)
         client = peer.uid if peer.uid >= 0 else peer.address.rpartition(b" ")[0]
         task = Task(connection, number, client, peer, path, all_match)
         self._open.setdefault(connection, []).append(task)
         return task
+
+    def peer(self, connection: int) -> serve.Peer:
+        """Who asks. Raises Gone."""
+        try:
+            return self.front.peer(connection)
+        except LookupError:
+            raise Gone from None
 
     def say(self, task: Task, line: bytes) -> int:
         """A line that others follow. Bytes that wait for the client to read."""
@@ -106,7 +121,7 @@ class Desk:
 
     def _refused(self, request: serve.Request) -> None:
         connection, number, verb, *_ = request
-        peer = self.front.peer(connection)
+        peer = self.peer(connection)
         self._told(Task(connection, number, None, peer), b"", _TAKEN_FOR[verb])
 
     def _told(self, task: Task, path: bytes, what: Result | Refusal | str, seconds: float = 0.0) -> None:

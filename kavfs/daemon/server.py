@@ -133,7 +133,7 @@ class Server:
         front.set_busy(serve.CLAMD, clamd.BUSY.encode() + b". ERROR")
         desk = Desk(front, self.service, self.openers, self.settings.folders)
         if protocol == "ave":
-            desk.talk = AveTalk(desk)
+            desk.talk = AveTalk(desk, self.settings.alert_unscanned)
         else:
             answers = Answers(self.version, self.stats, lambda: self.reload(), self._shut_down)
             desk.talk = ClamdTalk(desk, answers, self.settings.strict)
@@ -149,6 +149,8 @@ class Server:
             desk.folders = settings.folders
             if isinstance(desk.talk, ClamdTalk):
                 desk.talk.strict = settings.strict
+            elif isinstance(desk.talk, AveTalk):
+                desk.talk.alert_unscanned = settings.alert_unscanned
 
     def _relay(self, sock: socket.socket, desk: Desk, protocol: int) -> TlsRelay:
         assert self.settings.tls is not None

@@ -52,6 +52,7 @@ class DaemonSettings:
     folders: tuple[bytes, ...] = ()  # below which TCP clients may name files
     everybody: bool = False  # without root: any local client may name what the daemon can read
     strict: bool = False  # clamd protocol: encrypted and damaged objects are FOUND
+    alert_unscanned: bool = False  # aveserver's protocol: all that is not known as harmless is called infected
     shutdown: bool = False  # clamd's SHUTDOWN is obeyed, from root and from the daemon's own user
     drain: float = 30.0  # seconds that requests have when the daemon is told to end
     tls: Tls | None = None

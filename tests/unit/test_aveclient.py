@@ -230,7 +230,13 @@ def test_the_socket_of_a_configuration(program, tmp_path, place, text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[path]\nLocalSocketPath=\n", "[other]\nLocalSocketPath=/x\n", "LocalSocketPath=/x\n[path]\nx" + "\\\n" * 9],
+    [
+        "",
+        "[path]\nLocalSocketPath=\n",
+        "[path]\nLocalSocketPath=no\n",
+        "[other]\nLocalSocketPath=/x\n",
+        "LocalSocketPath=/x\n[path]\nx" + "\\\n" * 9,
+    ],
 )
 def test_a_configuration_without_socket_leaves_the_usual_one(program, tmp_path, text):
     (tmp_path / "conf").write_text(text)
