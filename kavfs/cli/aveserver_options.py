@@ -64,6 +64,7 @@ class Wanted:
             folders=s.path_folders,
             everybody=s.any_local_user,
             strict=s.alert_protected,
+            alert_unscanned=s.alert_unscanned,
             shutdown=s.allow_shutdown,
             drain=s.drain,
             tls=tls if certificate else None,

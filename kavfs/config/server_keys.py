@@ -65,6 +65,7 @@ KEYS: tuple[Key, ...] = (
     Key("aveserver.options", "MaxQueueClient", server_kinds.POSITIVE, "queue_max_client"),
     Key("aveserver.options", "RequestTimeout", server_kinds.SOME_TIME, "deadline"),
     Key("aveserver.options", "AlertProtected", kinds.BOOLEAN, "alert_protected"),
+    Key("aveserver.options", "AlertUnscanned", kinds.BOOLEAN, "alert_unscanned"),
     Key("aveserver.options", "AllowShutdown", kinds.BOOLEAN, "allow_shutdown"),
     Key("aveserver.options", "WatchChanges", kinds.BOOLEAN, "watch"),
     Key("aveserver.options", "DrainTime", server_kinds.SOME_TIME, "drain"),

@@ -40,6 +40,7 @@ class ServerSettings(NamedTuple):
     queue_max_client: int = 500
     deadline: float = 120.0  # 0 = none
     alert_protected: bool = False
+    alert_unscanned: bool = False
     allow_shutdown: bool = False
     watch: bool = True
     drain: float = 30.0
