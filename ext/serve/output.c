@@ -130,7 +130,8 @@ ssize_t kav_front_reply(kav_front *f, uint64_t id, uint64_t number, const void *
     if (!c) return 0;
     kav_flight *flight = c->flights;
     while (flight < c->flights + c->flying && flight->number != number) flight++;
-    if (flight == c->flights + c->flying) return c->phase == KAV_DEAF ? 0 : -EINVAL; /* ended by kav_front_end */
+    if (flight == c->flights + c->flying) /* 0: ended by kav_front_end */
+        return c->phase == KAV_DEAF || c->phase == KAV_LINGER ? 0 : -EINVAL;
     int failed = put_line(f, c, flight, text, len, last);
     if (failed) {
         kav_conn_drop(f, c);

@@ -62,6 +62,7 @@ class Desk:
         self._open: dict[int, list[Task]] = {}
         self.talk: Talk | None = None
         self.requests = 0
+        self.broken: Callable[[str], None] = lambda why: None
         self.watchers: list[Watcher] = []
 
     def pump(self) -> None:
@@ -78,9 +79,17 @@ class Desk:
             except Gone:  # the others are still there
                 if request[5] >= 0:
                     os.close(request[5])
+            except Exception as error:  # a defect, which must not cost the others their answers
+                front.end(request[0])
+                self.broken(f"a request could not be carried out: {type(error).__name__}: {error}")
         for connection in front.gone():
             for task in self._open.pop(connection, ()):
                 self._drop(task)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits for an answer."""
+        return bool(self._open)
 
     # ---- tasks -----------------------------------------------------------------------------------------------------
 

@@ -23,11 +23,13 @@ from kavfs.daemon.desk import Desk, Watcher
 from kavfs.daemon.notify import Notify
 from kavfs.daemon.settings import DaemonSettings
 from kavfs.daemon.tls import TlsRelay, context
+from kavfs.errors import SystemFailure
 from kavfs.scan.opening import Openers
 from kavfs.scan.service import Service
 
 PROTOCOLS = {"ave": serve.AVE, "clamd": serve.CLAMD}
 DRAIN_LOOK = 0.05
+DEFECTS_TOLD = 100
 LOAD_LOOK = 5.0  # seconds between two looks at the load average
 
 Sockets = dict[tuple[str, bool], list[socket.socket]]  # by protocol, and whether with TLS
@@ -58,6 +60,8 @@ class Server:
         self._relays: list[TlsRelay] = []
         self._ended = asyncio.Event()
         self._ending = False
+        self.failure: SystemFailure | None = None  # why it ended by itself
+        self._defects: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -83,15 +87,23 @@ class Server:
         self._alive()
 
     async def run(self) -> None:
-        """Until end() was called and everything has been answered, or the time for that is over."""
+        """Until end() was called and everything has been answered, or the time for that is over. SystemFailure: it
+        ended by itself."""
         await self._ended.wait()
         self.notify.stopping()
         until = time.monotonic() + self.settings.drain
-        while not self.service.idle and time.monotonic() < until:
+        while not self._idle and not self.failure and time.monotonic() < until:
             await asyncio.sleep(DRAIN_LOOK)
         self.close()
         for relay in self._relays:
             await relay.close()
+        if self.failure is not None:
+            raise self.failure
+
+    @property
+    def _idle(self) -> bool:
+        """Nobody waits: paths that are being opened, and folders, are nothing that the service knows of."""
+        return self.service.idle and not any(desk.busy for desk in self.desks.values())
 
     def end(self) -> None:
         """Accept nobody any more, answer what has been asked, then stop."""
@@ -109,12 +121,12 @@ class Server:
             self._timer.cancel()
         for fd in (self.service.fileno(), self.openers.fileno(), *(d.front.fileno() for d in self.desks.values())):
             self._loop.remove_reader(fd)
+        self.openers.close()  # first: what it has opened goes to the service, which answers it
         self.service.close()
         for desk in self.desks.values():
             with suppress(OSError):
                 desk.front.step()
             desk.front.close()
-        self.openers.close()
 
     def _desk(self, protocol: str) -> Desk:
         grants = self.settings.front
@@ -138,6 +150,7 @@ class Server:
             answers = Answers(self.version, self.stats, lambda: self.reload(), self._shut_down)
             desk.talk = ClamdTalk(desk, answers, self.settings.strict)
         desk.watchers = self.watchers
+        desk.broken = self._broken
         self.desks[protocol] = desk
         self._loop.add_reader(front.fileno(), self._pump, desk)
         return desk
@@ -168,15 +181,31 @@ class Server:
         self._opened()
 
     def _opened(self) -> None:
-        self.openers.step()
+        self._turn(self.openers.step)
         self._step()
 
     def _step(self) -> None:
-        self.service.step()
+        self._turn(self.service.step)
         if self._timer is not None:
             self._timer.cancel()
         seconds = min(self.service.timeout(), self.openers.timeout())
         self._timer = self._loop.call_later(seconds, self._opened)
+
+    def _turn(self, step: Callable[[], None]) -> None:
+        """Whatever an answer leads to, the next one gets its turn. Without the fork server nothing can go on."""
+        try:
+            step()
+        except SystemFailure as error:
+            self.failure = self.failure or error
+            self.end()
+        except Exception as error:  # a defect
+            self._broken(f"an answer could not be given: {type(error).__name__}: {error}")
+
+    def _broken(self, why: str) -> None:
+        """Said once, as it may be so at every turn."""
+        if why not in self._defects and len(self._defects) < DEFECTS_TOLD:
+            self._defects.add(why)
+            self.note(why)
 
     def _look_at_load(self) -> None:
         """While the machine has more to do than it should, nothing new is taken."""

@@ -102,4 +102,4 @@ class Tree:
 
     def _told(self, path: bytes, what: Result | Refusal | int) -> None:
         if not self._stopped:
-            self._stopped = not self._tell(path, what)
+            self._stopped = not self._tell(path, what) or what in (Refusal.CLOSING, errno.ECANCELED)

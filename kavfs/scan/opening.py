@@ -111,6 +111,9 @@ class Openers:
         """Open *path* as *peer*. *follow*: its last part may be a symbolic link. With *folder*, *path* is relative to
         it and nothing leads out of it; without it, a *peer* that has no identity is refused. *done* is always called,
         by close() with ECANCELED at the latest."""
+        if self._epoll.closed:
+            done(Opened(-1, errno.ECANCELED))  # there is no step() any more
+            return
         if error := self._refused(peer, path, folder):
             self._tell(done, Opened(-1, error))
             return
