@@ -129,10 +129,9 @@ class Renewer:
         self._event.set()
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        while self._task is not None and not self._task.done():
+            self._task.cancel()  # which is lost where it meets an event: so more than once
+            await asyncio.wait((self._task,), timeout=0.5)
         if self._watcher is not None:
             await asyncio.to_thread(self._watcher.close)
 

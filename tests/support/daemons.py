@@ -50,6 +50,7 @@ class Aveserver:
 
     def __enter__(self) -> Aveserver:
         self._ready = threading.Event()
+        self._news = threading.Condition()
         words = [*self.before, sys.executable, "-m", "kavfs.cli.aveserver", "--foreground", "--jobs", "2"]
         words += ["--db", str(self.databases), "--state", str(self.folder / "state")]
         words += ["--ave-socket", str(self.ave), "--clamd-socket", str(self.clamd)]
@@ -90,7 +91,9 @@ class Aveserver:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.said.append(line.rstrip("\n"))
+            with self._news:
+                self.said.append(line.rstrip("\n"))
+                self._news.notify_all()
             if line.endswith("ready\n"):
                 self._ready.set()
         self._ready.set()
@@ -99,6 +102,12 @@ class Aveserver:
         """Clients of every user may connect; what they may read stays their own matter."""
         for path in (self.clamd, self.ave):
             path.chmod(0o666)
+
+    def wait_for_line(self, text: str, count: int = 1) -> None:
+        """Until that many lines with *text* in them have been said."""
+        with self._news:
+            told = self._news.wait_for(lambda: sum(text in line for line in self.said) >= count, PATIENCE)
+        assert told, self.said[-10:]
 
     def ask(self, command: bytes, *, timeout: float = PATIENCE) -> bytes:
         return ask(self.clamd, command, timeout=timeout)
