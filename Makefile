@@ -16,7 +16,7 @@ SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev li
 TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim4-daemon-heavy clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
                    fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish systemd cron logrotate \
                    libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
-                   dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog
+                   dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog python3-prometheus-client
 # Cannot be installed beside the others, so they are unpacked into build/apart.
 APART_PACKAGES  := postfix
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libtiff-4 libcrypto libseccomp gmime-3.0

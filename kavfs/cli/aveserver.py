@@ -132,18 +132,26 @@ def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log:
 
 async def _run(start: _Start, service: Service, openers: Openers) -> None:
     from kavfs.cli.aveserver_reload import Reload
+    from kavfs.cli.aveserver_telling import Telling
     from kavfs.daemon.detached import PidFile, settle
-    from kavfs.daemon.renewing import Renewer
+    from kavfs.daemon.renewing import Renewed, Renewer
     from kavfs.daemon.server import Server, open_listeners
 
     wanted, log, notify = start.wanted, start.log, start.notify
-    daemon = Server(wanted.daemon, service, openers, log.note, watchers=[log.told], notify=notify)
+    telling = Telling(wanted, start.state, start.image, log)
+    watchers = [log.told, *([telling.keeper.told] if telling.keeper is not None else [])]
+    daemon = Server(wanted.daemon, service, openers, log.note, watchers=watchers, notify=notify)
     settings = Reload(start.words, wanted, start.state, start.engines, daemon, service)
     renewer = Renewer(
         service, settings.places(wanted), start.image, start.image.allow, log.note, daemon.renamed, settings,
         watch=wanted.daemon.watch,
     )  # fmt: skip
-    renewer.told = lambda renewed: notify.ready()
+
+    def renewed(what: Renewed) -> None:
+        notify.ready()
+        telling.renewed(daemon, what)
+
+    renewer.told = renewed
 
     def reload() -> None:
         notify.reloading()
@@ -154,6 +162,7 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
     _make_run(wanted)
     daemon.begin(open_listeners(wanted.daemon))
     renewer.begin()
+    await telling.begin(daemon, renewer)
     path = wanted.settings.pid_file or (PID_FILE if start.caller is not None else b"")
     pid = PidFile(path) if path else None
     log.note("ready")
@@ -166,6 +175,7 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
         if pid is not None:
             pid.remove()
     await renewer.close()
+    await telling.close()
     log.note("stopped")
 
 

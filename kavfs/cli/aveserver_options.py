@@ -24,6 +24,7 @@ from kavfs.scan.shift import ServiceSettings
 RUN = b"/run/kavfs"
 AVE_SOCKET = RUN + b"/aveserver"
 CLAMD_SOCKET = RUN + b"/clamd.sock"
+STATUS_SOCKET = b"aveserver.status"  # beside the first of them
 PID_FILE = RUN + b"/aveserver.pid"
 MEMORY_OF_A_STREAM = 1 << 20
 NATIVE_ALONE = EngineChoice()
@@ -70,6 +71,8 @@ class Wanted:
             tls=tls if certificate else None,
             max_load=s.scan.max_load,
             watch=s.watch,
+            status=_status(s),
+            metrics=tuple(_tcp("metrics", s.metrics, tls=False)),
         )
 
     def service(self, state: bytes, engines: EngineChoice = NATIVE_ALONE) -> ServiceSettings:
@@ -107,6 +110,20 @@ def _listeners(settings: ServerSettings) -> Iterator[Listener]:
     yield from _tcp("clamd", settings.clamd_tcp, tls=False)
     yield from _tcp("ave", settings.ave_tls, tls=True)
     yield from _tcp("clamd", settings.clamd_tls, tls=True)
+
+
+def status_path(settings: ServerSettings) -> bytes:
+    """Where `kavfs status` asks; b"" = nowhere."""
+    if settings.status_socket is None or settings.status_socket:
+        return settings.status_socket or b""
+    sockets = ((settings.ave_socket, AVE_SOCKET), (settings.clamd_socket, CLAMD_SOCKET), (b"", AVE_SOCKET))
+    first = next(path or usual for path, usual in sockets if path is not None)
+    return os.path.join(os.path.dirname(first), STATUS_SOCKET)
+
+
+def _status(settings: ServerSettings) -> Listener | None:
+    path = status_path(settings)
+    return Listener("status", path, mode=0o600) if path else None
 
 
 def _tcp(protocol: str, addresses: Addresses, *, tls: bool) -> Iterator[Listener]:

@@ -17,10 +17,12 @@ _AT_START = (
     *("ave_socket", "clamd_socket", "pid_file", "state", "ave_tcp", "clamd_tcp", "ave_tls", "clamd_tls"),
     *("socket_mode", "socket_group", "any_local_user", "tls_certificate", "tls_key", "tls_clients"),
     *("connections", "connections_client", "stream_max", "idle", "stall", "send", "watch", "report_json"),
+    *("status_socket", "metrics"),
 )
 _OF_SCAN_AT_START = (
     *("temp", "engines", "clamav_databases", "clamd", "yara_rules"),
     *("report_file", "report_level", "report_mode", "report_append", "report_ok", "date_format", "time_format"),
+    *("event_store", "event_retention"),
 )
 
 

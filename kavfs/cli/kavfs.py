@@ -22,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "db": "compile signatures, say what was taken from which file, list what can be detected",
     "allow": "declare something harmless, by content, signature or path; list and withdraw such entries",
     "report": "what earlier scans found and what was done about it, as text, JSON or a page",
+    "status": "what the running aveserver does: requests, queue, processes, signatures, the last change",
     "why": "which signatures match a file, from which database, in which layer, at which offset",
     "cache": "what is remembered of files, why one of them is scanned again; forget it all",
     "config": "check a configuration file, show what is in force and why, import those of other products",

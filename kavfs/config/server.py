@@ -35,6 +35,7 @@ def conflicts(settings: ServerSettings, given: Given) -> Iterator[str]:
     places = {
         "LocalSocketPath": settings.ave_socket,
         "ClamdSocketPath": settings.clamd_socket,
+        "StatusSocketPath": settings.status_socket,
         "AVSpidPATH": settings.pid_file,
         "ReportFileName": b"" if report in _LOGS else report,
     }
@@ -79,7 +80,7 @@ def doubts(settings: ServerSettings, given: Given) -> Iterator[str]:
     if settings.any_local_user and settings.socket_mode & 0o006:
         why = "anybody can learn what is found in files that only the daemon can read (SocketMode)"
         yield f"{_place(given, 'AnyLocalUser')}AnyLocalUser: {why}"
-    for name in ("ListenAve", "ListenClamd"):
+    for name in ("ListenAve", "ListenClamd", "ListenMetrics"):
         for host, port in getattr(settings, _KEY[name].field):
             if host not in LOOPBACK and not host.startswith("127."):
                 yield f"{_place(given, name)}{name}: everybody who reaches {host}:{port} can use it, and read along"

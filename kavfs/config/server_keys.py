@@ -11,6 +11,7 @@ from kavfs.config.keys import Key
 from kavfs.record import replace
 
 _OWN_PATHS = ("LocalSocketPath", "AVSpidPATH")  # kavscanner accepts these and does not use them
+_EVENTS = ("EventStore", "EventRetention")
 _AS_IN_A_SCAN = {
     "scanner.options": (
         *("Packed", "Archives", "SelfExtArchives", "MailBases", "MailPlain", "Heuristic"),
@@ -18,7 +19,7 @@ _AS_IN_A_SCAN = {
         *("MaxFileSize", "MaxMemberSize", "MaxUnpacked", "MaxDepth", "MaxMembers"),
         *("TimeLimit", "TimeRate", "MemoryLimit", "SpillLimit", "UseAVbasesSet"),
     ),
-    "scanner.report": ("ReportFileName", "ReportLevel", "ReportFileMode", "Append", "ShowOk"),
+    "scanner.report": ("ReportFileName", "ReportLevel", "ReportFileMode", "Append", "ShowOk", *_EVENTS),
 }
 
 
@@ -40,6 +41,7 @@ KEYS: tuple[Key, ...] = (
     *_shared("locale"),
     Key("aveserver.path", "ClamdSocketPath", kinds.PATH_OR_NO, "clamd_socket"),
     Key("aveserver.path", "StatePath", kinds.PATH, "state"),
+    Key("aveserver.path", "StatusSocketPath", kinds.PATH_OR_NO, "status_socket"),
     Key("aveserver.network", "SocketMode", kinds.MODE, "socket_mode"),
     Key("aveserver.network", "SocketGroup", server_kinds.GROUP, "socket_group"),
     Key("aveserver.network", "AnyLocalUser", kinds.BOOLEAN, "any_local_user"),
@@ -47,6 +49,7 @@ KEYS: tuple[Key, ...] = (
     Key("aveserver.network", "ListenClamd", server_kinds.ADDRESSES, "clamd_tcp"),
     Key("aveserver.network", "ListenAveTls", server_kinds.ADDRESSES, "ave_tls"),
     Key("aveserver.network", "ListenClamdTls", server_kinds.ADDRESSES, "clamd_tls"),
+    Key("aveserver.network", "ListenMetrics", server_kinds.ADDRESSES, "metrics"),
     Key("aveserver.network", "TlsCertificate", kinds.PATH, "tls_certificate"),
     Key("aveserver.network", "TlsKey", kinds.PATH, "tls_key"),
     Key("aveserver.network", "TlsClients", kinds.PATH, "tls_clients"),

@@ -15,12 +15,14 @@ class ServerSettings(NamedTuple):
     scan: Settings = Settings(report_ok=False)
     ave_socket: bytes | None = b""  # b"" = the usual place; None = there is none
     clamd_socket: bytes | None = b""
+    status_socket: bytes | None = b""  # b"" = beside the first of them
     pid_file: bytes = b""  # b"" = the usual place, and none with --foreground
     state: bytes = b""  # b"" = the usual place
     ave_tcp: Addresses = ()
     clamd_tcp: Addresses = ()
     ave_tls: Addresses = ()
     clamd_tls: Addresses = ()
+    metrics: Addresses = ()
     socket_mode: int = 0o666
     socket_group: str = ""  # "" = that of the daemon
     any_local_user: bool = False

@@ -22,6 +22,7 @@ from kavfs.daemon.clamd_talk import Answers, ClamdTalk
 from kavfs.daemon.desk import Desk, Watcher
 from kavfs.daemon.notify import Notify
 from kavfs.daemon.settings import DaemonSettings
+from kavfs.daemon.tally import Tally
 from kavfs.daemon.tls import TlsRelay, context
 from kavfs.errors import SystemFailure
 from kavfs.scan.opening import Openers
@@ -57,6 +58,7 @@ class Server:
         self.watchers = list(watchers)
         self.notify = notify or Notify({})
         self.desks: dict[str, Desk] = {}
+        self.tallies: dict[str, Tally] = {}  # by protocol
         self._relays: list[TlsRelay] = []
         self._ended = asyncio.Event()
         self._ending = False
@@ -149,7 +151,8 @@ class Server:
         else:
             answers = Answers(self.version, self.stats, lambda: self.reload(), self._shut_down)
             desk.talk = ClamdTalk(desk, answers, self.settings.strict)
-        desk.watchers = self.watchers
+        tally = self.tallies[protocol] = Tally()
+        desk.watchers = [*self.watchers, tally.told]
         desk.broken = self._broken
         self.desks[protocol] = desk
         self._loop.add_reader(front.fileno(), self._pump, desk)

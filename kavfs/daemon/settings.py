@@ -58,3 +58,5 @@ class DaemonSettings:
     tls: Tls | None = None
     watch: bool = True  # take up changed signatures and settings without being told to
     max_load: float = 0.0  # load average from which on new requests are refused; 0 = any
+    status: Listener | None = None  # where `kavfs status` asks; only root and the daemon's own user are answered
+    metrics: tuple[Listener, ...] = ()  # where Prometheus collects

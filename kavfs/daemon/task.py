@@ -20,3 +20,8 @@ class Task:
     raw: bool = False  # its lines end with NUL: no byte of a path needs to be hidden
     tickets: set[int] = field(default_factory=set)  # of the service, without an answer yet
     over: bool = False  # the last line was given, or nobody is there to read it
+
+    @property
+    def who(self) -> bytes:
+        """The client, to be shown."""
+        return b"uid %d" % self.peer.uid if self.peer.uid >= 0 else self.peer.address or b"a client"

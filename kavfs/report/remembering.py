@@ -89,6 +89,17 @@ class EventReport:
         if self._noted <= NOTES_MAX:
             self._notes.append((time.time(), _text(text)))
 
+    def flush(self) -> None:
+        """Write what waits for more; what is added next is written together, if it comes soon."""
+        if self._waiting or self._notes:
+            self._write()
+        self._last = time.monotonic()
+
+    @property
+    def failed(self) -> bool:
+        """Whether nothing more is kept."""
+        return self._failed
+
     def finish(self, totals: Totals) -> None:
         self._end(totals)
         if self._store is not None:
