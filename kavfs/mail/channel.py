@@ -1,0 +1,211 @@
+"""Channel: a Stream on asyncio: TCP and UNIX sockets, pipes to a command, our own stdin and stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import cast
+
+from kavfs.mail.forward import Destination
+from kavfs.mail.link import Stream
+
+BUFFERED = 1 << 17  # bytes that wait to be read before the other side is held up
+LINGER = 10.0  # seconds for the last bytes to go out, and for a command to end
+
+
+class Channel(asyncio.Protocol):
+    """One conversation. *connected* is called with it when it is there."""
+
+    def __init__(self, connected: Callable[[Channel], None] | None = None) -> None:
+        self._connected = connected
+        self._reading: asyncio.ReadTransport | None = None
+        self._writing: asyncio.WriteTransport | None = None
+        self._buffer = bytearray()
+        self._finished = False
+        self._full = False  # nothing more is taken from the transport
+        self._lost = False
+        self.closing: asyncio.Event = asyncio.Event()  # by us
+        self._held = False  # the transport has enough to write
+        self._waiting: asyncio.Future[None] | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self._finished and not self._buffer
+
+    @property
+    def peer(self) -> object:
+        """What the socket says of the other side."""
+        return self._writing.get_extra_info("peername") if self._writing else None
+
+    async def read(self, timeout: float) -> bytes:
+        async with asyncio.timeout(timeout):
+            while not self._buffer and not self._finished:
+                await self._wait()
+        return self.taken()
+
+    def taken(self) -> bytes:
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        if self._full and self._reading is not None and not self._finished:
+            self._full = False
+            self._reading.resume_reading()
+        return data
+
+    async def write(self, data: bytes, timeout: float) -> None:
+        if self._lost or self._writing is None:
+            raise ConnectionResetError("the connection was lost")
+        self._writing.write(data)
+        async with asyncio.timeout(timeout):
+            while self._held and not self._lost:
+                await self._wait()
+        if self._lost:
+            raise ConnectionResetError("the connection was lost")
+
+    def close(self) -> None:
+        self._finished = True
+        self.closing.set()
+        for transport in (self._reading, self._writing):
+            if transport is not None:
+                transport.close()
+        if self._writing is not None and self._writing.get_write_buffer_size():
+            asyncio.get_running_loop().call_later(LINGER, self._writing.abort)
+
+    # ---- asyncio ---------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A socket is both ways; of pipes this is the one to read, and `write_to` gives the other."""
+        self._reading = cast(asyncio.ReadTransport, transport)
+        if isinstance(transport, asyncio.Transport):
+            self.write_to(transport)
+        if self._connected is not None:
+            self._connected(self)
+
+    def write_to(self, transport: asyncio.WriteTransport) -> None:
+        self._writing = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if len(self._buffer) >= BUFFERED and self._reading is not None and not self._full:
+            self._full = True
+            self._reading.pause_reading()
+        self._wake()
+
+    def eof_received(self) -> bool:
+        """The other side may still listen."""
+        self._finished = True
+        self._wake()
+        return True
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._finished = True
+        if isinstance(self._reading, asyncio.Transport):  # both ways
+            self._lost = True
+        self._wake()
+
+    def writing_lost(self) -> None:
+        self._lost = True
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._held = True
+
+    def resume_writing(self) -> None:
+        self._held = False
+        self._wake()
+
+    async def _wait(self) -> None:
+        """Until something has changed. Only one coroutine uses a stream."""
+        self._waiting = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
+class _WriteSide(asyncio.BaseProtocol):
+    """The end of a pipe that a channel writes to."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._channel.write_to(cast(asyncio.WriteTransport, transport))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._channel.writing_lost()
+
+    def pause_writing(self) -> None:
+        self._channel.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._channel.resume_writing()
+
+
+async def on_pipes(reading: int, writing: int) -> Channel:
+    """A channel on two descriptors, which are its own from now on; as a program has them that an MTA started."""
+    loop = asyncio.get_running_loop()
+    channel = Channel()
+    sink = os.fdopen(writing, "wb", buffering=0)
+    source = os.fdopen(reading, "rb", buffering=0)
+    await loop.connect_write_pipe(lambda: _WriteSide(channel), sink)
+    await loop.connect_read_pipe(lambda: channel, source)
+    return channel
+
+
+class Connector:
+    """Connections to a destination, each made within *timeout* seconds. Raises OSError."""
+
+    def __init__(self, destination: Destination, timeout: float) -> None:
+        self._destination = destination
+        self._timeout = timeout
+        self._ending: set[asyncio.Task[None]] = set()
+
+    async def __call__(self) -> Stream:
+        where = self._destination
+        if where.command:
+            return await self._run(where.command)
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(self._timeout):
+            if where.path:
+                _, channel = await loop.create_unix_connection(Channel, where.path)
+            else:
+                _, channel = await loop.create_connection(Channel, where.host, where.port)
+        return channel
+
+    async def _run(self, command: tuple[str, ...]) -> Stream:
+        """Pipes, not a socket: with one on its stdin an MTA takes itself for a server on the net."""
+        theirs_in, ours_out = os.pipe()
+        ours_in, theirs_out = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(*command, stdin=theirs_in, stdout=theirs_out)
+        except BaseException:
+            os.close(ours_out)
+            os.close(ours_in)
+            raise
+        finally:
+            os.close(theirs_in)
+            os.close(theirs_out)
+        channel = await on_pipes(ours_in, ours_out)
+        task = asyncio.create_task(_reap(process, channel))
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
+        return channel
+
+    async def finish(self) -> None:
+        """All commands have ended."""
+        await asyncio.gather(*self._ending)
+
+
+async def _reap(process: asyncio.subprocess.Process, channel: Channel) -> None:
+    """A command that does not end when its input has is ended."""
+    await channel.closing.wait()
+    try:
+        await asyncio.wait_for(process.wait(), LINGER)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
