@@ -158,7 +158,7 @@ def test_lmtp_has_a_reply_for_each_recipient_that_was_taken() -> None:
         (b"MAIL FROM:<a@x> SIZE=1 SIZE=1", 501),
         (b"MAIL FROM:<a@x> BODY=BINARYMIME", 501),
         (b"MAIL FROM:<a@x> SMTPUTF8=1", 501),
-        (b"MAIL FROM:<a@x> AUTH=<>", 501),
+        (b"MAIL FROM:<a@x> AUTH=<>", 555),
         (b"MAIL FROM:<a@x> AUTH=x", 555),
         (b"MAIL FROM:<\xc3\xa4@x>", 553),
         (b"MAIL FROM:<\xc3\xa4@x> SMTPUTF8", 250),
