@@ -14,7 +14,7 @@ static const uint8_t letter[256] = {
 
 size_t kav_base64_decode(kav_base64 *state, const uint8_t *in, size_t len, uint8_t *out)
 {
-    uint32_t bits = state->bits, count = state->count;
+    uint32_t bits = state->bits, count = state->count, pads = state->pads;
     size_t n = 0;
     for (size_t i = 0; i < len;) {
         if (count == 0 && len - i >= 4) { /* the usual case: four letters, three bytes */
@@ -29,8 +29,9 @@ size_t kav_base64_decode(kav_base64 *state, const uint8_t *in, size_t len, uint8
             }
         }
         uint8_t byte = in[i++], value = letter[byte];
-        if (byte == '=') count = 0;
+        if (byte == '=' && (count == 2 || (count == 4 && ++pads == 2))) count = pads = 0;
         if (!value) continue;
+        pads = 0;
         bits = bits << 6 | (uint32_t)(value - 1);
         count += 6;
         if (count < 8) continue;
@@ -39,5 +40,6 @@ size_t kav_base64_decode(kav_base64 *state, const uint8_t *in, size_t len, uint8
     }
     state->bits = bits;
     state->count = count;
+    state->pads = pads;
     return n;
 }

@@ -3,8 +3,10 @@
  * The parser leaves the contents of parts where they are (streams over the source) and keeps headers and structure in
  * memory. An enclosed message is handed over whole and opened in its turn by whoever scans the member. What GMime
  * cannot read right is lenient business, not damage: the text of the whole message has been matched before it comes
- * here, and where the structure is in doubt loose.c reads it a second time.
+ * here, where the structure is in doubt loose.c reads it a second time, and what says of itself that it is encoded and
+ * was not read is read after all (transfer.c).
  */
+#define _GNU_SOURCE
 #include "mailstream.h"
 
 #include <errno.h>
@@ -18,9 +20,18 @@ enum {
     READINGS_MAX = 4   /* different encodings that the headers of one part name */
 };
 
+/* A content that was read, where it lies. */
+typedef struct {
+    uint64_t start, end;
+    GMimeContentEncoding encoding;
+} body;
+
 typedef struct {
     kav_mail_io io;
     kav_unpack *unpack;
+    body *bodies;
+    size_t count, room;
+    bool inlined;  /* blocks were looked for up to the end */
     bool stop;     /* the budget is used up */
     bool doubtful; /* loose.c is wanted */
     bool no_memory;
@@ -85,7 +96,8 @@ static void end(mail *m, uint32_t reasons)
 /* Where decoded bytes go. Non-zero: no more are wanted. */
 typedef int (*eater)(void *context, const uint8_t *bytes, size_t len);
 
-static void decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, eater eat, void *context)
+/* False: it is no base64, a letter is left over. */
+static bool decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, eater eat, void *context)
 {
     GMimeEncoding state;
     kav_base64 base64 = {0};
@@ -97,14 +109,15 @@ static void decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, 
         if (encoding == GMIME_CONTENT_ENCODING_BASE64) {
             len = kav_base64_decode(&base64, m->raw, (size_t)n, m->plain);
         } else {
-            if (g_mime_encoding_outlen(&state, (size_t)n) > sizeof m->plain) return;
+            if (g_mime_encoding_outlen(&state, (size_t)n) > sizeof m->plain) return true;
             len = g_mime_encoding_step(&state, (const char *)m->raw, (size_t)n, (char *)m->plain);
         }
-        if (len && eat(context, m->plain, len)) return;
+        if (len && eat(context, m->plain, len)) return true;
     }
-    if (encoding == GMIME_CONTENT_ENCODING_BASE64) return;
+    if (encoding == GMIME_CONTENT_ENCODING_BASE64) return base64.count != 6;
     size_t len = g_mime_encoding_flush(&state, NULL, 0, (char *)m->plain);
     if (len) eat(context, m->plain, len);
+    return true;
 }
 
 typedef struct {
@@ -136,21 +149,47 @@ static uint32_t part_reasons(GMimePart *part)
     return kind && !g_ascii_strcasecmp(kind, "compressed-data") ? KAV_R_METHOD : KAV_R_ENCRYPTED;
 }
 
-static void read_part(mail *m, GMimePart *part, GMimeStream *stream, GMimeContentEncoding encoding, const place *at)
+/* The content of the member that is begun, and then the blocks in it. False: as decode. */
+static bool read_body(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, uint32_t reasons)
 {
     member eaten = {.unpack = m->unpack};
-    if (!begin(m, (GMimeObject *)part, at)) return;
-    decode(m, stream, encoding, eat_member, &eaten);
-    end(m, part_reasons(part));
-    if (m->stop || eaten.hint != 2) return;
+    bool good = decode(m, stream, encoding, eat_member, &eaten);
+    end(m, reasons);
+    if (m->stop || eaten.hint != 2) return good;
 
     kav_inline *in = kav_inline_new(m->unpack);
     if (!in) {
         m->no_memory = m->stop = true;
-        return;
+        return good;
     }
     decode(m, stream, encoding, eat_inline, in);
     if (kav_inline_end(in)) m->stop = true;
+    return good;
+}
+
+/* Remember that a content is read in the usual way. */
+static void note_body(mail *m, GMimeStream *stream, GMimeContentEncoding encoding)
+{
+    body new = {.encoding = encoding};
+    if (!kav_mail_stream_range(stream, &new.start, &new.end)) return;
+    if (m->count == m->room) {
+        size_t room = m->room ? 2 * m->room : 16;
+        body *more = realloc(m->bodies, room * sizeof *more);
+        if (!more) {
+            m->no_memory = m->stop = true;
+            return;
+        }
+        m->bodies = more;
+        m->room = room;
+    }
+    m->bodies[m->count++] = new;
+}
+
+/* Whatever else stands there: comments, quotes. */
+static GMimeContentEncoding encoding_of(const char *value)
+{
+    if (strcasestr(value, "base64")) return GMIME_CONTENT_ENCODING_BASE64;
+    return strcasestr(value, "quoted") ? GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE : GMIME_CONTENT_ENCODING_BINARY;
 }
 
 /* The encodings that a part's headers name, each once. uuencoded contents are found as blocks in the text, because
@@ -163,9 +202,7 @@ static int encodings_of(GMimePart *part, GMimeContentEncoding *out)
         GMimeHeader *header = g_mime_header_list_get_header_at(headers, i);
         if (g_ascii_strcasecmp(g_mime_header_get_name(header), "Content-Transfer-Encoding")) continue;
         const char *value = g_mime_header_get_value(header);
-        GMimeContentEncoding encoding = value ? g_mime_content_encoding_from_string(value) : 0;
-        if (encoding != GMIME_CONTENT_ENCODING_BASE64 && encoding != GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE)
-            encoding = GMIME_CONTENT_ENCODING_BINARY;
+        GMimeContentEncoding encoding = encoding_of(value ? value : "");
         int known = 0;
         while (known < n && out[known] != encoding) known++;
         if (known == n) out[n++] = encoding;
@@ -174,17 +211,64 @@ static int encodings_of(GMimePart *part, GMimeContentEncoding *out)
     return n;
 }
 
+static GMimeStream *content_of(GMimePart *part)
+{
+    GMimeDataWrapper *content = g_mime_part_get_content(part);
+    return content ? g_mime_data_wrapper_get_stream(content) : NULL;
+}
+
+/* One way to read a part. Non-zero: as it stands, some would show it. */
+static bool take_reading(mail *m, GMimePart *part, GMimeStream *stream, GMimeContentEncoding encoding, const place *at)
+{
+    note_body(m, stream, encoding);
+    if (m->stop || !begin(m, (GMimeObject *)part, at)) return false;
+    return !read_body(m, stream, encoding, part_reasons(part));
+}
+
 static void take_part(mail *m, GMimePart *part, const place *at)
 {
     GMimeContentEncoding encoding[READINGS_MAX];
-    GMimeDataWrapper *content = g_mime_part_get_content(part);
-    GMimeStream *stream = content ? g_mime_data_wrapper_get_stream(content) : NULL;
+    GMimeStream *stream = content_of(part);
     if (!stream) return;
     int n = encodings_of(part, encoding);
-    for (int i = 0; i < n && !m->stop; i++) read_part(m, part, stream, encoding[i], at);
+    bool plain = false, odd = false;
+    for (int i = 0; i < n && !m->stop; i++) {
+        odd |= take_reading(m, part, stream, encoding[i], at);
+        plain |= encoding[i] == GMIME_CONTENT_ENCODING_BINARY;
+    }
+    if (odd && !plain && !m->stop) take_reading(m, part, stream, GMIME_CONTENT_ENCODING_BINARY, at);
 }
 
 /* ---- structure ------------------------------------------------------------------------------------------------- */
+
+/* Whether the message, handed over as a member, is known as one. */
+static bool is_opened(GMimeMessage *message)
+{
+    char *header = g_mime_object_get_headers((GMimeObject *)message, NULL);
+    size_t len = header ? strlen(header) : 0;
+    bool opened = header && kav_type_detect((const uint8_t *)header, len, len).format == KAV_FMT_MAIL;
+    g_free(header);
+    return opened;
+}
+
+/* Remember contents inside an enclosed message: whoever opens it reads them. */
+static void note_inside(mail *m, GMimeObject *object, int depth)
+{
+    if (!object || m->stop || depth == NESTING_MAX) return;
+    if (GMIME_IS_MULTIPART(object)) {
+        GMimeMultipart *parts = (GMimeMultipart *)object;
+        int count = g_mime_multipart_get_count(parts);
+        for (int i = 0; i < count; i++) note_inside(m, g_mime_multipart_get_part(parts, i), depth + 1);
+    } else if (GMIME_IS_MESSAGE_PART(object)) {
+        GMimeMessage *message = g_mime_message_part_get_message((GMimeMessagePart *)object);
+        if (message && is_opened(message)) note_inside(m, g_mime_message_get_mime_part(message), depth + 1);
+    } else if (GMIME_IS_PART(object)) {
+        GMimeContentEncoding encoding[READINGS_MAX];
+        GMimeStream *stream = content_of((GMimePart *)object);
+        int n = stream ? encodings_of((GMimePart *)object, encoding) : 0;
+        for (int i = 0; i < n && !m->stop; i++) note_body(m, stream, encoding[i]);
+    }
+}
 
 static void take_message(mail *m, GMimeMessagePart *part, const place *at)
 {
@@ -195,6 +279,7 @@ static void take_message(mail *m, GMimeMessagePart *part, const place *at)
     g_object_unref(out);
     m->io.full = false;
     end(m, 0);
+    note_inside(m, (GMimeObject *)part, 0);
 }
 
 static void take(mail *m, GMimeObject *object, const place *above, int number, int depth)
@@ -232,6 +317,58 @@ static void on_warning(gint64 offset, GMimeParserWarning what, const gchar *item
     }
 }
 
+/* ---- what the structure does not show ------------------------------------------------------------------------- */
+
+static bool is_read(const mail *m, uint64_t at, enum kav_transfer how)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        const body *b = &m->bodies[i];
+        switch (how) {
+        case KAV_TRANSFER_BASE64:
+            if (b->start == at && b->encoding == GMIME_CONTENT_ENCODING_BASE64) return true;
+            break;
+        case KAV_TRANSFER_QUOTED:
+            if (b->start == at && b->encoding == GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE) return true;
+            break;
+        case KAV_TRANSFER_INLINE:
+            if (b->start <= at && at < b->end && b->encoding != GMIME_CONTENT_ENCODING_BASE64) return true;
+            break;
+        }
+    }
+    return false;
+}
+
+static int take_blocks(mail *m, GMimeStream *stream)
+{
+    kav_inline *in = kav_inline_new(m->unpack);
+    if (!in) m->no_memory = m->stop = true;
+    if (!in) return 1;
+    m->inlined = true;
+    decode(m, stream, GMIME_CONTENT_ENCODING_BINARY, eat_inline, in);
+    if (kav_inline_end(in)) m->stop = true;
+    return m->stop;
+}
+
+static int on_transfer(void *context, uint64_t at, uint64_t stop, enum kav_transfer how)
+{
+    mail *m = context;
+    if (is_read(m, at, how) || (how == KAV_TRANSFER_INLINE && m->inlined)) return 0;
+    GMimeStream *whole = kav_mail_stream_new(&m->io);
+    GMimeStream *stream = g_mime_stream_substream(whole, (gint64)at, (gint64)stop);
+    if (how == KAV_TRANSFER_INLINE) {
+        take_blocks(m, stream);
+    } else {
+        bool base64 = how == KAV_TRANSFER_BASE64;
+        GMimeContentEncoding encoding = base64 ? GMIME_CONTENT_ENCODING_BASE64 : GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE;
+        note_body(m, stream, encoding); /* several fields may mean the same content */
+        if (!m->stop && kav_unpack_begin(m->unpack, "", 0, UINT64_MAX, KAV_M_MAILPART)) m->stop = true;
+        if (!m->stop) read_body(m, stream, encoding, 0);
+    }
+    g_object_unref(stream);
+    g_object_unref(whole);
+    return m->stop;
+}
+
 static GMimeMessage *parse(mail *m)
 {
     GMimeParserOptions *options = g_mime_parser_options_new();
@@ -255,9 +392,11 @@ int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u)
     m->io = (kav_mail_io){.source = source, .unpack = u};
     GMimeMessage *message = parse(m);
     if (message) take(m, g_mime_message_get_mime_part(message), NULL, 1, 0);
-    if ((!message || m->doubtful) && !m->stop && !m->io.stop) kav_loose_parts(source, u);
+    if ((!message || m->doubtful) && !m->stop && !m->io.stop && kav_loose_parts(source, u)) m->stop = true;
+    if (!m->stop && !m->io.stop && kav_transfer_find(source, u, on_transfer, m) == -ENOMEM) m->no_memory = true;
     if (message) g_object_unref(message);
     int no_memory = m->no_memory;
+    free(m->bodies);
     free(m);
     return no_memory ? -ENOMEM : 0;
 }

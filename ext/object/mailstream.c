@@ -122,3 +122,11 @@ GMimeStream *kav_mail_stream_new(kav_mail_io *io)
 {
     return stream_new(g_type_from_name(class_name), io, 0, -1);
 }
+
+bool kav_mail_stream_range(GMimeStream *stream, uint64_t *start, uint64_t *end)
+{
+    if (G_OBJECT_TYPE(stream) != g_type_from_name(class_name)) return false;
+    *start = (uint64_t)stream->bound_start;
+    *end = stream_end(stream);
+    return true;
+}

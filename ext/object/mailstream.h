@@ -17,4 +17,7 @@ typedef struct {
 void kav_mail_stream_register(void); /* again is harmless */
 GMimeStream *kav_mail_stream_new(kav_mail_io *io);
 
+/* Where in the source the stream reads; false when it does not read there at all. */
+bool kav_mail_stream_range(GMimeStream *stream, uint64_t *start, uint64_t *end);
+
 #endif

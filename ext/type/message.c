@@ -5,6 +5,7 @@
  */
 #include "type_parts.h"
 
+#include <string.h>
 #include <strings.h>
 
 enum { LINES_MAX = 200 };
@@ -74,6 +75,17 @@ static bool is_telling(const uint8_t *name, size_t len)
     return opens_message(name, len) || one_of(name, len, other_fields(*name));
 }
 
+/* As kav_head_line, but a carriage return alone ends a line as well: some mail readers have it so. */
+static size_t header_line(const kav_head *h, size_t from, size_t *next)
+{
+    size_t len = kav_head_line(h, from, next);
+    const uint8_t *back = memchr(h->head + from, '\r', len);
+    if (!back || back + 1 == h->head + from + len) return len;
+    len = (size_t)(back - (h->head + from));
+    *next = from + len + 1;
+    return len;
+}
+
 /* Whether the header that begins at from looks like a message's. */
 static bool is_header(const kav_head *h, size_t from, bool at_start)
 {
@@ -81,7 +93,7 @@ static bool is_header(const kav_head *h, size_t from, bool at_start)
     bool opened = false;
     for (int line = 0; line < LINES_MAX && from < h->len; line++, from = next) {
         const uint8_t *p = h->head + from;
-        len = kav_head_line(h, from, &next);
+        len = header_line(h, from, &next);
         if (len == 0) return opened || telling >= 2;
         if (line && (*p == ' ' || *p == '\t')) continue;
         size_t name = field_name(p, len);

@@ -32,7 +32,9 @@ class Block(NamedTuple):
 
 
 def readings(part: Part) -> tuple[Reading, ...]:
-    return tuple(Reading(body, encoding) for body in part.header.bodies for encoding in part.encodings)
+    """The last is always the text as it stands: what is no good base64 is shown so."""
+    encodings = dict.fromkeys((*part.encodings, ""))
+    return tuple(Reading(body, encoding) for body in part.header.bodies for encoding in encodings)
 
 
 def decoded(source: Source, part: Part, reading: Reading) -> Iterator[bytes]:

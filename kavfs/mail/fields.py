@@ -92,7 +92,7 @@ def read_header(source: Source, start: int, end: int, is_boundary: Callable[[byt
         if stop < 0 and not STRICT.match(line):
             stop, sure = at, len(rows)
         if line[:1] in (b" ", b"\t"):
-            if rows:
+            if rows and (stop < 0 or len(rows) > sure):
                 rows[-1].append((at, line))
         elif FIELD.match(line):
             rows.append([(at, line)])

@@ -20,7 +20,7 @@ PARTS_MAX = 10_000
 MARKS_MAX = 500  # boundaries that are looked for at one time
 TOKEN_MAX = 1024  # bytes of a boundary
 DASHES = re.compile(rb"(?:^|(?<=[\r\n]))--([^\r\n]*)(\r\n|\r|\n|\Z)")
-CONTENT = re.compile(rb"content-[a-z-]+[ \t]*:", re.IGNORECASE)
+FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 LEFT_OPEN = -1
 NEVER = b"\n"  # no line of any tree
 
@@ -86,7 +86,7 @@ class Dash:
     at: int
     after: int  # where the next line begins
     token: bytes  # what stands behind the dashes, without blanks at its end
-    headed: bool  # a field that describes content comes next
+    headed: bool  # a field comes next
 
 
 def parts_of(source: Source) -> Tree:
@@ -113,7 +113,7 @@ def dashes(source: Source) -> Iterator[Dash]:
                 base + found.start(),
                 base + found.end(),
                 found[1].rstrip(b" \t"),
-                bool(CONTENT.match(window, found.end())),
+                bool(FIELD.match(window, found.end())),
             )
         base += reach
 
@@ -227,16 +227,21 @@ class _Reader:
             for part in self._uncut:
                 part.cut = max(part.body, _line_before(self._source, dash.at))
             self._uncut.clear()
-        elif dash.headed or (self._starts and dash.token.startswith(self._starts)):
-            self._begin_guess(dash)
+        elif self._starts and dash.token.startswith(self._starts):
+            self._begin_guess(dash, sure=True)
+        elif dash.headed:
+            self._begin_guess(dash, sure=False)
 
-    def _begin_guess(self, dash: Dash) -> None:
+    def _begin_guess(self, dash: Dash, *, sure: bool) -> None:
+        """*sure*: whatever follows; else only what has a field that describes content."""
         start, kind = dash.after, "message/"
         while kind.startswith("message/"):
             if not self._tree or len(self._tree.guesses) >= PARTS_MAX:
                 self._over()
                 return
             part = self._part(start, f"guess-{len(self._tree.guesses) + 1}", "text/plain")
+            if not sure and not any(one.name.startswith(b"content-") for one in part.header.fields):
+                return
             part.guessed = True
             self._tree.guesses.append(part)
             self._uncut.append(part)
@@ -265,7 +270,7 @@ def described(header: Header, place: str, default: str) -> Part:
     values = [one for one in header.fields if one.name.startswith(b"content-")]
     for one in values:
         if one.strict:
-            fields[one.name.decode("latin-1")] = one.value.decode("utf-8", "surrogateescape")
+            fields[one.name.decode("latin-1")] = one.value.decode("ascii", "surrogateescape")
     kinds = [fields.get_content_type()]
     marks: list[bytes] = []
     try:

@@ -20,7 +20,8 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = CHECKOUT / "tests" / "native" / "mail_members.c"
 PARTS = [
     "source/source.c",
-    *(f"object/{n}.c" for n in ("mail", "mailstream", "mbox", "inline", "base64", "loose", "linefind")),
+    *(f"object/{n}.c" for n in ("mail", "mailstream", "mbox", "inline", "base64", "loose", "transfer", "linefind")),
+    *(f"type/{n}.c" for n in ("type", "binary", "message", "ooxml", "text")),
 ]
 PAYLOAD = bytes(range(256)) * 3
 

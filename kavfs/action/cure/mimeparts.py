@@ -59,7 +59,7 @@ class Part:
 
     @property
     def kind(self) -> str:
-        return self.fields.get_content_type()
+        return _parameter(self.fields.get_content_type) or "text/plain"
 
     @property
     def encoding(self) -> str:
@@ -135,7 +135,7 @@ def _entity(data: bytes, start: int, end: int, place: str, *, signed: bool, dept
         if name.startswith(b"content-"):
             text = raw.partition(b":")[2].decode("utf-8", "surrogateescape")
             fields[name.decode("latin-1")] = re.sub(r"\r?\n[ \t]*", " ", text.strip("\r\n")).strip()
-    kind = fields.get_content_type()
+    kind = _parameter(fields.get_content_type) or "text/plain"
     signed = signed or kind in ("multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime")
     part = Part(start, body, end, place, fields, signed)
     boundary = _parameter(fields.get_boundary)
@@ -148,7 +148,7 @@ def _entity(data: bytes, start: int, end: int, place: str, *, signed: bool, dept
 
 
 def _parameter(get: Callable[[], str | None]) -> str | None:
-    """A parameter that Python's library reads; None where it stumbles over what it does not expect."""
+    """What Python's library reads of a field; None where it stumbles over what it does not expect."""
     try:
         return get()
     except (ValueError, TypeError, LookupError):
