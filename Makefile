@@ -18,7 +18,7 @@ TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim
                    libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
                    dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog python3-prometheus-client
 # Cannot be installed beside the others, so they are unpacked into build/apart.
-APART_PACKAGES  := postfix
+APART_PACKAGES  := postfix rspamd libhyperscan5 libluajit2-5.1-2
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libtiff-4 libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.daemons import EICAR_NAME, PATIENCE, Aveserver, ask, databases
+from tests.support.daemons import EICAR_NAME, PATIENCE, Aveserver, ask, children, databases
 from tests.support.programs import EICAR
 
 FINISH = bytes(4)
@@ -187,8 +187,7 @@ def test_processes_killed_during_scans_cost_no_verdict(server: Aveserver) -> Non
 
 def kill_one(server: Aveserver) -> None:
     """One that scans or opens files: a leaf of the tree of processes."""
-    leaves = [one for one in server.processes() if not Path(f"/proc/{one}/task/{one}/children").read_text()]
-    victim = random.choice(leaves)
+    victim = random.choice([one for one in server.processes() if not children(one)])
     with suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
     until(lambda: victim not in server.processes(), "it does not die")
