@@ -19,7 +19,8 @@ NESTING = 100
 PARTS_MAX = 10_000
 MARKS_MAX = 500  # boundaries that are looked for at one time
 TOKEN_MAX = 1024  # bytes of a boundary
-DASHES = re.compile(rb"(?:^|(?<=[\r\n]))--([^\r\n]*)(\r\n|\r|\n|\Z)")
+# In the middle of a line as well: an expression that begins with plain letters is twenty times as fast.
+DASHES = re.compile(rb"--([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 LEFT_OPEN = -1
 NEVER = b"\n"  # no line of any tree
@@ -105,7 +106,11 @@ def dashes(source: Source) -> Iterator[Dash]:
         for found in DASHES.finditer(window):
             if found.start() >= reach:
                 break
-            if found.start() == 0 and base and source.upto(base - 1, 1) not in (b"\r", b"\n"):
+            at = base + found.start()
+            before = (
+                window[found.start() - 1 : found.start()] if found.start() else source.upto(at - 1, 1) if at else b"\n"
+            )
+            if before not in (b"\r", b"\n"):
                 continue
             if found.end() == len(window) and not last:
                 continue  # too long for a boundary
