@@ -15,6 +15,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 from kavfs.errors import DatabaseDamaged
+from kavfs.mail.hop import Hop
+from kavfs.mail.replies import OK
+from kavfs.mail.session import Hello, Mail, Message, Rcpt, Session
+from kavfs.mail.settings import PASSED, Settings
+from kavfs.mail.spool import Spool
 from kavfs.recipe import BadRecipe, DoesNotFit, parse
 from kavfs.report.events import EventsFailed, EventStore, Found
 from kavfs.report.html import render
@@ -202,7 +207,54 @@ def _read_history(data: bytes) -> None:
             store.begin_scan((1.0, "kavscanner", "1", 0, b"/srv\0", "{}"))
 
 
+# -- mail ----------------------------------------------------------------------------------------------------------
+
+MAIL_WORDS = (
+    b"\r\n",
+    b"\r\n.\r\n",
+    b"\n",
+    b"\r",
+    b"MAIL FROM:<a@x>\r\n",
+    b"RCPT TO:<b@x>\r\n",
+    b"DATA\r\n",
+    b"250-",
+    b"421 ",
+    b"<>",
+)
+
+
+def _dialogue() -> Seeds:
+    client = b"EHLO x\r\nMAIL FROM:<a@x> SIZE=1\r\nRCPT TO:<b@x>\r\nDATA\r\n..hi\r\n.\r\nRSET\r\nNOOP\r\nQUIT\r\n"
+    return {
+        "client": client,
+        "hop": b"220 x\r\n250-x\r\n250-SIZE 1\r\n250 DSN\r\n550-5.1.1 no\r\n550 5.1.1 no\r\n354 go\r\n421 x\r\n",
+    }
+
+
+def _talk(data: bytes) -> None:
+    """Once as what a client says, once as what the next hop answers."""
+    session = Session(Settings(offer=PASSED), Spool)
+    for at in range(0, len(data), 7):
+        session.receive(data[at : at + 7])
+        while (event := session.next_event()) is not None:
+            if isinstance(event, Hello):
+                session.welcome(dict.fromkeys(PASSED, b""))
+            elif isinstance(event, Mail | Rcpt):
+                session.answer(event.slot, OK)
+            elif isinstance(event, Message):
+                event.spool.close()
+                session.finish([OK] * len(event.envelope.recipients))
+    session.close()
+    hop = Hop()
+    commands = [hop.command(b"NOOP", pipelined=True) for _ in range(9)]
+    for at in range(0, len(data), 7):
+        hop.output()
+        hop.receive(data[at : at + 7])
+    assert all(command.reply is None or 200 <= command.reply.code < 600 for command in commands)
+
+
 READERS: dict[str, Reader] = {
+    "smtp": Reader(_dialogue, _talk, MAIL_WORDS),
     **{f"cure-{form}": reader for form, reader in CURERS.items()},
     "pack": Reader(_packs, _read_pack, (b":", b"\n", b"COPYING", b"0", b"9" * 30), _pack_mended),
     **{f"lines-{kind}": Reader(lambda kind=kind: {kind: LINES[kind]}, _read_lines(kind), LINE_WORDS) for kind in LINES},

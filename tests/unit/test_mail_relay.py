@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +19,7 @@ from kavfs.mail.replies import OK, Garbage, ReplyReader, reply
 from kavfs.mail.session import Session
 from kavfs.mail.settings import PASSED, Settings
 from kavfs.mail.spool import Spool
-from tests.support.hops import Client, NextHop, dialogue, drive
+from tests.support.hops import Client, Killed, NextHop, dialogue, drive
 
 CONTENT = b"Subject: x\r\n\r\ntext\r\n"
 TO = [b"a@x", b"b@x"]
@@ -251,3 +255,60 @@ def test_where_mail_goes(text: str, meant: Destination) -> None:
 def test_where_mail_cannot_go(text: str) -> None:
     with pytest.raises(ConfigError, match="ForwardMailer"):
         parse(text)
+
+
+# ---- broken off within a message -------------------------------------------------------------------------------------
+
+
+async def unreadable(envelope: Envelope, spool: Spool) -> Plan:
+    """The disk fails behind the first chunk."""
+    bad = other(CONTENT)
+    bad.size += 5
+    return Plan((Delivery(tuple(range(len(envelope.recipients))), bad),))
+
+
+def test_half_a_message_has_no_end() -> None:
+    way = Way(judge=unreadable)
+    assert codes(way.send(), "end") == [451]
+    assert way.hop.taken == []
+    way.judge = pass_on
+    assert codes(way.send(), "end") == [250]
+    assert way.hop.taken == [(to, CONTENT) for to in TO]
+
+
+@pytest.mark.parametrize("at", range(12))
+def test_a_connection_that_was_broken_off_is_not_used_again(at: int) -> None:
+    """We are told to stop (a task that is cancelled) at any operation; the pool lives on."""
+    way = Way()
+    way.send()
+    way.hop.taken.clear()
+    fuse = way.hop.streams[0].fuse
+    fuse.count, fuse.at = 0, at
+    with suppress(Killed):
+        way.send()
+    fuse.at = -1
+    way.hop.taken.clear()
+    assert codes(way.send(), "end") == [250]
+    assert way.hop.taken == [(to, CONTENT) for to in TO]
+
+
+# ---- the spool -------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_large_lies_on_disk_without_a_name(tmp_path: Path) -> None:
+    spool = Spool(bytes(tmp_path), in_memory=1000)
+    for _ in range(30):
+        spool.write(b"x" * 99 + b"\n")
+    assert b"".join(spool.chunks()) == (b"x" * 99 + b"\n") * 30
+    assert os.fstat(spool.fd).st_dev == tmp_path.stat().st_dev
+    assert os.fstat(spool.fd).st_nlink == 0
+    assert list(tmp_path.iterdir()) == []
+    spool.close()
+    spool.close()
+
+
+def test_a_spool_folder_that_is_missing(tmp_path: Path) -> None:
+    spool = Spool(bytes(tmp_path / "none"), in_memory=10)
+    with pytest.raises(FileNotFoundError):
+        spool.write(b"x" * 11)
+    spool.close()
