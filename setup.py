@@ -19,7 +19,7 @@ from setuptools import Command, Extension, setup
 
 CORE = ["common", "source", "type", "hash", "exe", "picture", "text", "match", "cache", "objects"]
 OTHERS = ["object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav", "action"]
-OTHERS += ["serve"]
+OTHERS += ["serve", "recall"]
 CLIENT = "ext/aveclient/"
 INCLUDES = [f"ext/{d}" for d in (*CORE, *OTHERS)]
 
@@ -87,6 +87,7 @@ MODULES = {
     "recode": (["recode"], False, [UNPACKING]),
     "action": (["action"], False, [NOTHING]),
     "serve": (["serve"], False, [NOTHING]),
+    "recall": (["recall"], True, [MATCHING]),
 }
 
 

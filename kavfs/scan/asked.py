@@ -47,4 +47,6 @@ class Request:
     leader: Request | None = None  # whose verdict it waits for
     joined: list[Request] = field(default_factory=list)  # who waits for this one's
     second: bool = False  # the scan of the same bytes came to nothing before
+    key: bytes | None = None  # under which it may be known from now on, if nothing speaks against it
+    again: int = -1  # a second descriptor, to look whether it has changed meanwhile
     late: bool = False  # its time is over, and the shift was told so

@@ -6,8 +6,9 @@
 
 Every submit is answered exactly once, unless it was cancelled. Clients take turns; what is too much is BUSY. A deadline
 counts from submit: who still waits then is LATE, and a worker that has the object is killed (ERROR with Reason.TIME).
-The same bytes at once are scanned once: files by their inode, streams by what they hold, if signatures and the way of
-matching are the same; where the first came to nothing, the next is scanned itself.
+What recall() knows to be clean needs no submit. The same bytes at once are scanned once: files by their inode, streams
+by what they hold, if signatures and the way of matching are the same; where the first came to nothing, the next is
+scanned itself.
 
 renew() changes signatures without a gap: the new crew is made beside the old one and takes over when all of its workers
 have greeted. One thread; make it, like the server, before threads.
@@ -23,13 +24,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
-from kavfs.model import Reason, Result
+from kavfs.model import Reason, Result, Status
 from kavfs.ports import Image
 from kavfs.scan import records
 from kavfs.scan.asked import Answer, Done, Request
 from kavfs.scan.asked import Refusal as Refusal
 from kavfs.scan.deadlines import Deadlines
 from kavfs.scan.forkserver import ForkServer
+from kavfs.scan.known import Known
 from kavfs.scan.shift import Edition, Note, Shift
 from kavfs.scan.shift import ServiceSettings as ServiceSettings
 from kavfs.scan.shifts import Shifts
@@ -51,7 +53,8 @@ class ServiceStats(NamedTuple):
     workers: int  # that can be given work now
     answered: int  # with a verdict
     refused: int
-    cached: int  # verdicts that came out of a store
+    cached: int  # verdicts that came out of a store ...
+    known: int  # ... or were known without a look inside
     joined: int  # verdicts that were those of another request
     deaths: int  # workers that were lost
     switches: int  # generations that took over
@@ -84,7 +87,9 @@ class Service:
         self._last_ticket = 0
         self._tick_at = 0.0
         self._closing = False
-        self._in_scan = self._answered = self._refused = self._cached = self._joined = 0
+        self._in_scan = self._answered = self._refused = self._cached = self._joined = self._recalled = 0
+        lasting = settings.cache and settings.known and not settings.engines.passing
+        self._known = Known(settings.known, settings.distrust_owners) if lasting else None
         self._shifts = Shifts(server, self._epoll, settings, self._lost, note)
         edition = Edition(image, allow)
         try:
@@ -96,6 +101,18 @@ class Service:
 
     # ---- what clients want -----------------------------------------------------------------------------------------
 
+    def recall(self, fd: int, name: bytes, *, all_match: bool = False) -> Result | bytes | None:
+        """The verdict, if what is behind a descriptor is known to be clean; else what submit() is to be given as *key*.
+        The descriptor stays the caller's."""
+        if self._known is None or self._closing:
+            return None
+        answer = self._known.look(fd, self._shifts.switches, all_match)
+        if not isinstance(answer, int):
+            return answer
+        self._answered += 1
+        self._recalled += 1
+        return Result(name, Status.CLEAN, size=answer, scanned=answer, cached=True)
+
     def submit(
         self,
         fd: int,
@@ -105,11 +122,12 @@ class Service:
         client: object,
         all_match: bool = False,
         deadline: float | None = None,
+        key: bytes | None = None,
     ) -> int:
         """Scan what is behind a descriptor, which is the service's from now on. *client* tells clients apart, for
         turns and limits. *deadline*: seconds, instead of the usual ones; 0 = none. Returns a ticket for cancel()."""
         self._last_ticket += 1
-        request = Request(self._last_ticket, fd, name, done, client, all_match)
+        request = Request(self._last_ticket, fd, name, done, client, all_match, key=key)
         self._requests[request.ticket] = request
         if self._closing or self.full or not self._waiting.has_room(client):
             self._refuse(request, Refusal.CLOSING if self._closing else Refusal.BUSY)
@@ -186,7 +204,14 @@ class Service:
             shift.given -= 1
             self._in_scan -= 1
             judged = shift.edition.allow.judge(result)
+            if request.again >= 0 and shift.edition is self._shifts.edition:
+                self._learn(request, judged)
             self._end(request, judged)
+
+    def _learn(self, request: Request, judged: Result) -> None:
+        assert self._known is not None
+        assert request.key is not None
+        self._known.add(request.again, request.key, self._shifts.switches, judged)
 
     def _end_late(self, now: float) -> None:
         for ticket in self._deadlines.due(now):
@@ -210,6 +235,8 @@ class Service:
                 self._refuse(request, Refusal.FAILED)
                 continue
             try:
+                if request.key is not None:
+                    request.again = os.dup(request.fd)
                 shift.crew.give(request.fd, request.name, request.ticket)
             except OSError as error:
                 self._end(request, records.unreadable(request.name, error.strerror or str(error)))
@@ -251,6 +278,9 @@ class Service:
         if request.fd >= 0:
             os.close(request.fd)
             request.fd = -1
+        if request.again >= 0:
+            os.close(request.again)
+            request.again = -1
         if answer is not None:
             self._tell(request, answer)
         if request.joined:
@@ -306,6 +336,7 @@ class Service:
             answered=self._answered,
             refused=self._refused,
             cached=self._cached,
+            known=self._recalled,
             joined=self._joined,
             deaths=self._shifts.deaths,
             switches=self._shifts.switches,
@@ -322,8 +353,9 @@ class Service:
         for request in list(self._requests.values()):
             if request.done is not None:
                 self._answers.append(partial(request.done, Refusal.CLOSING))
-            if request.fd >= 0:
-                os.close(request.fd)
+            for fd in (request.fd, request.again):
+                if fd >= 0:
+                    os.close(fd)
         self._requests.clear()
         self._shifts.close()
         self._epoll.close()

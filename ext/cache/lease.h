@@ -1,6 +1,6 @@
 /* Lease: what an open file says about whether its verdict may be remembered, and whether reading it fills the cache. */
-#ifndef KAV_WALK_LEASE_H
-#define KAV_WALK_LEASE_H
+#ifndef KAV_LEASE_H
+#define KAV_LEASE_H
 
 #include <stdbool.h>
 #include <sys/stat.h>

@@ -1,0 +1,63 @@
+/* Recall: what one process has itself seen to be clean and complete, for the next time that somebody asks for it: files
+ * by their identity, streams by their bytes. In memory only; a bounded table from which anything may be lost.
+ *
+ *     kav_recall_look(r, fd, context, &key)     KNOWN: as clean as it was when it was added, in this context
+ *     ... scan what is behind fd ...            NEW: may be added, if it turns out clean and complete
+ *     kav_recall_add(r, fd, &key)               looks once more: only if nothing has changed
+ *
+ * A file may be added under the conditions under which a scan remembers one (remember.h, lease.h): its file system
+ * stamps every change itself (the caller says so of each mount, which is told by a number that is never given again);
+ * nobody has it open for writing or mapped for that; its stamps are whole ones and older than KAV_RECALL_MARGIN_NS when
+ * it is looked at, which is before it is scanned; its identity is the same before and after. From then on every change
+ * shows in its ctime. When the clock is set back, everything is forgotten: new bytes could come by old stamps.
+ *
+ * A stream is sealed memory that nobody can change any more, named by its fingerprint (fingerprint.h: under a key that
+ * nobody else has) and its size.
+ */
+#ifndef KAV_RECALL_H
+#define KAV_RECALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KAV_RECALL_MARGIN_NS  3000000000ll
+#define KAV_RECALL_STREAM_MAX (1u << 20) /* bytes that a look may read */
+#define KAV_RECALL_MOUNTS     64         /* whose kind is kept in mind */
+
+typedef struct kav_recall kav_recall;
+
+typedef struct {
+    uint64_t mount; /* unique number; 0: a stream, whose fingerprint stands in dev and ino */
+    uint64_t dev, ino, size;
+    int64_t mtime_ns, ctime_ns, btime_ns;
+    uint32_t context; /* signatures and way of matching, as the caller counts them */
+    uint32_t used;    /* 1: 0 is an empty place */
+} kav_recall_key;
+
+enum kav_recalled {
+    KAV_RECALL_NEVER, /* not known, and not to be added */
+    KAV_RECALL_NEW,
+    KAV_RECALL_KNOWN,
+    KAV_RECALL_ASK /* key.mount is a mount of which nothing is known: call kav_recall_mount, then look again */
+};
+
+/* Room for `places` keys (a power of two, 64 bytes each). distrust: only files to which nobody but root and this
+ * process may write (kav_others_write). NULL: no memory, no entropy, or OpenSSL lacks the cipher. */
+kav_recall *kav_recall_new(uint32_t places, bool distrust);
+void kav_recall_free(kav_recall *r);
+
+enum kav_recalled kav_recall_look(kav_recall *r, int fd, uint32_t context, kav_recall_key *key);
+
+/* The number of the mount that fd is on, as /proc/self/mountinfo has it; -1: not told. */
+int64_t kav_recall_mount_of(int fd);
+
+/* Whether the file system behind a mount stamps every change. */
+void kav_recall_mount(kav_recall *r, uint64_t mount, bool trusted);
+
+/* Whether it was added. */
+bool kav_recall_add(kav_recall *r, int fd, const kav_recall_key *key);
+
+void kav_recall_forget(kav_recall *r);
+
+#endif
