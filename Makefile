@@ -9,6 +9,7 @@ STATE   ?=
 # Exit code 30 alone does not tell a scan with errors from one that could not start; the summary in its report does.
 REPORT  := build/scan.report
 SECONDS ?= 10
+REQUESTS ?= 1000000
 ASAN_TESTS ?= tests/unit tests/contract tests/integration tests/robustness
 
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev libdeflate-dev liblzma-dev libpcre2-dev libpng-dev libjpeg-dev libtiff-dev libssl-dev \
@@ -24,7 +25,7 @@ PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(syscon
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
 
 .DEFAULT_GOAL := help
-.PHONY: help scan system system-test build test test-long test-differential check format bench fuzz asan man dist clean
+.PHONY: help scan system system-test build test test-long test-differential check format bench soak fuzz asan man dist clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -112,6 +113,9 @@ bench: build system-test $(VENV)/.test-tools  ## kernels, then every scenario be
 
 fuzz: build system-test $(VENV)/.test-tools  ## every parser against broken input, SECONDS=10 each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+soak: build system-test $(VENV)/.test-tools  ## a daemon under a million requests of all kinds (REQUESTS=1000000)
+	$(BIN)/python -m tests.soak --requests $(REQUESTS)
 
 # Left out: what puts a limit on the address space, in which there is no room for the shadow then; formatters of other
 # people, which err; and the rules of the project, which have nothing to do with C.

@@ -33,7 +33,7 @@ cdef class Recall:
     cdef kav_recall *r
     cdef object trusts
 
-    def __cinit__(self, trusts, *, uint32_t places=1 << 16, bint distrust=False):
+    def __cinit__(self, trusts, *, uint32_t places=1 << 15, bint distrust=False):
         if places < 4 or places & (places - 1):
             raise ValueError("places: a power of two")
         self.trusts = trusts

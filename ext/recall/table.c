@@ -34,10 +34,11 @@ kav_recall *kav_recall_new(uint32_t places, bool distrust)
     if (places < WAYS || (places & (places - 1)) != 0) return NULL;
     kav_recall *r = calloc(1, sizeof *r);
     if (!r) return NULL;
-    r->places = calloc(places, sizeof *r->places);
+    r->places = malloc((size_t)places * sizeof *r->places);
     r->buckets = places / WAYS;
     r->ahead_ns = INT64_MIN;
     r->distrust = distrust;
+    if (r->places) kav_recall_forget(r); /* all of it is there from now on, so that nothing grows later */
     bool ok = r->places && getrandom(secret, sizeof secret, 0) == sizeof secret &&
               getrandom(&r->seed, sizeof r->seed, 0) == sizeof r->seed;
     if (ok) r->fingerprint = kav_fingerprint_new(secret);

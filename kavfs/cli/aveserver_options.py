@@ -19,7 +19,7 @@ from kavfs.daemon.settings import DaemonSettings, FrontSettings, Listener, Tls
 from kavfs.errors import UsageError
 from kavfs.model import Switch
 from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
-from kavfs.scan.shift import ServiceSettings
+from kavfs.scan.shift import KNOWN, ServiceSettings
 
 RUN = b"/run/kavfs"
 AVE_SOCKET = RUN + b"/aveserver"
@@ -86,6 +86,8 @@ class Wanted:
             engines,
             cache=s.scan.cache,
             cache_size=s.scan.object_cache_size,
+            known=KNOWN if s.scan.cache else 0,
+            distrust_owners=s.scan.distrust_owners,
             objects_max=s.objects_max,
             queue_max=s.queue_max,
             queue_max_client=s.queue_max_client,

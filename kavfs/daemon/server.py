@@ -31,6 +31,7 @@ from kavfs.scan.service import Service
 PROTOCOLS = {"ave": serve.AVE, "clamd": serve.CLAMD}
 DRAIN_LOOK = 0.05
 DEFECTS_TOLD = 100
+ROUNDS = 4
 LOAD_LOOK = 5.0  # seconds between two looks at the load average
 
 Sockets = dict[tuple[str, bool], list[socket.socket]]  # by protocol, and whether with TLS
@@ -181,18 +182,41 @@ class Server:
 
     def _pump(self, desk: Desk) -> None:
         desk.pump()
-        self._opened()
+        self._go_on()
 
     def _opened(self) -> None:
         self._turn(self.openers.step)
-        self._step()
+        self._go_on()
 
     def _step(self) -> None:
         self._turn(self.service.step)
+        self._go_on(stepped=True)
+
+    def _go_on(self, stepped: bool = False) -> None:
+        """Do what can be done at once; whatever else comes is told by a descriptor, or the timer looks."""
+        for _ in range(ROUNDS):  # others of the loop have their turn
+            if self.openers.due:
+                self._turn(self.openers.step)
+            if self.service.due:
+                self._turn(self.service.step)
+                stepped = True
+        if stepped or self._timer is None or self.openers.due:
+            self._set_timer(min(self.service.timeout(), self.openers.timeout()))
+
+    def _set_timer(self, seconds: float) -> None:
+        """One that rings earlier is as good: setting it costs more than most answers."""
+        at = self._loop.time() + seconds
         if self._timer is not None:
+            if self._timer.when() <= at:
+                return
             self._timer.cancel()
-        seconds = min(self.service.timeout(), self.openers.timeout())
-        self._timer = self._loop.call_later(seconds, self._opened)
+        self._timer = self._loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._turn(self.openers.step)
+        self._turn(self.service.step)
+        self._go_on(stepped=True)
 
     def _turn(self, step: Callable[[], None]) -> None:
         """Whatever an answer leads to, the next one gets its turn. Without the fork server nothing can go on."""

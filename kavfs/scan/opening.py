@@ -239,6 +239,11 @@ class Openers:
         """An epoll descriptor."""
         return self._epoll.fileno()
 
+    @property
+    def due(self) -> bool:
+        """Whether step() has something to tell, whatever is readable."""
+        return bool(self._told)
+
     def timeout(self) -> float:
         """Seconds after which step() is due though nothing is readable."""
         if self._told:
@@ -268,7 +273,7 @@ class Openers:
 
     def _hear(self, line: _Line) -> None:
         assert line.sock is not None
-        for _ in range(AHEAD):
+        while True:
             try:
                 data, fds = _receive(line.sock)
             except BlockingIOError:
@@ -279,6 +284,8 @@ class Openers:
                 for fd in fds:
                     os.close(fd)
                 self._bury(line)
+                return
+            if not line.asked:
                 return
 
     def _take(self, line: _Line, data: bytes, fds: list[int]) -> bool:

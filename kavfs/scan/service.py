@@ -88,7 +88,7 @@ class Service:
         self._tick_at = 0.0
         self._closing = False
         self._in_scan = self._answered = self._refused = self._cached = self._joined = self._recalled = 0
-        lasting = settings.cache and settings.known and not settings.engines.passing
+        lasting = settings.known and not settings.engines.passing
         self._known = Known(settings.known, settings.distrust_owners) if lasting else None
         self._shifts = Shifts(server, self._epoll, settings, self._lost, note)
         edition = Edition(image, allow)
@@ -166,11 +166,16 @@ class Service:
         """An epoll descriptor."""
         return self._epoll.fileno()
 
+    @property
+    def due(self) -> bool:
+        """Whether step() has something to do now, whatever is readable."""
+        return bool(self._answers) or (self._waiting.anybody and self._in_scan < self._most)
+
     def timeout(self) -> float:
         """Seconds after which step() is due though nothing is readable."""
-        now = time.monotonic()
-        if self._answers or (self._waiting.anybody and self._in_scan < self._most):
+        if self.due:
             return 0.0
+        now = time.monotonic()
         at = now + (TICK if self._shifts.busy else IDLE)
         late = self._deadlines.next()
         return max(0.0, min(at, at if late is None else late) - now)

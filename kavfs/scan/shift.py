@@ -22,6 +22,8 @@ from kavfs.signatures.allow import AllowList
 
 Note = Callable[[str], None]
 
+KNOWN = 1 << 15  # 64 bytes each
+
 
 class ServiceSettings(NamedTuple):
     """What a service needs besides signatures."""
@@ -31,7 +33,7 @@ class ServiceSettings(NamedTuple):
     engines: EngineChoice = EngineChoice()
     cache: bool = True  # look up and remember what objects hold
     cache_size: int = OBJECTS_SIZE  # bytes on disk for that; 0 = none
-    known: int = 1 << 16  # objects that are known to be clean without a look inside; a power of two, 0 = none
+    known: int = KNOWN  # objects that may be known to be clean without a look inside; a power of two, 0 = none
     distrust_owners: bool = False  # know only files that nobody else may write to
     objects_max: int = 0  # in scan at once; 0 = two for each worker
     queue_max: int = 1000  # that wait

@@ -59,7 +59,7 @@ RULES = {
     ),
     "lease": Rule(
         "test_a_file_that_somebody_can_write_to_is_not_remembered",
-        "ext/walk/lease.c",
+        "ext/cache/lease.c",
         (("return errno == EACCES && is_roots_alone(fd, st);", "return errno == EAGAIN || is_roots_alone(fd, st);"),),
         ("walk",),
     ),

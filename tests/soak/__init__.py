@@ -1,0 +1,1 @@
+"""Soak: a daemon under very many requests of all kinds, good and bad."""
