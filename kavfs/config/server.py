@@ -10,6 +10,7 @@ from kavfs.config.load import Loaded, Table, checked, loaded
 from kavfs.config.server_keys import KEYS
 from kavfs.config.server_kinds import LOOPBACK
 from kavfs.config.server_settings import ServerSettings
+from kavfs.config.settings import Settings
 
 _KEY = {key.name: key for key in KEYS}
 _OF_REPORT = ("ReportFileMode", "Append")
@@ -72,7 +73,8 @@ def doubts(settings: ServerSettings, given: Given) -> Iterator[str]:
         elif key.name == "PathFolders" and not tcp and entry.value:
             why = "nothing listens on TCP"
         elif key.section == "aveserver.report" and key.name in _OF_REPORT and settings.scan.report_file in _LOGS:
-            why = "the report goes to no file"
+            usual = key.kind.read(entry.value) == getattr(Settings(), key.field)
+            why = "" if usual else "the report goes to no file"
         elif key.section == "aveserver.report" and key.name == "ShowOk" and settings.scan.report_ok:
             why = "" if settings.scan.report_level >= 4 else "clean objects are reported from ReportLevel=4 on"
         if why:

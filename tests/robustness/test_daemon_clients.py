@@ -11,8 +11,7 @@ import signal
 import socket
 import struct
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemons import EICAR_NAME, PATIENCE, Aveserver, ask, children, databases
+from tests.support.passing import wait_until
 from tests.support.programs import EICAR
 
 FINISH = bytes(4)
@@ -51,7 +51,7 @@ def _well_afterwards(server: Aveserver) -> Iterator[None]:
     assert ask(server.clamd, stream(EICAR)) == FOUND
     assert ask(server.clamd, stream(b"fine")) == CLEAN
     assert b"/nowhere" in server.ask(b"zSCAN /nowhere\0")
-    until(lambda: server.descriptors() <= before, "descriptors are left")
+    wait_until(lambda: server.descriptors() <= before)
     assert server.process.poll() is None
 
 
@@ -63,16 +63,8 @@ def settled(server: Aveserver) -> int:
         counts.append(server.descriptors())
         return counts[-1] == counts[-2]
 
-    until(is_settled, "never two counts alike")
+    wait_until(is_settled)
     return counts[-1]
-
-
-def until(is_so: Callable[[], bool], otherwise: str) -> None:
-    """/proc tells nobody when it changes."""
-    end = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < end, otherwise
-        time.sleep(0.02)
 
 
 def connect(path: Path) -> socket.socket:
@@ -190,4 +182,4 @@ def kill_one(server: Aveserver) -> None:
     victim = random.choice([one for one in server.processes() if not children(one)])
     with suppress(ProcessLookupError):
         os.kill(victim, signal.SIGKILL)
-    until(lambda: victim not in server.processes(), "it does not die")
+    wait_until(lambda: victim not in server.processes())
