@@ -44,7 +44,8 @@ static int64_t nanoseconds(struct statx_timestamp t)
 kav_item *kav_item_submitted(int fd, const void *path, size_t path_len)
 {
     struct statx st;
-    if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st)) return NULL;
+    /* What the kernel knows since it was opened: to ask a file system that is gone would let everybody wait. */
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS | STATX_BTIME, &st)) return NULL;
     size_t len = sizeof(kav_batch_header) + sizeof(kav_entry) + path_len;
     uint8_t *message = malloc(len);
     if (!message) return NULL;

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from kavfs._native import serve
+from kavfs.daemon.listing import Lister
 from kavfs.daemon.task import Task
 from kavfs.model import Result
 from kavfs.scan.opening import Opened, Openers
@@ -53,11 +54,13 @@ class Desk:
         front: serve.Front,
         service: Service,
         openers: Openers,
+        lister: Lister,
         folders: tuple[bytes, ...] = (),
     ) -> None:
         self.front = front
         self.service = service
         self._openers = openers
+        self.lister = lister
         self.folders = folders
         self._open: dict[int, list[Task]] = {}
         self.talk: Talk | None = None

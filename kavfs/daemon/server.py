@@ -20,6 +20,7 @@ from kavfs.daemon import ave, clamd, listening
 from kavfs.daemon.ave_talk import AveTalk
 from kavfs.daemon.clamd_talk import Answers, ClamdTalk
 from kavfs.daemon.desk import Desk, Watcher
+from kavfs.daemon.listing import Lister
 from kavfs.daemon.notify import Notify
 from kavfs.daemon.settings import DaemonSettings
 from kavfs.daemon.tally import Tally
@@ -67,6 +68,7 @@ class Server:
         self._defects: set[str] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
+        self._lister = Lister(self._opened)
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,8 @@ class Server:
             self._timer.cancel()
         for fd in (self.service.fileno(), self.openers.fileno(), *(d.front.fileno() for d in self.desks.values())):
             self._loop.remove_reader(fd)
-        self.openers.close()  # first: what it has opened goes to the service, which answers it
+        self._lister.close()
+        self.openers.close()  # before the service, which answers for what was opened
         self.service.close()
         for desk in self.desks.values():
             with suppress(OSError):
@@ -146,7 +149,7 @@ class Server:
         )
         front.set_busy(serve.AVE, ave.BUSY)
         front.set_busy(serve.CLAMD, clamd.BUSY.encode() + b". ERROR")
-        desk = Desk(front, self.service, self.openers, self.settings.folders)
+        desk = Desk(front, self.service, self.openers, self._lister, self.settings.folders)
         if protocol == "ave":
             desk.talk = AveTalk(desk, self.settings.alert_unscanned)
         else:

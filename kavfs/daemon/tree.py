@@ -22,7 +22,7 @@ DEPTH_MAX = 256  # directories below each other
 
 class Folder(NamedTuple):
     path: bytes
-    names: list[bytes]  # what is left of it
+    names: list[bytes]  # what is left of it, the next one last
     depth: int
 
 
@@ -48,18 +48,19 @@ class Tree:
     def begin(self, fd: int) -> None:
         """With the descriptor of the directory itself, which is the tree's from now on."""
         self._enter(self._task.path, fd, 0)
-        self._push()
 
     def _enter(self, path: bytes, fd: int, depth: int) -> None:
-        try:
-            names = [os.fsencode(name) for name in os.listdir(fd)]
-        except OSError as error:
-            self._told(path, error.errno or errno.EIO)
-            return
-        finally:
-            os.close(fd)
-        names.sort(reverse=True)
-        self._folders.append(Folder(path.rstrip(b"/"), names, depth))
+        self._on_way += 1
+
+        def listed(names: list[bytes] | int) -> None:
+            self._on_way -= 1
+            if isinstance(names, int):
+                self._told(path, names)
+            else:
+                self._folders.append(Folder(path.rstrip(b"/"), names, depth))
+            self._push()
+
+        self._desk.lister.read(self._task.client, fd, listed)
 
     def _push(self) -> None:
         """Begin as many as there is room for. An opener may answer at once: no recursion over that."""

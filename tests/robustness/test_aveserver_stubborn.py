@@ -1,0 +1,109 @@
+"""aveserver beside file systems that do not answer: who names what lies there waits, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from kavfs.daemon import listing
+from kavfs.daemon.listing import Lister
+from tests.support import daemon, stubborn
+
+mounts = pytest.mark.skipif(not stubborn.possible(), reason="needs root and /dev/fuse")
+
+
+def wait_for(place: Path, operation: int) -> None:
+    log = place.with_name(place.name + ".log")
+    daemon.wait_until(lambda: str(operation) in log.read_text().split())
+
+
+@mounts
+def test_a_folder_that_cannot_be_listed_holds_up_nobody(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(b"nothing")
+    with (
+        daemon.running(tmp_path) as server,  # the last to go: its thread does not end before the mount does
+        stubborn.stubborn(tmp_path / "mount", stubborn.READDIR) as place,
+        socket.socket(socket.AF_UNIX) as sock,
+    ):
+        sock.connect(str(tmp_path / "clamd"))
+        sock.sendall(f"nCONTSCAN {place}/d\n".encode())
+        wait_for(place, stubborn.READDIR)
+        assert server.ask(b"nPING\n") == b"PONG\n"
+        assert server.ask(f"nCONTSCAN {tmp_path}/good\n".encode()) == f"{tmp_path}/good: OK\n".encode()
+
+
+def run(folder: Path, clients: list[object], seconds: float = 30.0) -> list[list[bytes] | int]:
+    """What each client hears of *folder*; the first answers come first."""
+    heard: list[list[bytes] | int] = []
+
+    async def ask() -> None:
+        all_there = asyncio.Event()
+        lister = Lister(seconds=seconds)
+
+        def done(what: list[bytes] | int) -> None:
+            heard.append(what)
+            if len(heard) == len(clients):
+                all_there.set()
+
+        for client in clients:
+            lister.read(client, os.open(folder, os.O_RDONLY | os.O_DIRECTORY), done)
+        await asyncio.wait_for(all_there.wait(), daemon.PATIENCE)
+        lister.close()
+
+    asyncio.run(ask())
+    return heard
+
+
+def test_names_of_a_folder_are_told_to_all_who_ask(tmp_path: Path) -> None:
+    for name in (b"b", b"a", b"\xff\n"):
+        (tmp_path / os.fsdecode(name)).touch()
+    before = len(os.listdir("/proc/self/fd"))
+    asked: list[object] = [0] * 3 * listing.EACH
+    assert run(tmp_path, asked) == [[b"\xff\n", b"b", b"a"]] * len(asked)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_folder_with_too_many_names_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listing, "NAMES_MAX", 2)
+    for name in "abc":
+        (tmp_path / name).touch()
+    assert run(tmp_path, [0]) == [errno.EOVERFLOW]
+
+
+@mounts
+def test_who_has_waited_too_long_is_told_so_and_others_are_not_behind_him(tmp_path: Path) -> None:
+    (tmp_path / "a").touch()
+    heard: list[tuple[str, list[bytes] | int]] = []
+
+    async def ask(stuck: Path) -> None:
+        late, quick = asyncio.Event(), asyncio.Event()
+        lister = Lister(seconds=0.5)
+
+        def told_late(what: list[bytes] | int) -> None:
+            heard.append(("stuck", what))
+            if len(heard) > 2 * listing.EACH:
+                late.set()
+
+        def told(what: list[bytes] | int) -> None:
+            heard.append(("other", what))
+            quick.set()
+
+        for _ in range(2 * listing.EACH):
+            lister.read("stuck", os.open(stuck, os.O_RDONLY | os.O_DIRECTORY), told_late)
+        lister.read("other", os.open(folder, os.O_RDONLY | os.O_DIRECTORY), told)
+        await asyncio.wait_for(quick.wait(), daemon.PATIENCE)
+        assert len(heard) == 1
+        await asyncio.wait_for(late.wait(), daemon.PATIENCE)
+        lister.close()
+
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "a").touch()
+    with stubborn.stubborn(tmp_path / "mount", stubborn.READDIR) as place:
+        asyncio.run(ask(place / "d"))
+    assert heard == [("other", [b"a"]), *[("stuck", errno.ETIMEDOUT)] * 2 * listing.EACH]
