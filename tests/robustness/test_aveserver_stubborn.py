@@ -37,6 +37,21 @@ def test_a_folder_that_cannot_be_listed_holds_up_nobody(tmp_path: Path) -> None:
         assert server.ask(f"nCONTSCAN {tmp_path}/good\n".encode()) == f"{tmp_path}/good: OK\n".encode()
 
 
+@mounts
+def test_a_passed_file_whose_size_is_not_told_holds_up_nobody(tmp_path: Path) -> None:
+    with (
+        daemon.running(tmp_path, "DrainTime=1\n") as server,
+        stubborn.stubborn(tmp_path / "mount", stubborn.GETATTR) as place,
+        socket.socket(socket.AF_UNIX) as sock,
+    ):
+        sock.connect(str(tmp_path / "clamd"))
+        fd = os.open(place / "f", os.O_RDONLY)  # open() would ask for the size itself
+        socket.send_fds(sock, [b"nFILDES\nx"], [fd])
+        wait_for(place, stubborn.GETATTR)
+        assert server.ask(b"nPING\n") == b"PONG\n"
+        os.close(fd)
+
+
 def run(folder: Path, clients: list[object], seconds: float = 30.0) -> list[list[bytes] | int]:
     """What each client hears of *folder*; the first answers come first."""
     heard: list[list[bytes] | int] = []

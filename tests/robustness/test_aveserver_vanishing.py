@@ -53,6 +53,7 @@ def test_who_comes_behind_one_that_vanished_has_an_answer(tmp_path: Path, where:
     (tmp_path / "bad").write_bytes(EICAR)
     mine = f"nSCAN {tmp_path}/bad\n" if where == "clamd" else f"SCAN b {tmp_path}/bad\r\nQUIT\r\n"
     with daemon.running(tmp_path) as server:
+        server.ask(mine.encode(), where)  # so that processes and sockets of the service itself are there
         first, second = connect(server, where), connect(server, where)
         held = len(os.listdir(f"/proc/{server.process.pid}/fd"))
         with stopped(server.process.pid):
