@@ -153,6 +153,7 @@ static void on_timer(kav_front *f)
     for (int i = 0; i < EVENTS && (index = kav_deadlines_over(&f->deadlines, now)) != KAV_NOBODY; i++)
         on_time(f, index);
     kav_deadlines_rang(&f->deadlines);
+    if (f->again_first != KAV_NOBODY) kav_deadlines_ring(&f->deadlines); /* asked for since it rang: that is over now */
 }
 
 int kav_front_step(kav_front *f)

@@ -172,3 +172,21 @@ def test_reply_to_what_was_not_asked_is_an_error(house: House) -> None:
     assert house.front.reply(connection, 1, b"220", True) == 0
     assert client.receive() == GREETED + b"SCAN\r\n"
     assert client.ended
+
+
+def test_what_waits_goes_on_when_reader_and_turn_come_together(tmp_path: Path) -> None:
+    with House(tmp_path) as house:
+        client = house.connect(serve.AVE)
+        house.settle()
+        client.receive()
+        client.send(b"SCAN b /one\r\nSCAN b /two\r\nQUIT\r\n")
+        house.settle()
+        connection, number = house.requests[0][:2]
+        house.front.reply(connection, number, b"322-Name /one", False)
+        house.front.reply(connection, number, b"230 found", True)  # waits for the reader; the next line has its turn
+        client.receive()  # so that both are told in one step
+        house.settle()
+        connection, number = house.requests[1][:2]
+        house.front.reply(connection, number, b"220 clean", True)
+        house.until(lambda: len(house.requests) == 3)
+        assert house.requests[2][2] == serve.QUIT
