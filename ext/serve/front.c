@@ -170,7 +170,6 @@ int kav_front_step(kav_front *f)
         else on_event(f, id, events[i].events);
     }
     if (rang) on_timer(f);
-    if (f->again_first != KAV_NOBODY) kav_deadlines_ring(&f->deadlines); /* on_timer has set it to what is due else */
     int failed = f->failed;
     f->failed = 0;
     return failed;
