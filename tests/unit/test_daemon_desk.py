@@ -51,7 +51,7 @@ def clamd(desk: Desk) -> Talk:
 @pytest.mark.parametrize("verb", [serve.SCAN, serve.TOO_LONG])
 def test_others_get_their_answer(verb):
     front: Any = HalfFront((GONE, 1, verb, b"", b"relative", -1), (HERE, 1, serve.SCAN, b"", b"relative", -1))
-    desk = Desk(front, None, None)  # type: ignore[arg-type]  # nothing is opened
+    desk = Desk(front, None, None, None)  # type: ignore[arg-type]  # nothing is opened
     desk.talk = ave(desk)
     desk.pump()
     assert front.said == [(HERE, b"520 Path is relative")]
@@ -62,7 +62,7 @@ def test_others_get_their_answer(verb):
 def test_its_descriptor_is_closed(verb):
     fd = os.memfd_create("sent", os.MFD_CLOEXEC)
     front: Any = HalfFront((GONE, 1, verb, b"n", b"", fd))
-    desk = Desk(front, None, None)  # type: ignore[arg-type]
+    desk = Desk(front, None, None, None)  # type: ignore[arg-type]
     desk.talk = clamd(desk)
     desk.pump()
     with pytest.raises(OSError, match="Bad file descriptor"):
