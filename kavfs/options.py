@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from kavfs.limits import Limits
 from kavfs.model import ENGINES, Switch
 from kavfs.record import field, record
+from kavfs.temporary import USUAL
 
 EVERYTHING = Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC
 
@@ -102,7 +103,7 @@ class ScanOptions:
     jobs: int = 0  # worker processes; 0 = by cpu.max and memory.max
     user: str = "nobody"  # whom workers become when started by root
     stall: float = 30.0  # seconds without progress after which a walker is killed
-    spill_dir: bytes = b"/var/tmp"  # where nameless spill files are made
+    spill_dir: bytes = USUAL  # where nameless spill files are made
     polite: bool = False  # walkers and workers yield CPU and disk to others, and the scan waits for them
     max_load: float = 0.0  # load average above which nothing is begun; 0 = any
     until: float = 0.0  # seconds since 1970 after which nothing is begun; 0 = no end

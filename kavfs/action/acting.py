@@ -30,6 +30,7 @@ from kavfs.action.store import Store
 from kavfs.errors import KavfsError
 from kavfs.model import OUTCOMES, Deed, Identity, Member, Result, Skip, Status, Threat, Totals, gravest
 from kavfs.ports import Curer, Report, Rescan
+from kavfs.temporary import USUAL, writable
 
 CURE = "cure"
 CLOCK_OF_FILES = 5  # CLOCK_REALTIME_COARSE, by which the kernel stamps files; `time` has no name for it
@@ -43,7 +44,7 @@ class Means:
 
     quarantine: bytes  # folder of the store
     backup: bytes = b""  # folder of the store, maybe the same; b"" = no backups
-    temp: bytes = b"/var/tmp"
+    temp: bytes = USUAL
     seconds: float = 60.0  # for one command
     generation: bytes = b""  # of the signatures
     curer: Curer | None = None
@@ -222,7 +223,7 @@ class Acting:
             listing=self._listing(result),
             shown=self._means.shown(path),
         )
-        ran = hooks.run(step.argument, subject, seconds=self._means.seconds, folder=self._means.temp)
+        ran = hooks.run(step.argument, subject, seconds=self._means.seconds, folder=writable(self._means.temp))
         printed = ran.output.splitlines()
         told = [ran.why, (printed[-1] if ran.why else printed[0]) if printed else ""]
         return Deed(EXEC, done=not ran.why, text=": ".join(filter(None, told)))

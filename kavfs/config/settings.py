@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING
+from kavfs.temporary import USUAL
 
 if TYPE_CHECKING:
     from kavfs.config.ini import Entry
@@ -19,7 +20,7 @@ class Settings(NamedTuple):
     """One field per key of the sections [path], [locale], [scanner.*] and [quarantine]."""
 
     databases: bytes = b""  # folder or image; b"" = the places that kavfs.signatures knows
-    temp: bytes = b"/var/tmp"
+    temp: bytes = USUAL
     date_format: str = "%d-%m-%Y"
     time_format: str = "%H:%M:%S"
     exclude_dirs: tuple[bytes, ...] = ()

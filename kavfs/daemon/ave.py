@@ -4,6 +4,7 @@ Replies are lines ``NNN-text`` and a last one ``NNN text``; the front end puts C
 any first line that begins with 2 for clean, so what they must stop stands first as ``322-NAME /path``, and what could
 not be scanned is 5xx and never 241. 402 is not used: one client takes its third character for a virus. 401 ends the
 connection: another client waits for more behind it, and takes the 200 of its own QUIT for the verdict.
+A server that goes down ends the connection without a last line.
 Texts of last lines are compared byte for byte by clients.
 """
 
@@ -16,7 +17,6 @@ from kavfs.report.names import shown_name, shown_path, shown_text
 
 BYE = b"200 Bye"
 BUSY = b"401 Too many requests are waiting"
-CLOSING = b"401 The server is going down"
 UNKNOWN = b"500 Command is not implemented"
 TOO_LONG = b"500 Line is too long"
 LATE = b"501 Time is over"

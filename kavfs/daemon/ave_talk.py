@@ -15,7 +15,6 @@ from kavfs.scan.service import Refusal
 _REFUSALS = {
     Refusal.BUSY: ave.BUSY,
     Refusal.LATE: ave.LATE,
-    Refusal.CLOSING: ave.CLOSING,
     Refusal.FAILED: ave.FAILED,
 }
 _ERRORS = {
@@ -27,7 +26,6 @@ _ERRORS = {
     errno.EINVAL: ave.NOT_FOUND,
     errno.ENXIO: ave.NOT_A_FILE,
 }
-_ENDING = (ave.BUSY, ave.CLOSING)
 
 
 class AveTalk:
@@ -63,13 +61,23 @@ class AveTalk:
         for line in before:
             self._desk.say(task, line)
         self._desk.end(task, last)
-        if last in _ENDING:
+        if last == ave.BUSY:
             self._desk.front.end(task.connection)
 
     def _verdict(self, task: Task, answer: Result | Refusal) -> None:
+        if answer is Refusal.CLOSING:
+            self._leave(task)
+            return
         self._answer(task, [_REFUSALS[answer]] if isinstance(answer, Refusal) else ave.verdict(answer, task.path))
 
+    def _leave(self, task: Task) -> None:
+        """This server ends. There is no line that each client takes for a failure; an end without one they all do."""
+        self._desk.front.end(task.connection)
+
     def _refused(self, task: Task, error: int) -> None:
+        if error == errno.ECANCELED:
+            self._leave(task)
+            return
         line = _ERRORS.get(error)
         self._answer(task, [line or ave.cannot_open(os.strerror(error), ave.NO_ACCESS)])
 

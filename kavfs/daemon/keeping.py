@@ -22,6 +22,7 @@ from kavfs.scan.service import Refusal
 PROGRAM = "aveserver"
 HELD_MAX = 10_000  # findings and notes
 BATCH = 400  # that are written at once
+AGAIN = 400  # that are held for a store that turns out to be damaged: a daemon's memory is to stay what it is
 GATHER = 0.5  # seconds that they wait for others
 DAY = 86400.0
 PER_ROW = 50_000
@@ -110,8 +111,9 @@ class Keeper:
         """Until it is full, its day is over, the store fails, or everything ends."""
         begun = time.time()
         report = EventReport(
-            self._path, PROGRAM, self.signatures, (), lambda totals: 0, self._failed, begun=begun, keep=self._keep
-        )
+            self._path, PROGRAM, self.signatures, (), lambda totals: 0, self._failed, begun=begun, keep=self._keep,
+            again=AGAIN,
+        )  # fmt: skip
         count = 0
         while count < PER_ROW and (left := begun + DAY - time.time()) > 0:
             self._something.clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from kavfs.temporary import USUAL
+
 
 @dataclass(frozen=True)
 class Listener:
@@ -42,7 +44,7 @@ class FrontSettings:
     idle: float = 600.0  # between requests of the aveserver protocol; 0 = for ever
     stall: float = 30.0
     send: float = 30.0
-    spill_dir: bytes = b"/var/tmp"
+    spill_dir: bytes = USUAL
 
 
 @dataclass(frozen=True)

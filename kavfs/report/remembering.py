@@ -21,12 +21,13 @@ BATCH = 500  # rows
 PATIENCE = 2.0  # seconds until fewer are written
 KEPT_MAX = 100_000  # findings of one scan; half of them is for what was found
 NOTES_MAX = 1_000
-AGAIN_MAX = 10_000  # findings that are held to be written again, should the store turn out to be damaged
+AGAIN_MAX = 10_000
 TEXT_MAX = 2_000  # characters of a text that is shown
 
 
 class EventReport:
-    """Promises ports.Report. *warn* is told, once, why nothing more is kept."""
+    """Promises ports.Report. *warn* is told, once, why nothing more is kept. *again*: findings that are held to be
+    written again, should the store turn out to be damaged; what lies beyond is counted as not kept then."""
 
     wants_clean = False
 
@@ -41,12 +42,14 @@ class EventReport:
         *,
         begun: float,
         keep: Retention = Retention(),  # noqa: B008  # a value
+        again: int = AGAIN_MAX,
     ) -> None:
         self._path = path
         self._about = (program, signatures, roots)
         self._exit_code = exit_code
         self._warn = warn
         self._keep = keep
+        self._again_max = again
         self._begun = begun
         self._last = time.monotonic()
         self._store: EventStore | None = None
@@ -150,7 +153,7 @@ class EventReport:
             self._scan = self._store.begin_scan(row)
         if self._waiting or self._notes:
             self._store.add(self._scan, self._waiting, self._notes)
-            held = self._waiting[: max(0, AGAIN_MAX - len(self._again))]
+            held = self._waiting[: max(0, self._again_max - len(self._again))]
             self._beyond += len(self._waiting) - len(held)
             self._again += held
             self._notes_again += self._notes

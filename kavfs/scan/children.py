@@ -27,6 +27,7 @@ from kavfs.scan.control import Message, text_of
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.lookups import Lookups
 from kavfs.scan.stopwatch import Stopwatch
+from kavfs.temporary import writable
 
 SLOT_PAGE = 4096
 OBJECTS_BUCKET = 512  # bytes: an object cache is a multiple of them
@@ -100,7 +101,7 @@ class Children:
         self.living[child.number] = child
 
     def start_worker(self) -> None:
-        fds = [open_spill(self.options.spill_dir)]
+        fds = [open_spill(writable(self.options.spill_dir))]
         try:
             objects, levels = objects_setup(self.lookups)
             fds += levels
@@ -306,7 +307,7 @@ def engine_setup(options: ScanOptions, use: EngineUse) -> Message:
         "polite": options.polite,
         "memory": use.memory,
         "spill": min(use.spill, options.limits.spill),
-        "spill_dir": text_of(options.spill_dir),
+        "spill_dir": text_of(writable(options.spill_dir)),
     }
 
 

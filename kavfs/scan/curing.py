@@ -38,6 +38,7 @@ from kavfs.scan.children import open_spill, worker_user
 from kavfs.scan.control import Message, bytes_of, text_of
 from kavfs.scan.forkserver import ForkServer, Parts, Role
 from kavfs.scan.stopwatch import Stopwatch
+from kavfs.temporary import writable
 
 if TYPE_CHECKING:
     from kavfs.action.cure.recipes import Found
@@ -125,7 +126,7 @@ class Curing:
         }
         answer, ours = os.pipe2(os.O_CLOEXEC)
         try:
-            spill = open_spill(self._options.spill_dir)
+            spill = open_spill(writable(self._options.spill_dir))
             try:
                 ended = self._wait(setup, [ours, source, out, spill])
             finally:

@@ -345,7 +345,7 @@ def test_havp_comes_back_to_a_server_that_went(tmp_path):
     client.close()
 
 
-@pytest.mark.parametrize("client", ["exim", "havp", "e2guardian"])  # p3scan is CARELESS: it is told, and passes it
+@pytest.mark.parametrize("client", ["exim", "havp", "p3scan", "e2guardian"])
 def test_a_server_that_goes_without_an_answer(tmp_path, client):
     (tmp_path / "file").write_bytes(GATE)
     got: list[Judged] = []

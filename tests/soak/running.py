@@ -77,7 +77,8 @@ class Soak:
         for thread in beside:
             thread.start()
         try:
-            self._ask(int(self._requests * WARM))
+            with self._slow_clients():  # all that happens later happens once before memory is looked at
+                self._ask(int(self._requests * WARM))
             before = self._use()
             with self._slow_clients():
                 self._ask(self._requests)
