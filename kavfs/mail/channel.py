@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from typing import cast
 
-from kavfs.mail.forward import Destination
+from kavfs.forwarding import Destination
 from kavfs.mail.link import Stream
 
 BUFFERED = 1 << 17  # bytes that wait to be read before the other side is held up

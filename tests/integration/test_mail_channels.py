@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from kavfs.mail import forward
+from kavfs import forwarding
 from kavfs.mail.channel import Connector
 from kavfs.mail.envelope import Envelope, Judge, Plan, pass_on
 from kavfs.mail.hop import Exchange
@@ -99,7 +99,7 @@ async def relayed(
     judge: Judge = pass_on,
     crowd: Crowd | None = None,
 ) -> Receiver:
-    destination = forward.parse(to_hop)
+    destination = forwarding.parse(to_hop)
     connector = Connector(destination, 10.0)
     pool = Pool(connector, destination.protocol == "lmtp", b"us")
     receiver = Receiver(Settings(b"us", lmtp=lmtp), pool, judge, crowd=crowd)

@@ -1,4 +1,4 @@
-"""ForwardMailer: where judged mail goes, as the configuration says it.
+"""Forwarding: where judged mail goes, as ForwardMailer says it; the configuration and the mail service both read it.
 
     smtp:host[:port]   lmtp:host[:port]   smtp:(command args)   lmtp:(command args)   qmail:(command args)
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 import re
 import shlex
 from typing import NamedTuple
-
-from kavfs.errors import ConfigError
 
 PORT = 25
 
@@ -40,7 +38,7 @@ class Destination(NamedTuple):
 
 
 def parse(text: str) -> Destination:
-    """Raises ConfigError. A command is split into words as a shell does it, and no shell sees it."""
+    """Raises ValueError. A command is split into words as a shell does it, and no shell sees it."""
     text = text.strip()
     if match := _COMMAND.fullmatch(text):
         return Destination(match[1], command=_words(text, match[2]))
@@ -50,14 +48,14 @@ def parse(text: str) -> Destination:
         port = int(match[4]) if match[4] else PORT
         if 0 < port < 65536:
             return Destination(match[1], host=match[2] or match[3], port=port)
-    raise ConfigError(f"ForwardMailer: {text!r} is none of {_FORMS}")
+    raise ValueError(f"'{text}' is none of {_FORMS}")
 
 
 def _words(text: str, command: str) -> tuple[str, ...]:
     try:
         words = tuple(shlex.split(command))
     except ValueError as error:
-        raise ConfigError(f"ForwardMailer: {text!r}: {error}") from None
+        raise ValueError(f"'{text}': {error}") from None
     if not words or "\0" in command:
-        raise ConfigError(f"ForwardMailer: {text!r}: there is no command")
+        raise ValueError(f"'{text}': there is no command")
     return words
