@@ -4,7 +4,7 @@
  *   wire.c    one connection: requests go ahead of their answers, lines come back
  *   answer.c  what a line means: pure functions
  *   shown.c   names on a line, as kavfs.report.names writes them
- *   conf.c    the socket that a configuration names
+ *   conf.c    the socket that a configuration names: conf.h
  *
  * Whatever comes from the server is hostile until it was looked at. Only a whole and well-formed answer of this file's
  * own says that a file is clean; whatever else happens is an error, for this file and for those behind it.
@@ -71,11 +71,6 @@ enum ave_shown {
 };
 
 void ave_show(FILE *out, const char *text, size_t len, unsigned how);
-
-/* ---- conf.c ---- */
-
-/* The value of LocalSocketPath in section [path], in `into`. 1: there, 0: no place is named, -1: errno. */
-int ave_socket_of(const char *conf, char *into, size_t room);
 
 /* ---- wire.c ---- */
 

@@ -1,4 +1,4 @@
-/* The one key of kavfs.conf that concerns a client (contract: aveclient.h; the format: kavfs/config/ini.py). */
+/* The one key of kavfs.conf that concerns a client (contract: conf.h; the format: kavfs/config/ini.py). */
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <strings.h>
 #include <sys/types.h>
 
-#include "aveclient.h"
+#include "conf.h"
 
 /* A line without blanks around it; those that end with a backslash are one with the next. -1: no more. */
 static ssize_t read_whole(FILE *file, char **line, size_t *room)
@@ -53,34 +53,38 @@ static char *unquoted(char *value)
     return value;
 }
 
-/* Whether this line is the key; then its value is in *value. *inside: in the right section. */
-static bool is_key(char *line, bool *inside, char **value)
+typedef struct {
+    const char *section, *key;
+    bool inside;
+} place;
+
+/* Whether this line is the key; then its value is in *value. */
+static bool is_key(char *line, place *at, char **value)
 {
     if (*line == '[') {
         size_t len = strlen(line);
-        if (line[len - 1] == ']') *inside = strcmp(trimmed(line + 1, len - 2), "path") == 0;
+        if (line[len - 1] == ']') at->inside = strcmp(trimmed(line + 1, len - 2), at->section) == 0;
         return false;
     }
     char *equals = strchr(line, '=');
-    if (!*inside || !equals || *line == '#' || *line == ';') return false;
+    if (!at->inside || !equals || *line == '#' || *line == ';') return false;
     *value = unquoted(trimmed(equals + 1, strlen(equals + 1)));
-    return strcasecmp(trimmed(line, (size_t)(equals - line)), "LocalSocketPath") == 0;
+    return strcasecmp(trimmed(line, (size_t)(equals - line)), at->key) == 0;
 }
 
-int ave_socket_of(const char *conf, char *into, size_t room)
+int conf_path(const char *conf, const char *section, const char *key, char *into, size_t room)
 {
     FILE *file = fopen(conf, "re");
     if (!file) return -1;
     char *line = NULL, *value = NULL;
     size_t line_room = 0;
-    bool inside = false;
+    place at = {section, key, false};
     int found = 0;
     for (ssize_t len; !found && (len = read_whole(file, &line, &line_room)) >= 0;)
-        if (is_key(trimmed(line, (size_t)len), &inside, &value)) {
+        if (is_key(trimmed(line, (size_t)len), &at, &value)) {
             size_t used = strlen(value);
-            found = used < room && *value == '/'; /* "no": there is none */
-            if (found) memcpy(into, value, used + 1);
-            else break;
+            found = used < room && *value == '/' ? CONF_PATH : CONF_OTHER;
+            if (found == CONF_PATH) memcpy(into, value, used + 1);
         }
     free(line);
     int error = ferror(file) ? EIO : 0;

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "aveclient.h"
+#include "conf.h"
 
 #ifndef KAV_VERSION
 #define KAV_VERSION "0"
@@ -242,9 +243,9 @@ static int scan(session *s, const options *wanted)
 static const char *place(const options *wanted, char *room)
 {
     if (wanted->socket) return wanted->socket;
-    int found = ave_socket_of(wanted->conf ? wanted->conf : USUAL_CONF, room, SOCKET_MAX);
+    int found = conf_path(wanted->conf ? wanted->conf : USUAL_CONF, "path", "LocalSocketPath", room, SOCKET_MAX);
     if (found < 0 && wanted->conf) return NULL;
-    return found > 0 ? room : USUAL_SOCKET;
+    return found == CONF_PATH ? room : USUAL_SOCKET;
 }
 
 static int run(session *s, const options *wanted)

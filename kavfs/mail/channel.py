@@ -27,6 +27,7 @@ class Channel(asyncio.Protocol):
         self._lost = False
         self.closing: asyncio.Event = asyncio.Event()  # by us
         self._held = False  # the transport has enough to write
+        self._over: Callable[[], bool] = lambda: False
         self._waiting: asyncio.Future[None] | None = None
 
     @property
@@ -41,8 +42,15 @@ class Channel(asyncio.Protocol):
     async def read(self, timeout: float) -> bytes:
         async with asyncio.timeout(timeout):
             while not self._buffer and not self._finished:
+                if self._over():
+                    raise TimeoutError("there is no time left")
                 await self._wait()
         return self.taken()
+
+    def end_when(self, over: Callable[[], bool]) -> None:
+        """From now on, who reads does not wait while *over* says so."""
+        self._over = over
+        self._wake()
 
     def taken(self) -> bytes:
         data = bytes(self._buffer)

@@ -33,6 +33,7 @@ class Pool:
         self._clock = clock
         self._kept: list[tuple[float, Link]] = []
         self._known: tuple[float, Capabilities] | None = None
+        self._closed = False
 
     async def capabilities(self) -> Capabilities:
         """What the next hop announces, asked once a minute. Raises HopLost."""
@@ -65,12 +66,14 @@ class Pool:
 
     def give(self, link: Link) -> None:
         """A kept connection is told to forget its transaction before the next one (`begin`)."""
-        if link.usable and len(self._kept) < KEPT:
+        if link.usable and len(self._kept) < KEPT and not self._closed:
             self._kept.append((self._clock(), link))
         else:
             link.close()
 
     def close(self) -> None:
+        """Nothing is kept any more."""
+        self._closed = True
         kept, self._kept = self._kept, []
         for _, link in kept:
             link.close()

@@ -8,6 +8,7 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from kavfs.mail.channel import Channel, on_pipes
@@ -31,45 +32,57 @@ class Crowd(NamedTuple):
     each: int = 0  # from one address; those without one (UNIX sockets) are not counted
 
 
-class Receiver:
+class Line(NamedTuple):
     """What every session is made of. *trusted*: networks whose clients may use XCLIENT."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        hops: Hops,
-        judge: Judge,
-        spools: Callable[[], Spool] = Spool,
-        trusted: Sequence[Network] = (),
-        crowd: Crowd | None = None,
-    ) -> None:
-        self.counts = Counts()
-        self._settings = settings
-        self._hops = hops
-        self._judge = judge
-        self._spools = spools
-        self._trusted = trusted
-        self._crowd = crowd or Crowd()
+    settings: Settings
+    hops: Hops
+    judge: Judge
+    spools: Callable[[], Spool] = Spool
+    trusted: Sequence[Network] = ()
+    crowd: Crowd = Crowd()
+
+
+class Receiver:
+    """Clients of all listeners together. *counts* may be those of an earlier one."""
+
+    def __init__(self, line: Line, counts: Counts | None = None) -> None:
+        self.counts = counts or Counts()
+        self.accepted = self.turned_away = 0  # connections
+        self._line = line
         self._clients: Counter[bytes] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._channels: dict[Channel, Session] = {}
         self._servers: list[asyncio.Server] = []
 
-    async def listen(self, sock: socket.socket) -> None:
-        """Serve clients of a listening socket from now on."""
+    @property
+    def connections(self) -> int:
+        return len(self._tasks)
+
+    async def listen(self, sock: socket.socket, lmtp: bool | None = None) -> None:
+        """Serve clients of a listening socket from now on. *lmtp*: another protocol than that of the settings."""
         loop = asyncio.get_running_loop()
+        channel = partial(Channel, partial(self._came, lmtp))
         if sock.family == socket.AF_UNIX:
-            self._servers.append(await loop.create_unix_server(self._channel, sock=sock))
+            self._servers.append(await loop.create_unix_server(channel, sock=sock))
         else:
-            self._servers.append(await loop.create_server(self._channel, sock=sock))
+            self._servers.append(await loop.create_server(channel, sock=sock))
+
+    def change(self, line: Line) -> None:
+        """For clients that come from now on; those that are there go on as they began."""
+        self._line = line
 
     async def converse(self, reading: int = 0, writing: int = 1) -> None:
         """One client on two descriptors, to its end."""
-        await self._relay(await on_pipes(reading, writing), b"")
+        await self._relay(await on_pipes(reading, writing), b"", None)
 
     async def stop(self, grace: float) -> None:
-        """No more clients; those that are there have *grace* seconds. What is not said to be taken by then is not."""
+        """No more clients; those within a transaction have *grace* seconds. What is not said to be taken by then is
+        not."""
         for server in self._servers:
             server.close()
+        for channel, session in self._channels.items():
+            channel.end_when(lambda session=session: session.between)  # type: ignore[misc]
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
             for task in late:
@@ -78,23 +91,22 @@ class Receiver:
 
     # ---- one client ------------------------------------------------------------------------------------------------
 
-    def _channel(self) -> Channel:
-        return Channel(self._came)
-
-    def _came(self, channel: Channel) -> None:
-        task = asyncio.get_running_loop().create_task(self._serve(channel))
+    def _came(self, lmtp: bool | None, channel: Channel) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(channel, lmtp))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _serve(self, channel: Channel) -> None:
+    async def _serve(self, channel: Channel, lmtp: bool | None) -> None:
         client = _address(channel.peer)
-        limit = self._crowd
+        limit = self._line.crowd
         if 0 < limit.all < len(self._tasks) or (client and 0 < limit.each <= self._clients[client]):
+            self.turned_away += 1
             await self._turn_away(channel)
             return
+        self.accepted += 1
         self._clients[client] += 1
         try:
-            await self._relay(channel, client)
+            await self._relay(channel, client, lmtp)
         except Exception:  # one client's trouble is not another's
             log.exception("a conversation broke off")
         finally:
@@ -109,15 +121,23 @@ class Receiver:
             log.info("a client was turned away: %s", error)
         channel.close()
 
-    async def _relay(self, channel: Channel, client: bytes) -> None:
-        session = Session(self._settings, self._spools, client, self._trusts(client))
-        await Relay(session, channel, self._hops, self._judge, self.counts).run()
+    async def _relay(self, channel: Channel, client: bytes, lmtp: bool | None) -> None:
+        line = self._line
+        settings = line.settings if lmtp is None else line.settings._replace(lmtp=lmtp)
+        session = Session(settings, line.spools, client, _trusts(line.trusted, client))
+        self._channels[channel] = session
+        try:
+            await Relay(session, channel, line.hops, line.judge, self.counts).run()
+        finally:
+            del self._channels[channel]
 
-    def _trusts(self, client: bytes) -> bool:
-        if not client:
-            return False
-        address = ipaddress.ip_address(client.decode().partition("%")[0])
-        return any(address in network for network in self._trusted)
+
+def _trusts(networks: Sequence[Network], client: bytes) -> bool:
+    if not client:
+        return False
+    address = ipaddress.ip_address(client.decode().partition("%")[0])
+    address = getattr(address, "ipv4_mapped", None) or address
+    return any(address in network for network in networks)
 
 
 def _address(peer: object) -> bytes:

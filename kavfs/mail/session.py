@@ -121,6 +121,11 @@ class Session:
         """Something that the client said was not looked at yet."""
         return bool(self._input)
 
+    @property
+    def between(self) -> bool:
+        """No transaction is open, and nothing is to be answered."""
+        return not (self._mail_open or self._busy or self._slots or self._input or self._output)
+
     def close(self) -> None:
         """The client is gone, or is not wanted any more."""
         self.over = True

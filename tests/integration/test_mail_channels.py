@@ -17,7 +17,7 @@ from kavfs.mail.channel import Connector
 from kavfs.mail.envelope import Envelope, Judge, Plan, pass_on
 from kavfs.mail.hop import Exchange
 from kavfs.mail.pool import Pool
-from kavfs.mail.receiving import Crowd, Receiver
+from kavfs.mail.receiving import Crowd, Line, Receiver
 from kavfs.mail.replies import OK
 from kavfs.mail.settings import PASSED, Capabilities, Settings
 from kavfs.mail.spool import Spool
@@ -102,7 +102,7 @@ async def relayed(
     destination = forwarding.parse(to_hop)
     connector = Connector(destination, 10.0)
     pool = Pool(connector, destination.protocol == "lmtp", b"us")
-    receiver = Receiver(Settings(b"us", lmtp=lmtp), pool, judge, crowd=crowd)
+    receiver = Receiver(Line(Settings(b"us", lmtp=lmtp), pool, judge, crowd=crowd or Crowd()))
     try:
         await work(await listening(receiver, path))
     finally:
@@ -128,7 +128,7 @@ def send(where: str, lmtp: bool, times: int = 2) -> None:
 def test_over_sockets(tmp_path: Path, lmtp: bool, unix: bool) -> None:
     async def run() -> None:
         sink = Sink()
-        behind = Receiver(Settings(b"sink", lmtp=lmtp), sink, sink.judge)
+        behind = Receiver(Line(Settings(b"sink", lmtp=lmtp), sink, sink.judge))
         where = await listening(behind, tmp_path / "hop" if unix else None)
 
         async def work(ours: str) -> None:
@@ -174,7 +174,7 @@ def test_on_stdin_and_stdout(tmp_path: Path) -> None:
 
     async def run() -> None:
         sink = Sink()
-        await Receiver(Settings(b"us"), sink, sink.judge).converse(there, back)
+        await Receiver(Line(Settings(b"us"), sink, sink.judge)).converse(there, back)
         assert [content for _, content in sink.got] == [b"hi\r\n"]
 
     asyncio.run(run())
@@ -196,7 +196,7 @@ def test_on_stdin_and_stdout(tmp_path: Path) -> None:
 def test_too_many_clients_are_sent_away() -> None:
     async def run() -> None:
         sink = Sink()
-        receiver = Receiver(Settings(b"us"), sink, sink.judge, crowd=Crowd(all=9, each=1))
+        receiver = Receiver(Line(Settings(b"us"), sink, sink.judge, crowd=Crowd(all=9, each=1)))
         host, _, port = (await listening(receiver, None)).rpartition(":")
         first, writer = await asyncio.open_connection(host, int(port))
         assert (await first.readline()).startswith(b"220")
@@ -207,6 +207,56 @@ def test_too_many_clients_are_sent_away() -> None:
         for end in (writer, other):
             end.close()
             await end.wait_closed()
+        await receiver.stop(5.0)
+
+    asyncio.run(run())
+
+
+def test_who_is_idle_when_we_end_is_told_and_who_is_sending_may_finish() -> None:
+    async def run() -> None:
+        sink = Sink()
+        receiver = Receiver(Line(Settings(b"us"), sink, sink.judge))
+        host, _, port = (await listening(receiver, None)).rpartition(":")
+        idle, sending = [await asyncio.open_connection(host, int(port)) for _ in range(2)]
+        for reader, _ in (idle, sending):
+            assert (await reader.readline()).startswith(b"220 ")
+        sending[1].write(b"HELO x\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n")
+        for code in (b"250", b"250", b"250", b"354"):
+            assert (await sending[0].readline()).startswith(code)
+        stopping = asyncio.create_task(receiver.stop(60.0))
+        assert (await idle[0].read()).startswith(b"421 ")
+        sending[1].write(b"hi\r\n.\r\n")
+        heard = await sending[0].read()
+        assert heard.startswith(b"250 ")
+        assert heard.splitlines()[1].startswith(b"421 ")
+        await stopping
+        assert [content for _, content in sink.got] == [b"hi\r\n"]
+        for _, writer in (idle, sending):
+            writer.close()
+
+    asyncio.run(run())
+
+
+def test_both_protocols_at_once_and_changed_settings_for_those_who_come_then() -> None:
+    async def run() -> None:
+        sink = Sink()
+        receiver = Receiver(Line(Settings(b"us"), sink, sink.judge))
+        where = []
+        for lmtp in (False, True):
+            sock = socket.socket()
+            sock.bind(("127.0.0.1", 0))
+            await receiver.listen(sock, lmtp)
+            where.append(sock.getsockname())
+
+        async def greeting(lmtp: bool) -> bytes:
+            reader, writer = await asyncio.open_connection(*where[lmtp])
+            said = await reader.readline()
+            writer.close()
+            return said
+
+        assert (await greeting(False), await greeting(True)) == (b"220 us ESMTP\r\n", b"220 us LMTP\r\n")
+        receiver.change(Line(Settings(b"other"), sink, sink.judge))
+        assert await greeting(True) == b"220 other LMTP\r\n"
         await receiver.stop(5.0)
 
     asyncio.run(run())
