@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from kavfs.mail.coding import Block
 from kavfs.mail.envelope import Envelope
 from kavfs.mail.message import Message
 from kavfs.mail.parts import Part
@@ -26,6 +27,7 @@ class Finding(NamedTuple):
     size: int = 0  # bytes, decoded
     why: str = ""  # what an error, a limit or a filter says
     cured: Spool | None = None  # the judge's, who closes it
+    block: Block | None = None  # a file in the text of the part: not the part itself
 
 
 class Case(NamedTuple):

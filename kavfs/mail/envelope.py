@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import NamedTuple, Protocol
 
 from kavfs.mail.replies import Reply
 from kavfs.mail.spool import Spool
@@ -31,11 +31,28 @@ class Envelope(NamedTuple):
     protocol: bytes = b"SMTP"  # SMTP, ESMTP, LMTP
 
 
+class Content(Protocol):
+    """What is delivered: a spool, or one that was made of parts of it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        ...
+
+    def chunks(self) -> Iterator[bytes]:
+        """All of it, as often as it is asked for. Raises OSError."""
+        ...
+
+
+class Closable(Protocol):
+    def close(self) -> None: ...
+
+
 class Delivery(NamedTuple):
     """One message for some of the recipients, by their place in the envelope."""
 
     recipients: tuple[int, ...]
-    message: Spool
+    message: Content
 
 
 class Plan(NamedTuple):
@@ -47,14 +64,23 @@ class Plan(NamedTuple):
 
     deliveries: tuple[Delivery, ...] = ()
     settled: Mapping[int, Reply] = {}
+    held: tuple[Closable, ...] = ()  # what the deliveries read from, besides the message as it came
 
     def covers(self, count: int) -> bool:
         """Each of *count* recipients once: a plan that forgets somebody would lose his mail."""
         named = [number for delivery in self.deliveries for number in delivery.recipients]
         return sorted([*named, *self.settled]) == list(range(count))
 
+    def close(self) -> None:
+        """Nothing is delivered any more. The message as it came is its owner's."""
+        for one in self.held:
+            one.close()
+
 
 Judge = Callable[[Envelope, Spool], Awaitable[Plan]]
+
+Mates = Callable[[Envelope, Recipient], bool]
+"""Can one more recipient have the same reply to DATA as those of the envelope? Not if he is to be treated otherwise."""
 
 
 async def pass_on(envelope: Envelope, spool: Spool) -> Plan:

@@ -7,11 +7,10 @@ from typing import Protocol
 
 from kavfs.mail.commands import written
 from kavfs.mail.content import Stuffer
-from kavfs.mail.envelope import Envelope, Parameters, Recipient
+from kavfs.mail.envelope import Content, Envelope, Parameters, Recipient
 from kavfs.mail.hop import Exchange, Hop, HopLost, capabilities
 from kavfs.mail.replies import Reply
 from kavfs.mail.settings import Capabilities, Times
-from kavfs.mail.spool import Spool
 
 
 class Stream(Protocol):
@@ -60,7 +59,7 @@ class Link(Protocol):
 
     async def settle(self) -> None: ...
 
-    async def send(self, message: Spool, count: int, wanted: Callable[[], bool]) -> Sequence[Reply | None]:
+    async def send(self, message: Content, count: int, wanted: Callable[[], bool]) -> Sequence[Reply | None]:
         """DATA, the message, and a reply for each of *count* recipients; None where it is unknown what became of it.
         Raises HopLost if the next hop surely did not take it, OSError if *message* cannot be read; then the message
         has no end there. *wanted* is asked before the end is sent: HopLost if it says no."""
@@ -150,7 +149,7 @@ class SmtpLink:
             except OSError as error:
                 hop.lose(str(error) or "no answer in time")
 
-    async def send(self, message: Spool, count: int, wanted: Callable[[], bool]) -> Sequence[Reply | None]:
+    async def send(self, message: Content, count: int, wanted: Callable[[], bool]) -> Sequence[Reply | None]:
         go = self._hop.command(b"DATA")
         await self.settle()
         if go.reply is None or go.reply.code != 354:
@@ -175,7 +174,7 @@ class SmtpLink:
         answers = [end.reply for end in ends]
         return answers if self._lmtp else answers * count
 
-    async def _content(self, message: Spool) -> None:
+    async def _content(self, message: Content) -> None:
         """Everything but the end. A message that is broken off here was not taken by anybody."""
         stuffer = Stuffer()
         for chunk in message.chunks():

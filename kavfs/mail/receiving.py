@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from kavfs.mail.channel import Channel, on_pipes
-from kavfs.mail.envelope import Judge
+from kavfs.mail.envelope import Judge, Mates
 from kavfs.mail.relay import Counts, Hops, Relay
 from kavfs.mail.replies import reply
 from kavfs.mail.session import Session
@@ -41,6 +41,7 @@ class Line(NamedTuple):
     spools: Callable[[], Spool] = Spool
     trusted: Sequence[Network] = ()
     crowd: Crowd = Crowd()
+    mates: Mates | None = None  # the judge's
 
 
 class Receiver:
@@ -127,7 +128,7 @@ class Receiver:
         session = Session(settings, line.spools, client, _trusts(line.trusted, client))
         self._channels[channel] = session
         try:
-            await Relay(session, channel, line.hops, line.judge, self.counts).run()
+            await Relay(session, channel, line.hops, line.judge, self.counts, line.mates).run()
         finally:
             del self._channels[channel]
 

@@ -19,10 +19,10 @@ from typing import Protocol
 
 from kavfs.mail import replies
 from kavfs.mail.commands import needed
-from kavfs.mail.envelope import Delivery, Envelope, Judge, Parameters, Plan, Recipient
+from kavfs.mail.envelope import Delivery, Envelope, Judge, Mates, Parameters, Plan, Recipient
 from kavfs.mail.hop import Exchange, HopLost
 from kavfs.mail.link import Link, Stream
-from kavfs.mail.replies import DISTURBED, HOP_LOST, NO_HOP, Reply, passed
+from kavfs.mail.replies import DISTURBED, HOP_LOST, NO_HOP, Reply, passed, reply
 from kavfs.mail.session import Ended, Event, Hello, Mail, Message, Rcpt, Session, Slot
 from kavfs.mail.settings import Capabilities, offered
 from kavfs.mail.spool import Spool
@@ -30,6 +30,7 @@ from kavfs.mail.spool import Spool
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT = 60.0  # for a client to take its replies
+APART = reply(452, b"4.5.3", b"This recipient's mail is treated otherwise, send it again to him")
 
 
 class Hops(Protocol):
@@ -57,14 +58,19 @@ class Counts:
 
 
 class Relay:
-    """One client. `run` returns when the connection has ended; the stream is closed then."""
+    """One client. `run` returns when the connection has ended; the stream is closed then. *mates*: who cannot have the
+    reply of the others comes again; where each recipient has a reply of his own (LMTP) nobody asks."""
 
-    def __init__(self, session: Session, client: Stream, hops: Hops, judge: Judge, counts: Counts) -> None:
+    def __init__(
+        self, session: Session, client: Stream, hops: Hops, judge: Judge, counts: Counts, mates: Mates | None = None
+    ) -> None:
         self._session = session
         self._client = client
         self._hops = hops
         self._judge = judge
         self._counts = counts
+        self._mates = None if session.settings.lmtp else mates
+        self._accepted: list[Recipient] = []  # of this transaction
         self._link: Link | None = None  # where the transaction of the client is open
         self._envelope: Envelope | None = None
         self._pairs: list[tuple[Slot, Exchange]] = []  # asked of the next hop, not answered to the client
@@ -115,7 +121,7 @@ class Relay:
             case Mail(slot, envelope):
                 await self._mail(slot, envelope)
             case Rcpt(slot, recipient):
-                self._rcpt(slot, recipient)
+                await self._rcpt(slot, recipient)
             case Ended():
                 self._drop()
             case Message(envelope, spool):
@@ -159,11 +165,27 @@ class Relay:
             raise HopLost("it cannot do any more what it announced: " + b" ".join(sorted(missing)).decode())
         return link
 
-    def _rcpt(self, slot: Slot, recipient: Recipient) -> None:
-        if self._link is None:
+    async def _rcpt(self, slot: Slot, recipient: Recipient) -> None:
+        if self._link is not None and await self._apart(recipient):
+            self._session.answer(slot, APART)
+        elif self._link is None:
             self._session.answer(slot, NO_HOP)
         else:
             self._pairs.append((slot, self._link.recipient(recipient)))
+
+    async def _apart(self, recipient: Recipient) -> bool:
+        """Whether he cannot have the same reply as those who are accepted. Who is not yet does not count: the next hop
+        is waited for then, or one whom it refuses each time would keep the others out each time."""
+        if self._mates is None or self._envelope is None:
+            return False
+        asked = [slot.recipient for slot, _ in self._pairs if slot.recipient is not None]
+        everybody = (*self._accepted, *asked)
+        if not everybody or self._mates(self._envelope._replace(recipients=everybody), recipient):
+            return False
+        if asked:
+            await self._settle()
+        accepted = tuple(self._accepted)
+        return bool(accepted) and not self._mates(self._envelope._replace(recipients=accepted), recipient)
 
     async def _settle(self) -> None:
         """Replies of the next hop for all that was asked."""
@@ -177,7 +199,10 @@ class Relay:
                 self._link = None
         pairs, self._pairs = self._pairs, []
         for slot, exchange in pairs:
-            self._session.answer(slot, passed(exchange.reply) if exchange.reply else HOP_LOST)
+            answer = passed(exchange.reply) if exchange.reply else HOP_LOST
+            if answer.good and slot.recipient is not None:
+                self._accepted.append(slot.recipient)
+            self._session.answer(slot, answer)
 
     async def _again(self) -> bool:
         """A connection that was kept is dead: the transaction goes another way, if it has only begun."""
@@ -204,23 +229,30 @@ class Relay:
             self._hops.give(self._link)
             self._link = None
         self._envelope = None
+        self._accepted = []
 
     # ---- the content -----------------------------------------------------------------------------------------------
 
     async def _message(self, envelope: Envelope, spool: Spool) -> Sequence[Reply]:
         """A reply for each recipient."""
         count = len(envelope.recipients)
+        plan: Plan | None = None
         try:
             plan = await self._judge(envelope, spool)
             if not plan.covers(count):
                 raise ValueError("a plan does not say what becomes of every recipient")
         except Exception:  # whatever is wrong with us, the message stays where it is
             log.exception("a message could not be judged")
+            if plan is not None:
+                plan.close()
             plan = Plan((), dict.fromkeys(range(count), DISTURBED))
         answers = dict(plan.settled)
         settled = sum(answer.good for answer in answers.values())
-        for delivery in plan.deliveries:
-            answers.update(await self._deliver(envelope, delivery))
+        try:
+            for delivery in plan.deliveries:
+                answers.update(await self._deliver(envelope, delivery))
+        finally:
+            plan.close()
         ordered = [answers[number] for number in range(count)]
         self._count(ordered, settled)
         return ordered

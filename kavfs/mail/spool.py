@@ -25,15 +25,18 @@ class Spool:
 
     def write(self, data: bytes) -> None:
         if not self._on_disk and self.size + len(data) > self._in_memory:
-            self._move()
+            self.move()
         view = memoryview(data)
         while view:
             done = os.pwrite(self.fd, view, self.size)
             self.size += done
             view = view[done:]
 
-    def _move(self) -> None:
-        fd = _nameless(self._folder)
+    def move(self) -> None:
+        """Onto disk, as what is large is: also where another process is going to write it."""
+        if self._on_disk:
+            return
+        fd = nameless(self._folder)
         try:
             at = 0
             while at < self.size:
@@ -60,7 +63,8 @@ class Spool:
             self.fd = -1
 
 
-def _nameless(folder: bytes) -> int:
+def nameless(folder: bytes) -> int:
+    """A descriptor of a new file that nobody can find. Raises OSError."""
     try:
         return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError:  # not every file system can; one that is full or missing says so again

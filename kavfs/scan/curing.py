@@ -136,11 +136,15 @@ class Curing:
         finally:
             os.close(answer)
 
-    def _wait(self, setup: Message, fds: list[int]) -> str:
-        """Start a process and wait for its end; "" when it ended well, else why not."""
+    def start(self) -> ForkServer:
+        """Have the fork server now: a program with threads makes it before them."""
         if self._server is None:
             self._server = ForkServer({"cure": Role(run_cure, prepare)})
-        server = self._server
+        return self._server
+
+    def _wait(self, setup: Message, fds: list[int]) -> str:
+        """Start a process and wait for its end; "" when it ended well, else why not."""
+        server = self.start()
         self._number += 1
         server.start("cure", self._number, setup, fds)
         clock, late = Stopwatch(), False

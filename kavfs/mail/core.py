@@ -1,0 +1,185 @@
+"""Core: the scan service of a program that has an asyncio loop, and the process that cures, as the judge wants them.
+
+core = Core(service, failed)
+core.begin()                              in the loop
+result = await core.scan(fd, b"message", 60.0)
+core.close()                              before the service
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
+
+from kavfs.errors import KavfsError, SystemFailure
+from kavfs.mail.spool import Spool
+from kavfs.model import Result
+from kavfs.options import ScanOptions
+from kavfs.scan.asked import Answer, Refusal
+from kavfs.scan.curing import Curing, no_recipes
+from kavfs.scan.service import Service
+from kavfs.scan.verifier import reopened
+
+REFUSALS = {
+    Refusal.BUSY: "too many messages wait to be scanned",
+    Refusal.LATE: "it was not begun in time",
+    Refusal.CLOSING: "the scanner ends",
+    Refusal.FAILED: "no scanning process can be had",
+}
+ROUNDS = 4  # of steps before others of the loop have their turn
+
+
+class Core:
+    """Turns a service, which stays the caller's. *failed*: it cannot go on, and every scan from now on has no verdict;
+    called once."""
+
+    def __init__(self, service: Service, failed: Callable[[SystemFailure], None] = lambda error: None) -> None:
+        self._service = service
+        self._failed = failed
+        self._waiting: set[asyncio.Future[Result | str]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._soon: asyncio.Handle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._why = "the scanner has not begun"  # not empty: nothing is scanned
+
+    def begin(self) -> None:
+        """In the loop that scans are asked for in."""
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._service.fileno(), self._step)
+        self._why = ""
+        self._step()
+
+    def close(self) -> None:
+        """Nothing is scanned any more; what waits has no verdict. May be called twice."""
+        self._stop("the scanner ends")
+
+    async def scan(self, fd: int, name: bytes, seconds: float) -> Result | str:
+        """A `kavfs.mail.scanning.Scan`."""
+        if self._why or self._loop is None:
+            return self._why
+        future: asyncio.Future[Result | str] = self._loop.create_future()
+        try:
+            own = reopened(fd)
+        except SystemFailure as error:
+            return str(error)
+
+        def done(answer: Answer) -> None:
+            if not future.done():
+                future.set_result(answer if isinstance(answer, Result) else REFUSALS[answer])
+
+        ticket = self._service.submit(own, name, done, client=self, deadline=seconds)
+        self._waiting.add(future)
+        if self._soon is None:
+            self._soon = self._loop.call_soon(self._step)
+        try:
+            return await future
+        finally:
+            self._waiting.discard(future)
+            if not self._why:
+                self._service.cancel(ticket)
+
+    # ---- the loop --------------------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        if self._soon is not None:
+            self._soon.cancel()
+            self._soon = None
+        try:
+            self._service.step()
+            for _ in range(ROUNDS):
+                if self._service.due:
+                    self._service.step()
+        except SystemFailure as error:
+            self._stop(str(error))
+            self._failed(error)
+            return
+        self._set_timer(self._service.timeout())
+
+    def _set_timer(self, seconds: float) -> None:
+        if self._loop is None or self._why:
+            return
+        at = self._loop.time() + seconds
+        if self._timer is not None:
+            if self._timer.when() <= at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(seconds, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        self._step()
+
+    def _stop(self, why: str) -> None:
+        if self._loop is None:
+            return
+        self._loop.remove_reader(self._service.fileno())
+        self._loop = None
+        self._why = why
+        for handle in (self._timer, self._soon):
+            if handle is not None:
+                handle.cancel()
+        self._timer = self._soon = None
+        for future in self._waiting:
+            if not future.done():
+                future.set_result(why)
+
+
+class Curer:
+    """Cures one file at a time, in a process of its own. Make it before threads. A `kavfs.mail.curing.Cure`.
+
+    *recipes*: those of the signatures in use. *options*: of the service."""
+
+    def __init__(
+        self,
+        core: Core,
+        options: ScanOptions,
+        recipes: Callable[[str], Sequence[str]] = no_recipes,
+        spools: Callable[[], Spool] = Spool,
+    ) -> None:
+        self._core = core
+        self._spools = spools
+        self._lock = threading.Lock()
+        self._curing = Curing(options, self._rescan, recipes)
+        self._curing.start()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def __call__(self, fd: int, result: Result) -> Spool | str:
+        """What is left of a file without what is infected in it, or why it cannot be cured."""
+        self._loop = asyncio.get_running_loop()
+        out = self._spools()
+        try:
+            out.move()
+            why = await asyncio.to_thread(self._cure, os.dup(fd), os.dup(out.fd), result)
+            out.size = os.fstat(out.fd).st_size
+        except (KavfsError, OSError) as error:
+            why = str(error)
+        except BaseException:
+            out.close()
+            raise
+        if why:
+            out.close()
+            return why
+        return out
+
+    def _cure(self, source: int, out: int, result: Result) -> str:
+        """In a thread. The descriptors are its own: whoever waits for it may give up."""
+        try:
+            with self._lock:
+                return self._curing(source, out, result).why
+        finally:
+            os.close(source)
+            os.close(out)
+
+    def _rescan(self, fd: int, name: bytes) -> Result:
+        """In the thread that cures."""
+        assert self._loop is not None
+        answer = asyncio.run_coroutine_threadsafe(self._core.scan(fd, name, 0.0), self._loop).result()
+        if isinstance(answer, str):
+            raise SystemFailure(answer)
+        return answer
+
+    def close(self) -> None:
+        """After the last cure."""
+        self._curing.close()

@@ -1,0 +1,144 @@
+"""Scanning: the core's word on one message: on the whole of it at once, and on single parts where that does not tell.
+
+The core opens a message by itself and reads it as doubtfully as our own reader of parts. What some reader of mail may
+show and the core does not (a guess that lies across boundaries, any part of what the core took for no mail) is scanned
+alone. All scans of a message share its time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol, TypeVar
+
+from kavfs.action.cure.pieces import Source
+from kavfs.mail.coding import Block, Reading, decoded, readings, unpacked
+from kavfs.mail.parts import Part, Tree
+from kavfs.mail.spool import Spool
+from kavfs.model import Reason, Result, Status
+
+TRIES = 3  # of what a worker died of: it may have been killed for another reason
+OURS = Reason.ENGINE | Reason.UNREADABLE  # says something about us, not about the message
+LARGE = 1 << 20  # bytes; what is done with more is done in a thread
+MAIL = "mail"  # Result.format of what the core reads as a message
+
+Made = TypeVar("Made")
+
+
+class Scan(Protocol):
+    """One verdict. `kavfs.mail.core.Core.scan` is one."""
+
+    async def __call__(self, fd: int, name: bytes, seconds: float) -> Result | str:
+        """The verdict on what is behind a descriptor, which stays the caller's. Text: why none can be had, which is our
+        fault and not the object's. *seconds*: it may take so long, 0 = as long as it takes; if it does not wait any
+        more but is in scan then, the verdict is ERROR with Reason.TIME."""
+        ...
+
+
+class Bounds(NamedTuple):
+    """What one message may be and cost; beyond that it has the status ERROR. 0: no limit."""
+
+    seconds: float = 60.0  # of all scans and cures of a message
+    size: int = 0  # bytes of a message
+    parts: int = 1000
+    nesting: int = 50  # parts inside parts
+    alone: int = 100  # parts that are scanned by themselves
+
+
+class Unscanned(Exception):
+    """No verdict can be had, and that is not the message's fault. str() says why."""
+
+
+class TooMuch(Exception):
+    """The message is more than the bounds allow. str() says in what."""
+
+
+class Examiner:
+    """The scans of one message: made when its time begins."""
+
+    def __init__(self, scan: Scan, bounds: Bounds, spools: Callable[[], Spool]) -> None:
+        self.bounds = bounds
+        self._scan = scan
+        self._spools = spools
+        self._end = time.monotonic() + bounds.seconds
+        self._alone = 0
+
+    def again(self) -> Examiner:
+        """For a copy of the message, with as much time."""
+        return Examiner(self._scan, self.bounds, self._spools)
+
+    async def look(self, fd: int, name: bytes) -> Result:
+        """Raises Unscanned, TooMuch."""
+        for number in range(1, TRIES + 1):
+            result = await self._scan(fd, name, self._left())
+            if isinstance(result, str):
+                raise Unscanned(result)
+            if result.reasons & OURS and result.status is Status.ERROR:
+                raise Unscanned(result.error or "a scan failed")
+            if number == TRIES or not result.reasons & Reason.WORKER:
+                return result
+        raise AssertionError
+
+    def _left(self) -> float:
+        if not self.bounds.seconds:
+            return 0.0
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TooMuch(f"not checked within {self.bounds.seconds:g} seconds")
+        return left
+
+    async def alone(self, source: Source, part: Part, reading: Reading) -> Result:
+        """The verdict on the content of one part. Raises Unscanned, TooMuch."""
+        content = await self.content(source, part, reading)
+        try:
+            return await self.single(content, name_of(part))
+        finally:
+            content.close()
+
+    async def single(self, content: Spool, name: bytes) -> Result:
+        """The verdict on something that came out of the message; not too often."""
+        self._alone += 1
+        if 0 < self.bounds.alone < self._alone:
+            raise TooMuch("its parts cannot be told apart")
+        return await self.look(content.fd, name)
+
+    async def content(self, source: Source, part: Part, reading: Reading) -> Spool:
+        """What a part decodes to; the caller closes it."""
+        return await apart(part.end - reading.body, lambda: self._spooled(decoded(source, part, reading)))
+
+    async def block(self, source: Source, block: Block) -> Spool:
+        """What a file in a text decodes to; the caller closes it."""
+        return await apart(block.end - block.start, lambda: self._spooled(unpacked(source, block)))
+
+    def _spooled(self, chunks: Iterable[bytes]) -> Spool:
+        spool = self._spools()
+        try:
+            for chunk in chunks:
+                spool.write(chunk)
+        except BaseException:
+            spool.close()
+            raise
+        return spool
+
+
+async def apart(size: int, work: Callable[[], Made]) -> Made:
+    """Work on *size* bytes of a message; others are served meanwhile if that takes long."""
+    return work() if size < LARGE else await asyncio.to_thread(work)
+
+
+def name_of(part: Part) -> bytes:
+    return next(iter(part.names()), b"part-" + part.place.encode("ascii"))
+
+
+def crosses(part: Part) -> bool:
+    """Whether it is a guess that goes on into parts that others see."""
+    return part.guessed and part.end > part.cut
+
+
+def unseen(tree: Tree, result: Result) -> Iterator[tuple[Part, Reading]]:
+    """What of the tree a scan of the whole message has not shown."""
+    for part in tree.leaves():
+        if result.format != MAIL or crosses(part):
+            for reading in readings(part):
+                yield part, reading
