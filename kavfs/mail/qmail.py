@@ -14,11 +14,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
-from kavfs.mail.envelope import Envelope, Parameters, Recipient
+from kavfs.mail.envelope import Content, Envelope, Parameters, Recipient
 from kavfs.mail.hop import Exchange, HopLost
 from kavfs.mail.replies import OK, Reply, reply
 from kavfs.mail.settings import Capabilities, Times
-from kavfs.mail.spool import Spool
 
 # SMTPUTF8 and DSN would be promises that it cannot pass on.
 CAPABILITIES: Capabilities = dict.fromkeys((b"PIPELINING", b"8BITMIME", b"SIZE", b"ENHANCEDSTATUSCODES"), b"")
@@ -115,7 +114,7 @@ class QmailLink:
     async def settle(self) -> None:
         """qmail-queue says nothing before the end."""
 
-    async def send(self, message: Spool, count: int, wanted: Callable[[], bool]) -> Sequence[Reply | None]:
+    async def send(self, message: Content, count: int, wanted: Callable[[], bool]) -> Sequence[Reply | None]:
         try:
             run = await _Run.begin(self._command, self._times)
         except OSError as error:
@@ -125,7 +124,7 @@ class QmailLink:
         finally:
             await run.end()
 
-    async def _hand_over(self, run: _Run, message: Spool, wanted: Callable[[], bool]) -> Reply | None:
+    async def _hand_over(self, run: _Run, message: Content, wanted: Callable[[], bool]) -> Reply | None:
         parts = [b"F" + self._sender, *(b"T" + recipient for recipient in self._recipients), b""]
         try:
             for piece in unix_lines(message.chunks()):
