@@ -23,7 +23,8 @@ Check = Callable[[Values, Mapping[Key, Entry]], Iterator[str]]
 
 class Table:
     """The keys of one program, the settings that they make, and what is wrong or doubtful about them together.
-    *family*: how the names of its own sections begin; *likeness*: from which on a name is one of them mistyped."""
+    *family*: how the names of its own sections begin; *likeness*: from which on a name is one of them mistyped;
+    *complete*: makes of the settings and of all that was given what needs several keys at once."""
 
     def __init__(
         self,
@@ -33,6 +34,7 @@ class Table:
         conflicts: Check,
         doubts: Check,
         likeness: float = 0.8,
+        complete: Callable[[Values, Mapping[Key, Entry]], Values] | None = None,
     ) -> None:
         self.keys = keys
         self.defaults = defaults
@@ -40,8 +42,9 @@ class Table:
         self.likeness = likeness
         self.conflicts = conflicts
         self.doubts = doubts
-        self.sections = tuple(dict.fromkeys(key.section for key in keys))
-        self.by_name = {(key.section, name.lower()): key for key in keys for name in (key.name, *key.synonyms)}
+        self.complete = complete
+        self.sections = tuple(dict.fromkeys(key.section.lower() for key in keys))
+        self.by_name = {(key.section.lower(), name.lower()): key for key in keys for name in (key.name, *key.synonyms)}
 
 
 SCANNER = Table(KEYS, Settings(), "scanner.", combinations.conflicts, combinations.doubts)
@@ -93,6 +96,8 @@ def loaded(entries: list[Entry], table: Table = SCANNER) -> Loaded:
             _apply(into, entry)
         except ConfigError as error:
             into.errors.append(str(error))
+    if table.complete is not None:
+        into.settings = table.complete(into.settings, into.given)
     into.errors += table.conflicts(into.settings, into.given)
     return into
 
@@ -113,12 +118,7 @@ def with_value(settings: Values, key: Key, entry: Entry) -> Values:
     """*settings* with the value of one entry, which is named *key*."""
     if not entry.value and key.kind.empty_is_default:
         return settings
-    try:
-        value = key.kind.read(entry.value)
-    except ValueError as error:
-        comment = b" #" in entry.value or b" ;" in entry.value or b"\t#" in entry.value
-        hint = " (a comment needs a line of its own)" if comment else ""
-        raise ConfigError(f"{entry.place}: {key.name}: {error}{hint}") from None
+    value = value_in(key, entry)
     field_name = "switches" if key.switch else key.field
     if not field_name:
         return settings
@@ -133,6 +133,16 @@ def with_value(settings: Values, key: Key, entry: Entry) -> Values:
     return settings._replace(**{field_name: value})
 
 
+def value_in(key: Key, entry: Entry) -> Values:
+    """What the entry says, which is named *key*; ConfigError when it cannot be said."""
+    try:
+        return key.kind.read(entry.value)
+    except ValueError as error:
+        comment = b" #" in entry.value or b" ;" in entry.value or b"\t#" in entry.value
+        hint = " (a comment needs a line of its own)" if comment else ""
+        raise ConfigError(f"{entry.place}: {key.name}: {error}{hint}") from None
+
+
 def key_of(entry: Entry, table: Table = SCANNER) -> Key | None:
     """The key an entry sets; None for a section of another program; ConfigError for a name we should know."""
     section = entry.section.lower()
@@ -140,9 +150,9 @@ def key_of(entry: Entry, table: Table = SCANNER) -> Key | None:
     if key is not None:
         return key
     if section in table.sections:
-        names = [k.name for k in table.keys if k.section == section]
+        names = [k.name for k in table.keys if k.section.lower() == section]
         homes = sorted({f"[{home}]" for home, name in table.by_name if name == entry.key.lower()})
-        right = f"; it belongs to {' or '.join(homes)}" if homes else _nearest(entry.key, names)
+        right = f"; it belongs to {' or '.join(homes[:3])}" if homes else _nearest(entry.key, names)
         raise ConfigError(f"{entry.place}: [{entry.section}] has no key {entry.key}{right}")
     if section.startswith(table.family) or _like(section, table.sections, table.likeness):
         raise ConfigError(f"{entry.place}: there is no section [{entry.section}]{_nearest(section, table.sections)}")

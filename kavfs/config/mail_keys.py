@@ -42,12 +42,12 @@ def _mirrored(section: str, names: Sequence[str]) -> tuple[Key, ...]:
 
 
 RULES: tuple[tuple[str, Kind, str], ...] = (
-    ("Quarantine", mail_kinds.SWITCH, "quarantine"),
-    ("AdminNotify", mail_kinds.SWITCH, "admin_notify"),
+    ("Quarantine", kinds.BOOLEAN, "quarantine"),
+    ("AdminNotify", kinds.BOOLEAN, "admin_notify"),
     ("AdminAction", mail_kinds.ACTION, "admin_action"),
-    ("SenderNotify", mail_kinds.SWITCH, "sender_notify"),
-    ("RecipientNotify", mail_kinds.SWITCH, "recipient_notify"),
-    ("RecipientAttachReport", mail_kinds.SWITCH, "recipient_attach_report"),
+    ("SenderNotify", kinds.BOOLEAN, "sender_notify"),
+    ("RecipientNotify", kinds.BOOLEAN, "recipient_notify"),
+    ("RecipientAttachReport", kinds.BOOLEAN, "recipient_attach_report"),
     ("RecipientAction", mail_kinds.ACTION, "recipient_action"),
 )
 """What can be said of every status: name, kind and field of RuleSettings."""
@@ -58,27 +58,31 @@ RULE_OF: dict[str, tuple[Status | None, str]] = {
 """Name of a key -> which rows it says something of (None: all), and which field."""
 
 
+_GROUP: tuple[tuple[str, Kind, str, tuple[str, ...]], ...] = (
+    ("Check", kinds.BOOLEAN, "check", ()),
+    ("Senders", mail_kinds.PATTERNS, "senders", ()),
+    ("Recipients", mail_kinds.PATTERNS, "recipients", ()),
+    ("AdminAddress", mail_kinds.ADDRESS, "admin", ()),
+    ("QuarantinePath", kinds.PATH, "quarantine_path", ()),
+    ("AddXHeaders", kinds.BOOLEAN, "x_headers", ()),
+    ("HeaderForm", mail_kinds.FORM, "header_form", ()),
+    ("FilterByName", mail_kinds.PATTERNS, "filter_names", ("IncludeName",)),  # the others are of the milter 5.6
+    ("FilterByMime", mail_kinds.PATTERNS, "filter_mime", ("IncludeMime",)),
+    ("FilterByType", mail_kinds.MASKS, "filter_types", ()),
+    ("FilterBySize", kinds.SIZE, "filter_size", ("IncludeSize",)),
+    ("ExcludeName", mail_kinds.PATTERNS, "exclude_names", ()),
+    ("ExcludeMime", mail_kinds.PATTERNS, "exclude_mime", ()),
+)
+GROUP_FIELDS = {name: field for name, _, field, _ in _GROUP}
+"""Name of a key of a group -> field of GroupSettings."""
+
+
 def _group(section: str) -> tuple[Key, ...]:
-    """The keys of one group; ``field`` is that of GroupSettings."""
+    """The keys of one group. They set no field of MailSettings: ``mail.complete`` makes groups of what is given."""
+    rules = [(status, name, kind) for status in ("", *STATUSES) for name, kind, _ in RULES]
     return (
-        Key(section, "Check", kinds.BOOLEAN, "check"),
-        Key(section, "Senders", mail_kinds.PATTERNS, "senders"),
-        Key(section, "Recipients", mail_kinds.PATTERNS, "recipients"),
-        Key(section, "AdminAddress", mail_kinds.ADDRESS, "admin"),
-        Key(section, "QuarantinePath", kinds.PATH, "quarantine_path"),
-        Key(section, "AddXHeaders", kinds.BOOLEAN, "x_headers"),
-        Key(section, "HeaderForm", mail_kinds.FORM, "header_form"),
-        Key(section, "FilterByName", mail_kinds.PATTERNS, "filter_names", synonyms=("IncludeName",)),
-        Key(section, "FilterByMime", mail_kinds.PATTERNS, "filter_mime", synonyms=("IncludeMime",)),
-        Key(section, "FilterByType", mail_kinds.MASKS, "filter_types"),
-        Key(section, "FilterBySize", kinds.SIZE, "filter_size", synonyms=("IncludeSize",)),
-        Key(section, "ExcludeName", mail_kinds.PATTERNS, "exclude_names"),
-        Key(section, "ExcludeMime", mail_kinds.PATTERNS, "exclude_mime"),
-        *(
-            Key(section, status + name, _kind(status, kind), "rules")
-            for status in ("", *STATUSES)
-            for name, kind, _ in RULES
-        ),
+        *(Key(section, name, kind, synonyms=others) for name, kind, _, others in _GROUP),
+        *(Key(section, status + name, _kind(status, kind)) for status, name, kind in rules),
     )
 
 
@@ -88,7 +92,7 @@ def _kind(status: str, kind: Kind) -> Kind:
 
 def _notices() -> tuple[Key, ...]:
     sections = [f"{NOTIFY}{role}.{status.lower()}" for role in ROLES for status in STATUSES]
-    pairs = (("Subject", kinds.LINE, "subject"), ("Template", kinds.PATH, "template"))
+    pairs = (("Subject", kinds.LINE), ("Template", kinds.PATH))
     return tuple(Key(section, *pair) for section in sections for pair in pairs)
 
 

@@ -107,6 +107,8 @@ def read_mask(text: str) -> Node:
             parts.append(ANY)
         elif letter == "[":
             parts.append(reader.bracket("!^"))
+        elif letter == "{":
+            raise ValueError(f"'{text}': masks have no {{ }}; write several, with commas between them")
         elif letter == "\\" and reader.ended:
             raise ValueError(f"'{text}': nothing behind the last backslash")
         else:

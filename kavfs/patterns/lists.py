@@ -14,20 +14,22 @@ from kavfs.patterns.expressions import read_expression, read_mask
 
 
 class Pattern:
-    """One pattern. *text* is how it is written. Raises ValueError with words that fit behind the name of a key."""
+    """One pattern. *text* is how it is written; *mask*: it is one whatever it begins with. Raises ValueError with words
+    that fit behind the name of a key."""
 
-    __slots__ = ("_automaton", "text")
+    __slots__ = ("_automaton", "mask", "text")
 
     def __init__(self, text: str, mask: bool = False) -> None:
         self.text = text
-        self._automaton = Automaton(read_mask(text) if mask or text.startswith("*") else read_expression(text))
+        self.mask = mask or text.startswith("*")
+        self._automaton = Automaton(read_mask(text) if self.mask else read_expression(text))
 
     def __call__(self, text: bytes) -> bool:
         """Whether it fits the text, which is UTF-8; other bytes fit ``.`` and nothing else."""
         return self._automaton.finds(text.decode("utf-8", "surrogateescape"))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Pattern) and self.text == other.text
+        return isinstance(other, Pattern) and (self.text, self.mask) == (other.text, other.mask)
 
     def __hash__(self) -> int:
         return hash(self.text)
@@ -77,7 +79,7 @@ def _end(text: str, at: int, mask: bool) -> int:
             at += 1
         elif letter == "[":
             at = _bracket_end(text, at, begin, "^!" if mask else "^")
-        elif not mask:
+        else:
             depth += (letter in "({") - (letter in ")}")
         at += 1
     if depth > 0:
