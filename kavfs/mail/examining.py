@@ -72,7 +72,7 @@ class _Places:
                 self._place(part, suspect.trouble)
         for part, reading in unseen(tree, result):
             self._see(part, trouble_of(await self._examiner.alone(self._source, part, reading)))
-        if lost.statuses and not await self._in_guesses(tree):
+        if lost.statuses and not self._elsewhere(lost) and not await self._in_guesses(tree):
             self._rest.join(lost)
         self._forgive()
         found = [finding for part, trouble in self._placed.values() for finding in await self._made(part, trouble)]
@@ -102,6 +102,10 @@ class _Places:
         for reading in readings(part):
             trouble.join(trouble_of(await self._examiner.alone(self._source, part, reading)))
         return trouble
+
+    def _elsewhere(self, lost: Trouble) -> bool:
+        """Damaged or locked is also what the core reads twice, once as a part of the tree."""
+        return lost.status not in WEIGHTY and any(lost.status is one.status for _, one in self._placed.values())
 
     async def _in_guesses(self, tree: Tree) -> bool:
         """The core saw something in what is no part of the tree. Is there a guess that has it?"""

@@ -76,11 +76,23 @@ def suspects_of(message: Message, result: Result) -> tuple[list[Suspect], Troubl
         members.setdefault(threat.member, Trouble()).add(threat.status, threat.name)
     own = members.pop(b"", Trouble())
     suspects: dict[tuple[int, ...], Suspect] = {}
+    enclosing = {line.path for line in result.members if line.container and _explained(line.path, members)}
     for path, trouble in members.items():
+        if path in enclosing and any(part.children for part in message.parts_called(path)):
+            continue  # an enclosed message, of which one part is not clean
         parts = message.parts_called(path)
         key = tuple(id(part) for part in parts)
         suspects.setdefault(key, Suspect(parts, Trouble())).trouble.join(trouble)
     return list(suspects.values()), _rest(result, own, [one.trouble for one in suspects.values()])
+
+
+def _explained(path: bytes, members: dict[bytes, Trouble]) -> bool:
+    """Whether a container is what it is for the sake of what lies in it."""
+    trouble, inside = members.get(path, Trouble()), Trouble()
+    for other, its in members.items():
+        if other.startswith(path + b"/"):
+            inside.join(its)
+    return inside.status is trouble.status and not trouble.reasons & ~inside.reasons
 
 
 def _rest(result: Result, own: Trouble, others: list[Trouble]) -> Trouble:

@@ -43,7 +43,7 @@ class Bounds(NamedTuple):
     size: int = 0  # bytes of a message
     parts: int = 1000
     nesting: int = 50  # parts inside parts
-    alone: int = 100  # parts that are scanned by themselves
+    alone: int = 200  # parts that are scanned by themselves
 
 
 class Unscanned(Exception):
@@ -136,9 +136,15 @@ def crosses(part: Part) -> bool:
     return part.guessed and part.end > part.cut
 
 
+def doubtful(part: Part) -> bool:
+    """Whether readers may take it in a way that the core does not: it reads a part once, and no part through others."""
+    ways = len(part.header.bodies) * len(part.encodings)
+    return crosses(part) or ways > 1 or (bool(part.children) and any(part.encodings))
+
+
 def unseen(tree: Tree, result: Result) -> Iterator[tuple[Part, Reading]]:
-    """What of the tree a scan of the whole message has not shown."""
+    """What of the tree a scan of the whole message may not have shown."""
     for part in tree.leaves():
-        if result.format != MAIL or crosses(part):
+        if result.format != MAIL or doubtful(part):
             for reading in readings(part):
                 yield part, reading

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import email
+import email.policy
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,11 +18,12 @@ from kavfs.mail.case import Case
 from kavfs.mail.envelope import Envelope, Plan, Recipient
 from kavfs.mail.judge import Judge
 from kavfs.mail.replies import Reply
-from kavfs.mail.rules import Action, Group, Rule, Rules
+from kavfs.mail.rules import Action, Group, Matcher, Rule, Rules
 from kavfs.mail.spool import Spool
 from kavfs.model import ENGINES, Member, Reason, Result, Status, Target, Threat
-from tests.support.curing import cured
-from tests.support.objects import ready
+from tests.support.curing import cured, zip_of
+from tests.support.mailing import letter
+from tests.support.objects import EICAR, ready
 
 BASES = headers.Bases(datetime.date(2026, 11, 20), 12345)
 SENDER = b"a@example.org"
@@ -165,3 +169,42 @@ def spooled(data: bytes) -> Spool:
 def changed(of: Group, status: Status, **values: object) -> Group:
     """A group with another rule for a status."""
     return of._replace(rules={**of.rules, status: of.rule(status)._replace(**values)})  # type: ignore[arg-type]
+
+
+# ---- what people see -------------------------------------------------------------------------------------------------
+
+OURS = re.compile(rb"X-Anti-Virus:[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*", re.IGNORECASE)
+INFECTED_ZIP = zip_of([("e.com", EICAR), ("fine", b"fine " * 50)])
+DAMAGED = zip_of([("a", b"text " * 900)])[:60]
+
+
+def mail(*attachments: tuple[str, bytes]) -> bytes:
+    return letter(*attachments).as_bytes(policy=email.policy.SMTP)
+
+
+def attached(data: bytes) -> dict[str | None, bytes]:
+    """Contents by name; texts of ours have none."""
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    parts = [part for part in message.walk() if not part.is_multipart()]
+    return {part.get_filename(): part.get_payload(decode=True) for part in parts}  # type: ignore[misc]
+
+
+def words(data: bytes) -> str:
+    """Everything that a reader shows as text."""
+    message = email.message_from_bytes(data, policy=email.policy.default)
+    parts = [part for part in message.walk() if part.get_content_type() == "text/plain"]
+    return "\n".join(part.get_payload(decode=True).decode() for part in parts)  # type: ignore[union-attr]
+
+
+def status_line(data: bytes) -> bytes:
+    found = OURS.search(data)
+    assert found
+    return b" ".join(found[0].split())
+
+
+def ends(end: bytes) -> Matcher:
+    return lambda text: text.endswith(end)
+
+
+def is_(word: bytes) -> Matcher:
+    return lambda text: text == word
