@@ -1,4 +1,4 @@
-"""Build: the C core once as a static library, then one extension per native module; and aveclient, a program in C.
+"""Build: the C core once as a static library, then one extension per native module; and two small programs in C.
 
 Metadata and dependencies are in pyproject.toml. Environment variables for people who work on the C parts:
 
@@ -20,7 +20,8 @@ from setuptools import Command, Extension, setup
 CORE = ["common", "source", "type", "hash", "exe", "picture", "text", "match", "cache", "objects"]
 OTHERS = ["object", "ole", "pdf", "flash", "walk", "worker", "dispatch", "process", "basics", "clamav", "action"]
 OTHERS += ["serve", "recall"]
-CLIENT = "ext/aveclient/"
+PROGRAMS = {"aveclient": ["ext/aveclient/*.c"], "smtpscanner": ["ext/smtprelay/*.c", "ext/aveclient/conf.c"]}
+CLIENTS = ("ext/aveclient/", "ext/smtprelay/")
 INCLUDES = [f"ext/{d}" for d in (*CORE, *OTHERS)]
 
 FLAGS = ["-std=gnu11", "-Wall", "-Wextra", "-fno-strict-aliasing", "-fvisibility=hidden"]
@@ -40,7 +41,7 @@ def build_digest() -> str:
     used, so that nobody has to think of raising a version."""
     digest = hashlib.sha256()
     for path in sorted(glob("ext/*/*.[ch]") + glob("ext/*/*.pyx") + glob("ext/*/*.px[di]")):
-        if path.startswith(CLIENT):  # decides nothing
+        if path.startswith(CLIENTS):  # decides nothing
             continue
         with open(path, "rb") as file:
             digest.update(path.encode() + b"\0" + file.read())
@@ -112,7 +113,7 @@ def extension(name: str) -> Extension:
 
 
 class BuildPrograms(Command):
-    """build_scripts: what is installed beside the Python programs. aveclient needs libc and nothing else."""
+    """build_scripts: what is installed beside the Python programs. They need libc and nothing else."""
 
     user_options: ClassVar = [("build-dir=", "d", "where programs are put")]
 
@@ -123,16 +124,17 @@ class BuildPrograms(Command):
         self.set_undefined_options("build", ("build_scripts", "build_dir"))
 
     def get_source_files(self):
-        return sorted(glob(f"{CLIENT}*.[ch]"))
+        return sorted(f for folder in CLIENTS for f in glob(f"{folder}*.[ch]"))
 
     def run(self):
         os.makedirs(self.build_dir, exist_ok=True)
-        target = os.path.join(self.build_dir, "aveclient")
-        sources = sorted(glob(f"{CLIENT}*.c"))
         version = f'-DKAV_VERSION="{self.distribution.get_version()}"'
         hardened = ["-fPIE", "-pie", "-Wl,-z,relro,-z,now,-z,noexecstack"]
-        command = [*shlex.split(os.environ.get("CC", "gcc")), *FLAGS, version, *hardened, *sources, "-o", target, *LINK]
-        subprocess.run(command, check=True)
+        for name, masks in PROGRAMS.items():
+            target = os.path.join(self.build_dir, name)
+            sources = [f for mask in masks for f in sorted(glob(mask))]
+            command = [*shlex.split(os.environ.get("CC", "gcc")), *FLAGS, version, "-Iext/aveclient", *hardened]
+            subprocess.run([*command, *sources, "-o", target, *LINK], check=True)
 
 
 only = [w for w in os.environ.get("KAVFS_ONLY", "").split(",") if w]
@@ -140,7 +142,7 @@ wanted = [m for m in MODULES if not only or m in only]
 core_sources = sorted(f for d in CORE for f in glob(f"ext/{d}/*.c"))
 
 setup(
-    scripts=["aveclient"],
+    scripts=list(PROGRAMS),
     cmdclass={"build_scripts": BuildPrograms},
     libraries=[
         (

@@ -28,9 +28,11 @@ program() { # NAME MODULE
 mkdir -p "$packages"
 python3 -m zipfile -e "$wheel" "$packages"
 rm -rf "$packages"/*.dist-info # what pip asks for is not what Debian has
-put 0755 "$packages"/kavfs-*.data/scripts/aveclient usr/bin/aveclient
+for program in aveclient smtpscanner; do
+    put 0755 "$packages"/kavfs-*.data/scripts/$program usr/bin/$program
+done
 rm -r "$packages"/kavfs-*.data
-find "$packages" "$stage/usr/bin" \( -name '*.so' -o -name aveclient \) \
+find "$packages" "$stage/usr/bin" \( -name '*.so' -o -name aveclient -o -name smtpscanner \) \
     -exec strip --strip-unneeded --remove-section=.comment --remove-section=.note {} +
 find "$stage" -type d -exec chmod 0755 {} +
 find "$packages" -type f -exec chmod 0644 {} +
@@ -38,6 +40,8 @@ program kavscanner kavfs.cli.kavscanner
 program kavfs kavfs.cli.kavfs
 program kavfs-clamscan kavfs.cli.clamscan
 program aveserver kavfs.cli.aveserver
+program kavfs-smtpscanner kavfs.cli.smtpscanner
+program kavfs-qmail-queue kavfs.cli.qmail_queue
 
 cp -r "$share"/. "$stage/usr/share"
 find "$stage/usr/share/man" -type f -exec gzip -9n {} +
@@ -75,7 +79,7 @@ done
 (cd "$stage" && find etc -type f -printf '/%p\n' | LC_ALL=C sort) >"$stage/DEBIAN/conffiles"
 (cd "$stage" && find . -type f ! -path './DEBIAN/*' -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum) >"$stage/DEBIAN/md5sums"
 printf 'Source: kavfs\n\nPackage: kavfs\nArchitecture: any\n' >"$top/debian/control"
-libraries=$(cd "$top" && find debian/kavfs \( -name '*.so' -o -name aveclient \) -printf '-e%p\n' | xargs dpkg-shlibdeps --warnings=0 -O |
+libraries=$(cd "$top" && find debian/kavfs \( -name '*.so' -o -name aveclient -o -name smtpscanner \) -printf '-e%p\n' | xargs dpkg-shlibdeps --warnings=0 -O |
     sed 's/^shlibs:Depends=//')
 sed "s/@VERSION@/$version-1/; s/@MAINTAINER@/$maintainer/; s/@ARCHITECTURE@/$architecture/; s/@DEPENDS@/$libraries/; s/@SIZE@/$(du -sk "$stage" | cut -f1)/" \
     "$conf/debian/control.in" >"$stage/DEBIAN/control"

@@ -7,8 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <syslog.h>
 #include <unistd.h>
 
 #include "conf.h"
@@ -20,10 +22,24 @@
 
 enum { PATIENCE = 30 }; /* seconds for a place in the daemon's queue of connections */
 
+/* Postfix's spawn(8) gives one socket for all three: what is written to stderr would be part of the conversation. */
+static bool stderr_is_stdout(void)
+{
+    struct stat out, err;
+    return fstat(STDOUT_FILENO, &out) == 0 && fstat(STDERR_FILENO, &err) == 0 && out.st_dev == err.st_dev &&
+           out.st_ino == err.st_ino && !isatty(STDERR_FILENO);
+}
+
+static void complain(const char *what, const char *why)
+{
+    if (stderr_is_stdout()) syslog(LOG_MAIL | LOG_ERR, "smtpscanner: %s: %s", what, why);
+    else fprintf(stderr, "smtpscanner: %s: %s\n", what, why);
+}
+
 static int fail(const char *what, const char *why)
 {
     static const char sorry[] = "421 4.3.2 Mail cannot be looked at now, try again later\r\n";
-    fprintf(stderr, "smtpscanner: %s: %s\n", what, why);
+    complain(what, why);
     return write(STDOUT_FILENO, sorry, sizeof sorry - 1) < 0 ? RELAY_TEMPORARY : RELAY_TEMPORARY;
 }
 
@@ -38,7 +54,7 @@ static int become(char **argv, bool conversing)
         execv(path, argv);
     }
     if (conversing) return fail(PROGRAM, strerror(errno));
-    fprintf(stderr, "smtpscanner: %s: %s\n", PROGRAM, strerror(errno));
+    complain(PROGRAM, strerror(errno));
     return RELAY_TEMPORARY;
 }
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import gc
-import os
-from collections.abc import Coroutine, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from kavfs.cli.aveserver_options import PID_FILE, RUN, Wanted, read_options
-from kavfs.errors import ConfigError, KavfsError, SystemFailure
-from kavfs.options import NATIVE, EngineChoice
+from kavfs.cli.aveserver_options import PID_FILE, Wanted, read_options
 
 if TYPE_CHECKING:
     from kavfs.daemon.log import Log
     from kavfs.daemon.notify import Notify
+    from kavfs.options import EngineChoice
     from kavfs.scan.opening import Openers
     from kavfs.scan.service import Service
     from kavfs.signatures.image import Image
@@ -31,6 +29,7 @@ def main() -> NoReturn:
 def aveserver(words: Sequence[bytes]) -> int:
     """Carries out the command line and returns the exit code."""
     from kavfs.cli.program import put
+    from kavfs.cli.serving import carry_out
 
     wanted = read_options(words)
     if wanted.task == "help":
@@ -43,49 +42,26 @@ def aveserver(words: Sequence[bytes]) -> int:
 
         put(f"aveserver {VERSION}/RELEASE build #1\n")
         return 0
-    if wanted.foreground or "NOTIFY_SOCKET" in os.environ or "LISTEN_PID" in os.environ:
-        return _serve(wanted, words, None)
-    from kavfs.daemon.detached import detach, give_up
-
-    caller = detach()
-    try:
-        return _serve(wanted, words, caller)
-    except KavfsError as error:
-        from kavfs.cli.program import say
-
-        say(PROGRAM, str(error))  # before the caller goes, so that its reader has it
-        give_up(caller, error.exit_code)
-        return error.exit_code
+    return carry_out(PROGRAM, wanted.foreground, lambda caller: _serve(wanted, words, caller))
 
 
 def _serve(wanted: Wanted, words: Sequence[bytes], caller: int | None) -> int:
     """*caller*: who waits in the foreground for the first answer to be possible."""
-    from kavfs.cli.daemon_log import open_log
-    from kavfs.daemon.notify import Notify
+    from kavfs.cli.serving import with_log
 
     settings = wanted.settings
-    log = open_log(PROGRAM, settings.scan, as_json=settings.report_json, detached=caller is not None)
-    try:
-        return _serve_with(wanted, words, caller, log, Notify())
-    except KavfsError as error:
-        if caller is not None or settings.scan.report_file:
-            log.note(str(error), "F")
-        raise
-    finally:
-        log.close()
+    return with_log(
+        PROGRAM,
+        settings.scan,
+        settings.report_json,
+        caller,
+        lambda log, notify: _serve_with(wanted, words, caller, log, notify),
+    )
 
 
 # Capabilities that a daemon without root hands to its fork server: to become a client (setgid, setuid), to read as root
 # does if that is the client (dac_read_search), to end an opener that hangs (kill).
 _OF_CHILDREN = 1 << 6 | 1 << 7 | 1 << 2 | 1 << 5
-
-
-def _give_up(keep: int) -> None:
-    """All capabilities but these, if we are not root, and nothing of them for programs that are called."""
-    if os.geteuid() != 0:
-        from kavfs._native import process
-
-        process.keep_capabilities(keep)
 
 
 class _Start(NamedTuple):
@@ -102,10 +78,11 @@ class _Start(NamedTuple):
 
 
 def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log: Log, notify: Notify) -> int:
+    from kavfs.cli import serving
     from kavfs.scan.roles import start_server
     from kavfs.walk.descriptors import raise_limit
 
-    _give_up(_OF_CHILDREN)
+    serving.keep_capabilities(_OF_CHILDREN)
     server = start_server()  # before threads, before anything costly
     try:
         import asyncio
@@ -116,12 +93,12 @@ def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log:
 
         raise_limit()
         image, state = open_signatures(wanted.databases, wanted.state)
-        engines = _engines(wanted, state)
+        engines = serving.engines(wanted.settings.scan.engines, wanted.places(state))
         for text in (*image.notes, *engines.notes):
             log.note(text)
         service = Service(server, image, image.allow, wanted.service(state, engines), log.note)
         openers = Openers(server, everybody=wanted.daemon.everybody)
-        _give_up(0)
+        serving.keep_capabilities(0)
         gc.collect()
         gc.freeze()
         asyncio.run(_run(_Start(wanted, words, caller, log, notify, image, state, engines), service, openers))
@@ -131,6 +108,7 @@ def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log:
 
 
 async def _run(start: _Start, service: Service, openers: Openers) -> None:
+    from kavfs.cli import serving
     from kavfs.cli.aveserver_reload import Reload
     from kavfs.cli.aveserver_telling import Telling
     from kavfs.daemon.detached import PidFile, settle
@@ -159,7 +137,7 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
         renewer.ask()
 
     daemon.reload = reload
-    _make_run(wanted)
+    serving.make_run(listener.path for listener in wanted.daemon.listeners)
     daemon.begin(open_listeners(wanted.daemon))
     renewer.begin()
     await telling.begin(daemon, renewer)
@@ -170,56 +148,13 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
     if start.caller is not None:
         settle(start.caller)
     try:
-        await _beside(daemon.run(), _flush(log))
+        await serving.beside(daemon.run(), serving.flush(log))
     finally:
         if pid is not None:
             pid.remove()
     await renewer.close()
     await telling.close()
     log.note("stopped")
-
-
-async def _beside(main: Coroutine[Any, Any, None], other: Coroutine[Any, Any, None]) -> None:
-    """*main*, and *other* as long as it lasts."""
-    import asyncio
-
-    task = asyncio.ensure_future(other)
-    try:
-        await main
-    finally:
-        task.cancel()
-
-
-async def _flush(log: Log) -> None:
-    """Lines about clean objects go out by the second: one at a time they would cost as much as the scan."""
-    import asyncio
-
-    while True:
-        await asyncio.sleep(1.0)
-        log.flush()
-
-
-def _engines(wanted: Wanted, state: bytes) -> EngineChoice:
-    """The engines that the configuration names."""
-    names = wanted.settings.scan.engines
-    if names == (NATIVE.name,):
-        return EngineChoice()
-    from kavfs.engine.choose import choose
-    from kavfs.engine.contract import EngineMissing
-
-    try:
-        return choose(names, wanted.places(state))
-    except EngineMissing as error:
-        raise ConfigError(f"Engine: {error}") from None
-
-
-def _make_run(wanted: Wanted) -> None:
-    """The usual folder of sockets, if something shall be there: without systemd it is gone after a boot."""
-    if any(listener.path.startswith(RUN + b"/") for listener in wanted.daemon.listeners):
-        try:
-            os.makedirs(RUN, 0o755, exist_ok=True)
-        except OSError as error:
-            raise SystemFailure(f"cannot make {RUN.decode()}: {error.strerror}") from None
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from kavfs.cli.request import absolute, usual_configuration
+from kavfs.cli.serving import RUN
 from kavfs.config import server as configuration
 from kavfs.config import values
 from kavfs.config.server_settings import Addresses, ServerSettings
@@ -21,7 +22,6 @@ from kavfs.model import Switch
 from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
 from kavfs.scan.shift import KNOWN, ServiceSettings
 
-RUN = b"/run/kavfs"
 AVE_SOCKET = RUN + b"/aveserver"
 CLAMD_SOCKET = RUN + b"/clamd.sock"
 STATUS_SOCKET = b"aveserver.status"  # beside the first of them

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from kavfs.cli.aveserver_options import Wanted, read_options
+from kavfs.cli.serving import changed
 from kavfs.daemon.renewing import Applied
 from kavfs.daemon.server import Server
 from kavfs.daemon.watching import Places
@@ -18,11 +19,6 @@ _AT_START = (
     *("socket_mode", "socket_group", "any_local_user", "tls_certificate", "tls_key", "tls_clients"),
     *("connections", "connections_client", "stream_max", "idle", "stall", "send", "watch", "report_json"),
     *("status_socket", "metrics"),
-)
-_OF_SCAN_AT_START = (
-    *("temp", "engines", "clamav_databases", "clamd", "yara_rules"),
-    *("report_file", "report_level", "report_mode", "report_append", "report_ok", "date_format", "time_format"),
-    *("event_store", "event_retention"),
 )
 
 
@@ -56,17 +52,10 @@ class Reload:
     def apply(self, read: object) -> Applied:
         wanted = cast(Wanted, read)
         before, self._wanted = self._wanted, wanted
-        notes = tuple(f"{name} changes with a restart" for name in _names_of_changed(before, wanted))
+        notes = tuple(f"{name} changes with a restart" for name in changed(before.settings, wanted.settings, _AT_START))
         self._daemon.change(wanted.daemon)
         service = wanted.service(self._state, self._engines)
         old = before.service(self._state, self._engines)
         self._service.change(service)
         crew = (service.options, service.cache, service.cache_size) != (old.options, old.cache, old.cache_size)
         return Applied(self.places(wanted), crew, notes)
-
-
-def _names_of_changed(before: Wanted, after: Wanted) -> list[str]:
-    """Settings that differ, and are looked at when the daemon starts."""
-    own = [name for name in _AT_START if getattr(before.settings, name) != getattr(after.settings, name)]
-    scans = before.settings.scan, after.settings.scan
-    return own + [name for name in _OF_SCAN_AT_START if getattr(scans[0], name) != getattr(scans[1], name)]

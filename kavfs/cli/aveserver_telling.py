@@ -11,7 +11,7 @@ from kavfs.daemon.keeping import Keeper
 from kavfs.daemon.log import Log
 from kavfs.daemon.renewing import Renewed, Renewer
 from kavfs.daemon.server import Server
-from kavfs.daemon.status import Status, StatusSocket
+from kavfs.daemon.status import Status, StatusSocket, protocols
 from kavfs.errors import SystemFailure
 from kavfs.ports import Image
 from kavfs.report.events import Retention
@@ -43,7 +43,7 @@ class Telling:
 
     async def begin(self, server: Server, renewer: Renewer) -> None:
         daemon = self._wanted.daemon
-        status = Status(server, renewer, self.keeper)
+        status = Status("aveserver", server.service, renewer, self.keeper, lambda: protocols(server))
         if daemon.status is not None:
             try:
                 self._socket = StatusSocket(daemon.status, status.tree)
@@ -55,7 +55,7 @@ class Telling:
         if daemon.metrics:
             from kavfs.daemon.metrics import MetricsServer  # its library, for whoever collects
 
-            self._metrics = MetricsServer(daemon.metrics, status)
+            self._metrics = MetricsServer(daemon.metrics, status, server.tallies)
             await self._metrics.begin()
         if self.keeper is not None:
             self.keeper.begin()

@@ -7,9 +7,10 @@ nothing that a client chose.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import accumulate
+from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -35,21 +36,24 @@ AT_ONCE = 8  # of them
 
 
 class Metrics(Collector):
-    """Promises prometheus_client's Collector."""
+    """Promises prometheus_client's Collector. *tallies*: of aveserver, by protocol."""
 
-    def __init__(self, status: Status) -> None:
+    def __init__(self, status: Status, tallies: Mapping[str, Tally]) -> None:
         self._status = status
+        self._tallies = tallies
 
     def collect(self) -> Iterable[Metric]:
         tree = self._status.tree()
-        tallies = self._status.server.tallies
         yield InfoMetricFamily("kavfs_build", "The program.", {"version": VERSION})
         yield InfoMetricFamily("kavfs_generation", "The signatures in use.", {"generation": tree["generation"]})
         yield from _gauges(tree)
         yield from _counters(tree)
-        yield from _protocols(tree)
-        yield from _objects(tallies)
-        yield _durations(tallies)
+        if "mail" in tree:
+            yield from _mail(tree["mail"])
+        if "protocols" in tree:
+            yield from _protocols(tree)
+            yield from _objects(self._tallies)
+            yield _durations(self._tallies)
 
 
 def _gauges(tree: dict[str, object]) -> Iterable[Metric]:
@@ -101,7 +105,24 @@ def _protocols(tree: dict[str, object]) -> Iterable[Metric]:
     yield from (asked, busy, there, refused)
 
 
-def _objects(tallies: dict[str, Tally]) -> Iterable[Metric]:
+def _mail(mail: Mapping[str, Any]) -> Iterable[Metric]:
+    """What became of messages, by recipients; and clients."""
+    recipients = CounterMetricFamily("kavfs_mail_recipients", "What they were answered.", labels=["outcome"])
+    yield _labelled(recipients, {name: mail[name] for name in ("delivered", "settled", "refused", "deferred")})
+    doubtful = CounterMetricFamily("kavfs_mail_doubtful", "Recipients that may get a message twice.", labels=["why"])
+    yield _labelled(doubtful, {name: mail[name] for name in ("uncertain", "unheard", "repeated")})
+    statuses = CounterMetricFamily("kavfs_mail_messages", "Messages, by what was found.", labels=["result"])
+    yield _labelled(statuses, mail["statuses"])
+    notices = CounterMetricFamily("kavfs_mail_notices", "Notices.", labels=["role", "outcome"])
+    for role, outcomes in mail["notices"].items():
+        for outcome, number in outcomes.items():
+            notices.add_metric([role, outcome], number)
+    yield notices
+    yield GaugeMetricFamily("kavfs_connections", "Clients that are connected.", value=mail["connections"])
+    yield CounterMetricFamily("kavfs_connections_refused", "Beyond a limit.", value=mail["turned_away"])
+
+
+def _objects(tallies: Mapping[str, Tally]) -> Iterable[Metric]:
     scanned = CounterMetricFamily("kavfs_scanned_objects", "Objects with a verdict.", labels=["layer", "result"])
     for status in OUTCOMES:
         number = sum(tally.statuses[status] for tally in tallies.values())
@@ -121,7 +142,7 @@ def _objects(tallies: dict[str, Tally]) -> Iterable[Metric]:
     yield found
 
 
-def _durations(tallies: dict[str, Tally]) -> Metric:
+def _durations(tallies: Mapping[str, Tally]) -> Metric:
     family = HistogramMetricFamily(
         "kavfs_scan_duration_seconds", "From an object at hand to its verdict.", labels=["protocol"]
     )
@@ -146,10 +167,12 @@ def _number(value: object) -> float:
 class MetricsServer:
     """GET /metrics and nothing else, by HTTP/1.0. SystemFailure: it cannot be listened there."""
 
-    def __init__(self, listeners: Iterable[Listener], status: Status) -> None:
+    def __init__(
+        self, listeners: Iterable[Listener], status: Status, tallies: Mapping[str, Tally] | None = None
+    ) -> None:
         self._sockets = [listen(listener) for listener in listeners]
         self._registry = CollectorRegistry()
-        self._registry.register(Metrics(status))
+        self._registry.register(Metrics(status, tallies or {}))
         ProcessCollector(registry=self._registry)
         self._servers: list[asyncio.Server] = []
         self._readers = 0

@@ -20,6 +20,7 @@ from kavfs.daemon.listening import listen
 from kavfs.daemon.renewing import Renewer
 from kavfs.daemon.server import Server
 from kavfs.daemon.settings import Listener
+from kavfs.scan.service import Service
 from kavfs.version import VERSION
 
 Tree = dict[str, Any]
@@ -29,24 +30,29 @@ AT_ONCE = 16  # readers
 
 
 class Status:
-    """Made when the daemon begins. *keeper*: None when nothing is kept."""
+    """Made when the daemon begins. *more*: what this program has to tell besides. *keeper*: None when nothing is
+    kept."""
 
-    def __init__(self, server: Server, renewer: Renewer, keeper: Keeper | None) -> None:
-        self.server = server
-        self.renewer = renewer
-        self.keeper = keeper
-        self.begun = time.time()
+    def __init__(
+        self, program: str, service: Service, renewer: Renewer, keeper: Keeper | None, more: Callable[[], Tree]
+    ) -> None:
+        self._program = program
+        self._service = service
+        self._renewer = renewer
+        self._keeper = keeper
+        self._more = more
+        self._begun = time.time()
 
     def tree(self) -> Tree:
         """Everything, as JSON has it."""
-        stats = self.server.service.stats()
-        last = self.renewer.last
+        stats = self._service.stats()
+        last = self._renewer.last
         return {
-            "program": "aveserver",
+            "program": self._program,
             "version": VERSION,
             "pid": os.getpid(),
-            "begun": self.begun,
-            "protocols": {name: self._protocol(name) for name in self.server.desks},
+            "begun": self._begun,
+            **self._more(),
             "waiting": stats.waiting,
             "in_scan": stats.in_scan,
             "workers": stats.workers,
@@ -60,28 +66,34 @@ class Status:
             "newest": stats.newest,
             "switches": stats.switches,
             "reload": {"at": last.at, "result": last.result, "error": last.error, "seconds": round(last.seconds, 3)},
-            "reloads": dict(self.renewer.counts),
+            "reloads": dict(self._renewer.counts),
             "events": self._events(),
         }
 
-    def _protocol(self, name: str) -> Tree:
-        desk, tally = self.server.desks[name], self.server.tallies[name]
-        counts = desk.front.counts()
-        return {
-            "requests": desk.requests,
-            "connections": counts["connections"],
-            "accepted": counts["accepted"],
-            "turned_away": counts["busy"],
-            "statuses": {status.name.lower(): number for status, number in tally.statuses.items()},
-            "refusals": dict(tally.refusals),
-            "bytes": tally.bytes,
-            "cached": tally.cached,
-            "seconds": round(tally.seconds, 6),
-        }
-
     def _events(self) -> Tree | None:
-        keeper = self.keeper
+        keeper = self._keeper
         return None if keeper is None else {"kept": keeper.kept, "lost": keeper.lost, "error": keeper.error}
+
+
+def protocols(server: Server) -> Tree:
+    """What aveserver has to tell besides."""
+    return {"protocols": {name: _protocol(server, name) for name in server.desks}}
+
+
+def _protocol(server: Server, name: str) -> Tree:
+    desk, tally = server.desks[name], server.tallies[name]
+    counts = desk.front.counts()
+    return {
+        "requests": desk.requests,
+        "connections": counts["connections"],
+        "accepted": counts["accepted"],
+        "turned_away": counts["busy"],
+        "statuses": {status.name.lower(): number for status, number in tally.statuses.items()},
+        "refusals": dict(tally.refusals),
+        "bytes": tally.bytes,
+        "cached": tally.cached,
+        "seconds": round(tally.seconds, 6),
+    }
 
 
 class StatusSocket:

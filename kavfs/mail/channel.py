@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import stat
 from collections.abc import Callable
 from typing import cast
 
+from kavfs.errors import SystemFailure
 from kavfs.forwarding import Destination
 from kavfs.mail.link import Stream
 
@@ -155,14 +158,29 @@ class _WriteSide(asyncio.BaseProtocol):
 
 
 async def on_pipes(reading: int, writing: int) -> Channel:
-    """A channel on two descriptors, which are its own from now on; as a program has them that an MTA started."""
+    """A channel on two descriptors, which are its own from now on; as a program has them that an MTA started. Raises
+    SystemFailure where they are files."""
     loop = asyncio.get_running_loop()
     channel = Channel()
+    if _same_socket(reading, writing):  # what comes would be taken for the end of a pipe that is only written to
+        sock = socket.socket(fileno=reading)
+        os.close(writing)
+        await loop.connect_accepted_socket(lambda: channel, sock)
+        return channel
     sink = os.fdopen(writing, "wb", buffering=0)
     source = os.fdopen(reading, "rb", buffering=0)
-    await loop.connect_write_pipe(lambda: _WriteSide(channel), sink)
-    await loop.connect_read_pipe(lambda: channel, source)
+    try:
+        await loop.connect_write_pipe(lambda: _WriteSide(channel), sink)
+        await loop.connect_read_pipe(lambda: channel, source)
+    except ValueError as error:
+        raise SystemFailure(f"nobody can talk there: {error}") from None
     return channel
+
+
+def _same_socket(reading: int, writing: int) -> bool:
+    """As inetd and Postfix's spawn(8) give it."""
+    one, other = os.fstat(reading), os.fstat(writing)
+    return stat.S_ISSOCK(one.st_mode) and (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
 
 
 class Connector:

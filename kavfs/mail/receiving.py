@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from kavfs.mail.channel import Channel, on_pipes
+from kavfs.mail.channel import Channel
 from kavfs.mail.envelope import Judge, Mates
 from kavfs.mail.relay import Counts, Hops, Relay
 from kavfs.mail.replies import reply
@@ -73,9 +73,9 @@ class Receiver:
         """For clients that come from now on; those that are there go on as they began."""
         self._line = line
 
-    async def converse(self, reading: int = 0, writing: int = 1) -> None:
-        """One client on two descriptors, to its end."""
-        await self._relay(await on_pipes(reading, writing), b"", None)
+    async def converse(self, channel: Channel) -> None:
+        """One client that came another way, to its end."""
+        await self._relay(channel, _address(channel.peer), None)
 
     async def stop(self, grace: float) -> None:
         """No more clients; those within a transaction have *grace* seconds. What is not said to be taken by then is

@@ -332,6 +332,11 @@ class Service:
         """Whether every request has its answer, told ones too."""
         return not self._requests and not self._answers
 
+    @property
+    def image(self) -> Image:
+        """The signatures in use."""
+        return self._shifts.edition.image
+
     def stats(self) -> ServiceStats:
         image = self._shifts.edition.image
         return ServiceStats(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kavfs import forwarding
-from kavfs.mail.channel import Connector
+from kavfs.mail.channel import Connector, on_pipes
 from kavfs.mail.envelope import Envelope, Judge, Plan, pass_on
 from kavfs.mail.hop import Exchange
 from kavfs.mail.pool import Pool
@@ -174,7 +174,7 @@ def test_on_stdin_and_stdout(tmp_path: Path) -> None:
 
     async def run() -> None:
         sink = Sink()
-        await Receiver(Line(Settings(b"us"), sink, sink.judge)).converse(there, back)
+        await Receiver(Line(Settings(b"us"), sink, sink.judge)).converse(await on_pipes(there, back))
         assert [content for _, content in sink.got] == [b"hi\r\n"]
 
     asyncio.run(run())
@@ -191,6 +191,28 @@ def test_on_stdin_and_stdout(tmp_path: Path) -> None:
         b"250",
         b"221",
     ]
+
+
+def test_one_socket_for_both_ways(tmp_path: Path) -> None:
+    """As Postfix's spawn(8) and inetd give it; its client waits for each reply."""
+    ours, theirs = socket.socketpair()
+    sink = Sink()
+
+    async def run() -> None:
+        reader, writer = await asyncio.open_connection(sock=theirs)
+        channel = await on_pipes(os.dup(ours.fileno()), os.dup(ours.fileno()))
+        ours.close()
+        task = asyncio.create_task(Receiver(Line(Settings(b"us"), sink, sink.judge)).converse(channel))
+        assert (await reader.readline()).startswith(b"220 ")
+        steps = {b"HELO x": b"250", b"MAIL FROM:<a@x>": b"250", b"RCPT TO:<b@x>": b"250", b"DATA": b"354"}
+        for line, code in (steps | {b"hi\r\n.": b"250", b"QUIT": b"221"}).items():
+            writer.write(line + b"\r\n")
+            assert (await reader.readline()).startswith(code)
+        await task
+        writer.close()
+
+    asyncio.run(run())
+    assert [content for _, content in sink.got] == [b"hi\r\n"]
 
 
 def test_too_many_clients_are_sent_away() -> None:

@@ -1,0 +1,64 @@
+"""Judging: the configuration's groups and limits as the judge of mail wants them."""
+
+from __future__ import annotations
+
+import datetime
+
+from kavfs.config.mail_settings import GroupSettings, MailSettings, RuleSettings
+from kavfs.mail.headers import Bases
+from kavfs.mail.rules import Action, Filters, Group, Rule, Rules
+from kavfs.mail.scanning import Bounds
+from kavfs.scan.service import Service
+
+
+def rules(settings: MailSettings) -> Rules:
+    return Rules(tuple(_group(group) for group in settings.groups), _group(settings.default))
+
+
+def _group(group: GroupSettings) -> Group:
+    return Group(
+        name=group.name,
+        check=group.check,
+        senders=group.senders,
+        recipients=group.recipients,
+        admin=group.admin.encode("utf-8", "surrogateescape"),
+        quarantine_path=group.quarantine_path,
+        x_headers=group.x_headers,
+        long_header=group.header_form == "5.6",
+        filters=Filters(
+            group.filter_names,
+            group.filter_mime,
+            group.filter_types,
+            group.filter_size or None,
+            group.exclude_names,
+            group.exclude_mime,
+        ),
+        rules={status: _rule(rule) for status, rule in group.rules.items()},
+    )
+
+
+def _rule(rule: RuleSettings) -> Rule:
+    return Rule(
+        rule.quarantine,
+        rule.admin_notify,
+        Action(rule.admin_action),
+        rule.sender_notify,
+        rule.recipient_notify,
+        rule.recipient_attach_report,
+        Action(rule.recipient_action),
+    )
+
+
+def bounds(settings: MailSettings) -> Bounds:
+    return Bounds(
+        seconds=settings.check_time,
+        size=settings.message_max,
+        parts=settings.parts_max,
+        nesting=settings.nesting_max,
+    )
+
+
+def bases(service: Service) -> Bases:
+    """The signatures in use, for the header."""
+    stats = service.stats()
+    return Bases(datetime.datetime.fromtimestamp(stats.newest, datetime.UTC).date(), stats.signatures)

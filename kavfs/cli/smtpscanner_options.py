@@ -1,0 +1,177 @@
+"""Options of smtpscanner: what its command line and the configuration file say together.
+
+Options win over the file. ``definitions()`` is what --help, the manual page and completions of shells are made of.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from kavfs.cli.request import absolute, usual_configuration
+from kavfs.cli.serving import RUN
+from kavfs.config import mail as configuration
+from kavfs.config import mail_kinds, values
+from kavfs.config.mail_settings import MailSettings, Place
+from kavfs.daemon.settings import Listener
+from kavfs.errors import UsageError
+from kavfs.model import Switch
+from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
+from kavfs.scan.shift import ServiceSettings
+
+SOCKET = RUN + b"/smtpscanner"
+STATUS_SOCKET = b"smtpscanner.status"  # beside it
+PID_FILE = RUN + b"/smtpscanner.pid"
+RELAY, MILTER = "relay", "milter"  # names of listeners that are neither smtp nor lmtp
+NATIVE_ALONE = EngineChoice()
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be done."""
+
+    task: str  # "help", "version", "serve", "converse"
+    settings: MailSettings = field(default_factory=MailSettings)
+    databases: tuple[bytes, ...] = ()  # none: the usual places
+    foreground: bool = False
+    configuration: bytes = b""  # the file; b"" = there is none
+
+    @property
+    def state(self) -> bytes:
+        return self.settings.state
+
+    def listeners(self) -> tuple[Listener, ...]:
+        """Where clients connect. Their protocol is "smtp", "lmtp", RELAY or MILTER."""
+        s = self.settings
+        usual = "lmtp" if s.lmtp else "smtp"
+        found = [self._listener(place, usual) for place in s.listen]
+        found += [self._listener(place, MILTER) for place in s.milter]
+        if s.socket is not None:
+            found.append(Listener(RELAY, s.socket or SOCKET, mode=s.socket_mode, group=s.socket_group))
+        return tuple(found)
+
+    def _listener(self, place: Place, usual: str) -> Listener:
+        s = self.settings
+        return Listener(
+            place.protocol or usual,
+            os.fsencode(place.path),
+            place.host,
+            place.port,
+            mode=s.socket_mode,
+            group=s.socket_group,
+        )
+
+    def status(self) -> Listener | None:
+        """Where `kavfs status` asks."""
+        path = status_path(self.settings)
+        return Listener("status", path, mode=0o600) if path else None
+
+    def metrics(self) -> tuple[Listener, ...]:
+        return tuple(Listener("metrics", host=host, port=port) for host, port in self.settings.metrics)
+
+    def service(self, state: bytes, engines: EngineChoice = NATIVE_ALONE) -> ServiceSettings:
+        """What the core is given. *state*: the folder that is used."""
+        s = self.settings
+        switches = s.scan.switches & ~Switch.ALL_MATCH
+        options = ScanOptions(WalkOptions(()), s.scan.limits, switches, jobs=s.jobs, spill_dir=s.scan.temp)
+        return ServiceSettings(
+            options, state, engines, cache=s.scan.cache, cache_size=s.scan.object_cache_size, known=0, deadline=0.0
+        )
+
+    def places(self, state: bytes) -> EnginePlaces:
+        """Where engines look for what they need."""
+        scan = self.settings.scan
+        return EnginePlaces(self.databases, state, scan.clamav_databases, scan.clamd, scan.yara_rules)
+
+
+def status_path(settings: MailSettings) -> bytes:
+    """Where `kavfs status smtpscanner` asks; b"" = nowhere."""
+    if settings.status_socket is None or settings.status_socket:
+        return settings.status_socket or b""
+    return os.path.join(os.path.dirname(settings.socket or SOCKET), STATUS_SOCKET)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message)
+
+
+def definitions() -> argparse.ArgumentParser:
+    parser = _Parser(prog="smtpscanner", add_help=False, allow_abbrev=False)
+    add = parser.add_argument
+    add("-c", dest="config", metavar="FILE", help="take settings from FILE instead of the usual place")
+    add(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="be a daemon that listens on smtp:HOST:PORT, lmtp:HOST:PORT, smtp:/PATH or lmtp:/PATH, not where the "
+        "configuration says; may be repeated",
+    )
+    add("--daemon", action="store_true", help="be a daemon that listens where the configuration says")
+    add("--foreground", action="store_true", help="stay in the foreground; under systemd a daemon does so by itself")
+    add(
+        "--db",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="signatures: an image, or a folder of databases; may be repeated",
+    )
+    add("--state", metavar="DIR", help="where compiled signatures and the cache are kept")
+    add("--jobs", metavar="N", help="scanning processes; 0 or nothing: one for each core")
+    add("-v", "--version", action="store_true", help="print the version")
+    add("-h", "--help", action="store_true", help="print this help")
+    return parser
+
+
+def usage() -> str:
+    return definitions().format_help()
+
+
+def read_options(words: Sequence[bytes]) -> Wanted:
+    """What *words* and the configuration come to; UsageError or ConfigError."""
+    given = definitions().parse_args([os.fsdecode(word) for word in words])
+    if given.help or given.version:
+        return Wanted("help" if given.help else "version")
+    path, settings = _configured(given.config)
+    if given.listen:
+        settings = settings._replace(listen=tuple(_places(given.listen)))
+    if given.state is not None:
+        settings = settings._replace(state=_path("--state", given.state))
+    if given.jobs is not None:
+        settings = settings._replace(jobs=_jobs(given.jobs))
+    databases = tuple(_path("--db", path) for path in given.db) or tuple(filter(None, (settings.scan.databases,)))
+    task = "serve" if given.listen or given.daemon else "converse"
+    return Wanted(task, settings, databases, given.foreground, path)
+
+
+def _configured(named: str | None) -> tuple[bytes, MailSettings]:
+    """The file that is named, or the usual one if it is there, and what it says."""
+    path = _path("-c", named) if named is not None else usual_configuration()
+    if named is None and not os.path.lexists(path):
+        return b"", MailSettings()
+    return path, configuration.load(path)
+
+
+def _places(words: Sequence[str]) -> Iterator[Place]:
+    for word in words:
+        try:
+            yield from mail_kinds.PLACES.read(os.fsencode(word))
+        except ValueError as error:
+            raise UsageError(f"option --listen: {error}") from None
+
+
+def _path(option: str, value: str) -> bytes:
+    if not value:
+        raise UsageError(f"option {option} needs an argument")
+    return absolute(os.fsencode(value))
+
+
+def _jobs(value: str) -> int:
+    try:
+        return values.whole(value, 0, 1024)
+    except ValueError as error:
+        raise UsageError(f"option --jobs: {error}") from None
