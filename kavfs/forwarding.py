@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 PORT = 25
 
-_COMMAND = re.compile(r"(smtp|lmtp|qmail):\((.*)\)", re.DOTALL)
+_COMMAND = re.compile(r"(smtp|lmtp|qmail): *\((.*)\)", re.DOTALL)
 _HOST = re.compile(r"(smtp|lmtp):(?:\[([0-9A-Fa-f:.]+(?:%\w+)?)\]|([^\s:/\[\]()]+))(?::([0-9]{1,5}))?")
 _UNIX = re.compile(r"(smtp|lmtp):(/[^\0]+)", re.DOTALL)
 _FORMS = "smtp:host[:port], lmtp:host[:port], smtp:(command), lmtp:(command), qmail:(command)"

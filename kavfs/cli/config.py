@@ -11,7 +11,7 @@ from kavfs.cli.arguments import parse
 from kavfs.cli.kavfs import PROGRAM
 from kavfs.cli.program import answer, say
 from kavfs.cli.request import Request, absolute, apply_option, usual_configuration
-from kavfs.config import server, show
+from kavfs.config import mail, mail_show, server, show
 from kavfs.config.importer import import_files
 from kavfs.config.ini import Entry, file_name, read_entries, shown
 from kavfs.config.keys import KEYS
@@ -53,12 +53,14 @@ def _check(args: argparse.Namespace) -> int:
     if not path:
         _put([NONE.encode()])
         return 0
-    ours, daemon = loaded(entries), loaded(entries, server.TABLE)
-    errors = list(dict.fromkeys([*ours.errors, *daemon.errors, *_wrong_actions(ours.settings.actions)]))
+    ours = loaded(entries)
+    all_ = [ours, loaded(entries, server.TABLE), mail.read_all(entries)]
+    wrong = [error for one in all_ for error in one.errors]
+    errors = list(dict.fromkeys([*wrong, *_wrong_actions(ours.settings.actions)]))
     for error in errors:
         say(PROGRAM, error)
-    lines = [f"warning: {doubt}".encode() for doubt in [*ours.doubts(), *daemon.doubts()]]
-    foreign = [entry for entry in ours.foreign if entry in daemon.foreign]
+    lines = [f"warning: {doubt}".encode() for one in all_ for doubt in one.doubts()]
+    foreign = [entry for entry in ours.foreign if all(entry in one.foreign for one in all_)]
     lines += [f"passed over: [{section}]".encode() for section in dict.fromkeys(entry.section for entry in foreign)]
     if not errors:
         number = counted(len(entries) - len(foreign), "setting")
@@ -72,6 +74,7 @@ def _show(args: argparse.Namespace) -> int:
     named = [os.fsdecode(one.value) for one in given if one.option.name == "config"]
     path, entries = _entries(named[-1] if named else args.file)
     ours, daemon = checked(loaded(entries)), checked(loaded(entries, server.TABLE))
+    filter_ = checked(mail.read_all(entries))
     request = Request(settings=ours.settings)
     options: dict[str, str] = {}
     for one in given:
@@ -84,6 +87,7 @@ def _show(args: argparse.Namespace) -> int:
     rows = [
         *show.rows(request.settings, ours.given, options),
         *show.rows(daemon.settings, daemon.given, {}, server.TABLE),
+        *mail_show.rows(filter_.settings, filter_.given, filter_.table),
     ]
     head = b"# " + (shown(file_name(path)) if path else NONE).encode()
     _put([head, *show.lines(row for row in rows if not args.changed or show.is_changed(row))])

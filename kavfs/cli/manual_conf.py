@@ -8,10 +8,11 @@ from collections.abc import Iterator
 
 from kavfs.cli.roff import bold, entry, italic, joined, line, plain
 from kavfs.config.keys import KEYS
+from kavfs.config.mail_keys import own_keys_of
 from kavfs.version import VERSION
 
-_SECTION = re.compile(r"\[([\w.]+)\]")
-_KEY = re.compile(r"([A-Za-z]+)=(.*)")
+_SECTION = re.compile(r"\[([\w.:]+)\]")
+_KEY = re.compile(r"([A-Za-z0-9]+)=(.*)")
 _TABLE = "  "  # a comment that begins so is a line of a table
 
 
@@ -21,7 +22,7 @@ def page(conf: str) -> str:
     lines = [
         f'.TH KAVFS.CONF 5 "" "kavfs {plain(VERSION)}" "System administration"',
         ".SH NAME",
-        "kavfs.conf \\- settings of kavscanner, kavfs and aveserver",
+        "kavfs.conf \\- settings of kavscanner, kavfs, aveserver and smtpscanner",
         ".SH DESCRIPTION",
         *_text(blocks[0][1:]),
     ]
@@ -32,7 +33,9 @@ def page(conf: str) -> str:
             section = found[1]
             lines.append(f'.SH "SECTION [{plain(section)}]"')
             block = block[1:]
-        lines += _block(section, block)
+        said = _block(section, block)
+        begun = lines[-1].startswith(".SH") and said[:1] == [".PP"]  # a section begins a paragraph itself
+        lines += said[begun:]
     lines += [".SH FILES", *_files(), ".SH SEE ALSO", ".BR kavscanner (8),", ".BR kavfs (8),", ".BR aveserver (8)"]
     return joined(lines)
 
@@ -81,7 +84,7 @@ def _text(comments: list[str], inside: bool = False) -> list[str]:
 
 
 def _synonyms(section: str, name: str) -> Iterator[str]:
-    for key in KEYS:
+    for key in (*KEYS, *own_keys_of(())):
         if (key.section, key.name) == (section, name):
             yield from key.synonyms
 

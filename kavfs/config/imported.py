@@ -14,10 +14,11 @@ from typing import NamedTuple
 from kavfs.config import kinds
 from kavfs.config.ini import Entry, shown, written
 from kavfs.config.keys import KEYS, Key
+from kavfs.config.mail_keys import GROUP, own_keys_of
 from kavfs.config.server_keys import OWN
 from kavfs.errors import ConfigError
 
-ALL_KEYS = (*KEYS, *OWN)
+ALL_KEYS = (*KEYS, *OWN, *own_keys_of(()))
 _BY_NAME = {(key.section, key.name): key for key in ALL_KEYS}
 _LISTS = (kinds.FOLDERS, kinds.MASKS)
 _SECRET = re.compile(r"(password\W+)\S.*|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
@@ -59,10 +60,25 @@ class Imported:
     notes: dict[Key, str] = field(default_factory=dict)  # what means something else here
     already: list[Left] = field(default_factory=list)  # kavfs does so without being told
     left: list[Left] = field(default_factory=list)
+    groups: tuple[str, ...] = ()  # of mail, without the default one
+
+    @property
+    def keys(self) -> tuple[Key, ...]:
+        """All that could be taken, in their order."""
+        return (*KEYS, *OWN, *own_keys_of(self.groups)) if self.groups else ALL_KEYS
+
+    def key(self, section: str, name: str) -> Key:
+        """The key of that name."""
+        of_group = section.startswith(GROUP)
+        return (
+            next(key for key in self.keys if (key.section, key.name) == (section, name))
+            if of_group
+            else _BY_NAME[section, name]
+        )
 
     def take(self, section: str, name: str, value: bytes, source: Source, note: str = "") -> None:
         """*value* becomes that of the key; ConfigError when it would be wrong there. *note* stands above it."""
-        key = _BY_NAME[section, name]
+        key = self.key(section, name)
         try:
             key.kind.read(value)
         except ValueError as error:
@@ -107,7 +123,7 @@ class Imported:
         """A kavfs.conf."""
         yield b"# Imported by kavfs config import from " + _comment(", ".join(self.names))
         section = ""
-        for key in ALL_KEYS:
+        for key in self.keys:
             if key not in self.taken:
                 continue
             value, sources = self.taken[key]

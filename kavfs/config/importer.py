@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kavfs.config import mail
 from kavfs.config.import_clamav import import_clamav
 from kavfs.config.import_old import SECTIONS as OLD_SECTIONS
 from kavfs.config.import_old import import_old
@@ -37,7 +38,7 @@ def import_files(paths: list[bytes]) -> Imported:
 def _check(into: Imported) -> None:
     """What each file may say alone can still be wrong together."""
     entries = [Entry(key.section, key.name, value, from_[-1].place) for key, (value, from_) in into.taken.items()]
-    for table in (SCANNER, TABLE):
+    for table in (SCANNER, TABLE, mail.table_of(entries)):
         checked(loaded(entries, table))
 
 

@@ -15,7 +15,7 @@ from kavfs.config import mail_combinations
 from kavfs.config.ini import Entry, read_entries
 from kavfs.config.keys import Key
 from kavfs.config.load import Loaded, Table, checked, loaded, value_in
-from kavfs.config.mail_keys import DEFAULT, FAMILY, GROUP, GROUP_FIELDS, NOTIFY, RULE_OF, keys_of
+from kavfs.config.mail_keys import DEFAULT, FAMILY, GROUP, GROUP_FIELDS, NOTIFY, RULE_OF, keys_of, names_of_groups
 from kavfs.config.mail_settings import (
     STATUSES,
     USUAL,
@@ -47,15 +47,8 @@ def read_all(entries: list[Entry]) -> Loaded:
 
 def table_of(entries: Iterable[Entry]) -> Table:
     """The keys of a file with these entries: each group that it names has its own."""
-    groups: dict[str, str] = {}
-    for entry in entries:
-        if entry.section.lower().startswith(GROUP):
-            name = entry.section[len(GROUP) :]
-            if name and name == name.strip():
-                groups.setdefault(name.lower(), name)
-    groups.pop(DEFAULT, None)
     return Table(
-        keys_of(tuple(groups.values())),
+        keys_of(names_of_groups(entry.section for entry in entries)),
         MailSettings(),
         FAMILY,
         mail_combinations.conflicts,

@@ -129,7 +129,8 @@ def doubts(settings: MailSettings, given: Given) -> Iterator[str]:
 def _no_effect(settings: MailSettings, key: Key, entry: Entry) -> str:
     """Why what *key* says cannot happen, or nothing."""
     if key.name == "EHLOattrsXFORWARD" and not settings.xforward:
-        return "EHLOsupportXFORWARD=no"
+        usual = settings.xforward_attributes == MailSettings().xforward_attributes
+        return "" if usual else "EHLOsupportXFORWARD=no"
     if key.section == "smtpscan.report" and key.name in ("ReportFilePermission", "Append"):
         usual = key.kind.read(entry.value) == getattr(Settings(), key.field)
         return "the report goes to no file" if settings.scan.report_file in _LOGS and not usual else ""

@@ -5,7 +5,7 @@ Groups have names of the administrator's, so the keys of a file are made for the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from kavfs.config import kinds, mail_kinds, server_kinds
 from kavfs.config.keys import KEYS as SCANNER_KEYS
@@ -130,6 +130,7 @@ OWN: tuple[Key, ...] = (
     Key("smtpscan.limits", "MaxMessageSize", kinds.SIZE, "message_max"),
     Key("smtpscan.limits", "MaxParts", kinds.COUNT, "parts_max"),
     Key("smtpscan.limits", "MaxNesting", mail_kinds.NESTING, "nesting_max"),
+    Key("smtpscan.limits", "MaxReceivedSize", kinds.SIZE, "received_max"),
     Key("smtpscan.limits", "MaxRecipients", server_kinds.POSITIVE, "recipients_max"),
     Key("smtpscan.limits", "MaxMessages", server_kinds.POSITIVE, "messages_max"),
     Key("smtpscan.limits", "MaxConnections", server_kinds.POSITIVE, "connections"),
@@ -151,7 +152,23 @@ OWN: tuple[Key, ...] = (
 )
 
 
-def keys_of(groups: Sequence[str]) -> tuple[Key, ...]:
-    """All keys of a file with these groups besides the default one."""
+def own_keys_of(groups: Sequence[str]) -> tuple[Key, ...]:
+    """What stands in sections of our own: of a file with these groups besides the default one."""
     sections = [GROUP + name for name in (*groups, DEFAULT)]
-    return (*COMMON, *OWN, *(key for section in sections for key in _group(section)))
+    return (*OWN, *(key for section in sections for key in _group(section)))
+
+
+def keys_of(groups: Sequence[str]) -> tuple[Key, ...]:
+    """The same, and what it has in common with others."""
+    return (*COMMON, *own_keys_of(groups))
+
+
+def names_of_groups(sections: Iterable[str]) -> tuple[str, ...]:
+    """Groups that have sections, in their order, as they are written first; without the default one."""
+    groups: dict[str, str] = {}
+    for section in sections:
+        name = section[len(GROUP) :]
+        if section.lower().startswith(GROUP) and name and name == name.strip():
+            groups.setdefault(name.lower(), name)
+    groups.pop(DEFAULT, None)
+    return tuple(groups.values())

@@ -69,9 +69,11 @@ def _milter_place(word: str) -> Place:
 def _at(word: str) -> Place:
     if word.startswith("/"):
         return Place(path=word)
-    ((host, port),) = server_kinds.ADDRESSES.read(word.encode()) or (("", 0),)
-    if not port:
-        raise ValueError(f"'{word}' is neither HOST:PORT, a port, nor the absolute path of a socket")
+    try:
+        ((host, port),) = server_kinds.ADDRESSES.read(word.encode())
+    except ValueError:
+        why = "neither HOST:PORT, nor a port, nor the absolute path of a socket"
+        raise ValueError(f"'{word}' is {why} (examples: 10025, 127.0.0.1:10025, /run/filter)") from None
     return Place(host=host, port=port)
 
 

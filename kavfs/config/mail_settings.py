@@ -118,9 +118,10 @@ class MailSettings(NamedTuple):
     socket_group: str = ""  # "" = that of the daemon
     # [smtpscan.limits]
     check_time: float = 60.0  # seconds for the scan of one message; 0 = as long as it takes
-    message_max: int = 0  # bytes; 0 = as the next hop says
-    parts_max: int = 10_000
-    nesting_max: int = 100
+    message_max: int = 0  # bytes of a message that is looked at (more: status Error); 0 = any
+    parts_max: int = 1000
+    nesting_max: int = 50
+    received_max: int = 0  # bytes of a message that is taken at all (more: 552); 0 = as the next hop says
     recipients_max: int = 1000
     messages_max: int = 50  # looked at at once
     connections: int = 100

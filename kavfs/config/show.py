@@ -21,6 +21,7 @@ class Row(NamedTuple):
     value: bytes
     origin: str  # "default", file:line, or the option
     table: Table = SCANNER
+    changed: bool | None = None  # None: if its value is not that of the defaults
 
 
 def value_of(settings: Settings | ServerSettings, key: Key, given: Mapping[Key, Entry] | None = None) -> bytes:
@@ -59,7 +60,7 @@ def rows(
 
 def is_changed(row: Row) -> bool:
     """Whether it differs from what is so without any configuration."""
-    return row.value != value_of(row.table.defaults, row.key)
+    return row.value != value_of(row.table.defaults, row.key) if row.changed is None else row.changed
 
 
 def lines(table: Iterator[Row]) -> Iterator[bytes]:

@@ -12,6 +12,7 @@ import pytest
 
 from kavfs.cli.kavfs import kavfs as program
 from kavfs.config.keys import KEYS
+from kavfs.config.mail_keys import own_keys_of
 from kavfs.config.server_keys import OWN
 from kavfs.errors import ConfigError
 from tests.support.programs import kavfs, start
@@ -28,7 +29,7 @@ def tried(*words: str | Path) -> tuple[int, str, str]:
 
 def test_check_says_all_that_is_wrong_and_what_has_no_effect(tmp_path: Path) -> None:
     path = tmp_path / "k.conf"
-    path.write_text("[scanner.options]\nArchive=no\nMaxDepth=x\n[scanner.report]\nAppend=no\n[smtpscan.general]\nA=b\n")
+    path.write_text("[scanner.options]\nArchive=no\nMaxDepth=x\n[scanner.report]\nAppend=no\n[icapserver.path]\nA=b\n")
     code, out, errors = tried("config", "check", path)
     assert code == 65
     assert errors.splitlines() == [
@@ -36,7 +37,7 @@ def test_check_says_all_that_is_wrong_and_what_has_no_effect(tmp_path: Path) -> 
         f"kavfs: {path}:3: MaxDepth: 'x' is not a whole number from 1 to 4294967295",
     ]
     assert f"warning: {path}:5: Append has no effect" in out
-    assert "passed over: [smtpscan.general]" in out
+    assert "passed over: [icapserver.path]" in out
 
 
 def test_check_of_the_shipped_file_finds_nothing() -> None:
@@ -79,7 +80,7 @@ def test_show_says_where_each_value_comes_from_and_can_be_loaded_again(tmp_path:
     options = ("-eaS", "-R", "-j3", "--max-members", "9", "--exclude-dir", "/c")
     text = kavfs("config", "show", path, "--options", *options)
     lines = text.splitlines()
-    assert len([line for line in lines if "=" in line]) == len(KEYS) + len(OWN)
+    assert len([line for line in lines if "=" in line]) == len(KEYS) + len(OWN) + len(own_keys_of(()))
 
     def origin(line: str) -> str:
         at = lines.index(line)

@@ -9,26 +9,37 @@ from pathlib import Path
 import pytest
 
 from kavfs.cli.arguments import OPTIONS
-from kavfs.config import server
+from kavfs.config import mail, server
 from kavfs.config.ini import read_entries
 from kavfs.config.keys import KEYS, Key
 from kavfs.config.load import load
+from kavfs.config.mail_keys import NOTIFY, own_keys_of
+from kavfs.config.mail_settings import ROLES, STATUSES, MailSettings
 from kavfs.config.server_keys import OWN
 from kavfs.config.server_settings import ServerSettings
 from kavfs.config.settings import Settings
 
+MAIL = own_keys_of(())
 FILE = Path(__file__).resolve().parents[2] / "conf" / "kavfs.conf"
 
 
 def test_the_file_as_it_is_shipped_changes_nothing() -> None:
     assert load(os.fsencode(FILE)) == Settings()
     assert server.load(os.fsencode(FILE)) == ServerSettings()
+    assert mail.load(os.fsencode(FILE)) == MailSettings()
+    assert mail.read(os.fsencode(FILE)).doubts() == []
 
 
-@pytest.mark.parametrize("key", [*KEYS, *OWN], ids=lambda key: f"{key.section}/{key.name}")
+@pytest.mark.parametrize("key", [*KEYS, *OWN, *MAIL], ids=lambda key: f"{key.section}/{key.name}")
 def test_every_key_the_reader_knows_is_documented(key: Key) -> None:
-    section = FILE.read_text().split(f"\n[{key.section}]\n", 1)[1].split("\n[", 1)[0]
+    named = f"{NOTIFY}admin.infected" if key.section.startswith(NOTIFY) else key.section
+    section = FILE.read_text().split(f"\n[{named}]\n", 1)[1].split("\n[", 1)[0]
     assert re.search(rf"\b{key.name}\b", section)
+
+
+def test_one_section_of_notices_stands_for_all_of_them() -> None:
+    text = FILE.read_text().split(f"\n[{NOTIFY}admin.infected]\n", 1)[1]
+    assert [word for word in (*ROLES, *map(str.lower, STATUSES)) if not re.search(rf"\b{word}\b", text)] == []
 
 
 def test_every_key_in_the_file_has_a_comment_above_it_or_above_its_group() -> None:
@@ -41,7 +52,7 @@ def test_every_key_in_the_file_has_a_comment_above_it_or_above_its_group() -> No
 
 
 def test_nothing_in_the_file_is_unknown_to_the_reader() -> None:
-    known = {(key.section, name) for key in (*KEYS, *OWN) for name in (key.name, *key.synonyms)}
+    known = {(key.section, name) for key in (*KEYS, *OWN, *MAIL) for name in (key.name, *key.synonyms)}
     assert {(entry.section, entry.key) for entry in read_entries(os.fsencode(FILE))} <= known
 
 
