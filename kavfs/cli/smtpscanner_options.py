@@ -14,10 +14,10 @@ from typing import NoReturn
 from kavfs.cli.request import absolute, usual_configuration
 from kavfs.cli.serving import RUN
 from kavfs.config import mail as configuration
-from kavfs.config import mail_kinds, values
+from kavfs.config import mail_combinations, mail_kinds, values
 from kavfs.config.mail_settings import MailSettings, Place
 from kavfs.daemon.settings import Listener
-from kavfs.errors import UsageError
+from kavfs.errors import ConfigError, UsageError
 from kavfs.model import Switch
 from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
 from kavfs.scan.shift import ServiceSettings
@@ -139,6 +139,8 @@ def read_options(words: Sequence[bytes]) -> Wanted:
     path, settings = _configured(given.config)
     if given.listen:
         settings = settings._replace(listen=tuple(_places(given.listen)))
+        for loop in mail_combinations.loops(settings, {}):
+            raise ConfigError(loop)
     if given.state is not None:
         settings = settings._replace(state=_path("--state", given.state))
     if given.jobs is not None:

@@ -40,7 +40,7 @@ def session(settings: MailSettings) -> Settings:
         offer=tuple(offer),
         xforward=tuple(word.encode() for word in settings.xforward_attributes),
         normalise=settings.bare_newlines,
-        limits=Limits(recipients=settings.recipients_max, idle=settings.idle),
+        limits=Limits(size=settings.received_max, recipients=settings.recipients_max, idle=settings.idle),
     )
 
 

@@ -33,13 +33,14 @@ def conflicts(settings: MailSettings, given: Given) -> Iterator[str]:
         yield f"{_place(given, 'EHLOsupportXFORWARD')}EHLOsupportXFORWARD: XFORWARD is of SMTP alone (Protocol, Listen)"
     if s.listen and s.forward is None:
         yield f"{_place(given, 'Listen')}Listen: there is no ForwardMailer: nobody would get the mail"
-    yield from _loops(settings, given)
+    yield from loops(settings, given)
     yield from _twice(settings, given)
     for group in (*s.groups, s.default):
         yield from _quarantine(settings, group, given)
 
 
-def _loops(settings: MailSettings, given: Given) -> Iterator[str]:
+def loops(settings: MailSettings, given: Given) -> Iterator[str]:
+    """Where mail would go back to one of our own places."""
     to = settings.forward
     if to is None:
         return

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kavfs.cli.smtpscanner_options import read_options
 from kavfs.config import mail, mail_kinds, mail_show, server_kinds, show
 from kavfs.config.importer import import_files
 from kavfs.config.ini import parse
@@ -209,6 +210,15 @@ def test_what_cannot_be_carried_out_is_an_error_with_its_place(text: str, said: 
 def test_mail_that_would_come_back_is_refused(forward: str, listen: str, loop: bool) -> None:
     errors = loaded(f"[smtpscan.general]\nForwardMailer={forward}\n[smtpscan.network]\nListen={listen}\n").errors
     assert ["ForwardMailer" in error and "come back for ever" in error for error in errors] == [True] * loop
+
+
+def test_a_place_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
+    path = tmp_path / "k.conf"
+    path.write_text("[smtpscan.general]\nForwardMailer=smtp:localhost:10026\n")
+    words = [b"-c", os.fsencode(path), b"--listen"]
+    assert read_options([*words, b"lmtp:127.0.0.1:10025"]).settings.listen == (Place("lmtp", "127.0.0.1", 10025),)
+    with pytest.raises(ConfigError, match="come back for ever"):
+        read_options([*words, b"smtp:127.0.0.1:10026"])
 
 
 NOBODY = "Senders=^nobody$\n"

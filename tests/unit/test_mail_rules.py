@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kavfs.cli.mail_rules import rules_of
+from kavfs.cli.smtpscanner_judging import rules as rules_of
 from kavfs.config import mail
 from kavfs.config.ini import parse
 from kavfs.config.mail_settings import MailSettings
