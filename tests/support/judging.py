@@ -111,19 +111,20 @@ class Court:
 
     def send(self, data: bytes, *to: bytes) -> Outcome:
         """What becomes of a message."""
-        envelope = Envelope(SENDER, tuple(Recipient(address) for address in to or (b"b@example.org",)))
-        return asyncio.run(self._sent(data, envelope))
-
-    async def _sent(self, data: bytes, envelope: Envelope) -> Outcome:
-        spool = spooled(data)
         self.using = self.using or ready()
         before = len(os.listdir("/proc/self/fd"))
+        outcome = asyncio.run(self.sent(data, *to))
+        assert len(os.listdir("/proc/self/fd")) == before, "something was not closed"
+        return outcome
+
+    async def sent(self, data: bytes, *to: bytes) -> Outcome:
+        envelope = Envelope(SENDER, tuple(Recipient(address) for address in to or (b"b@example.org",)))
+        spool = spooled(data)
         try:
             plan = await self.judge()(envelope, spool)
             assert plan.covers(len(envelope.recipients))
             outcome = outcome_of(plan, envelope, spool)
             plan.close()
-            assert len(os.listdir("/proc/self/fd")) == before, "something was not closed"
         finally:
             spool.close()
         return outcome

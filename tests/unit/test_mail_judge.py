@@ -7,7 +7,7 @@ import email.policy
 import re
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kavfs.mail.rules import Action, Filters
@@ -64,6 +64,7 @@ def test_the_form_of_release_5_6() -> None:
     assert re.search(rb"bases: 20261120 #12345, check: \d{8} clean$", status_line(got))
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 5000))
 def test_of_clean_monsters_every_byte_stays(seed: int) -> None:
     court, data = Court(), monster(seed)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kavfs.forwarding import Destination, parse
-from kavfs.mail.envelope import Delivery, Envelope, Judge, Plan, pass_on
+from kavfs.mail.envelope import Delivery, Envelope, Judge, Plan, Recipient, pass_on
 from kavfs.mail.pool import KEPT_FOR, KNOWN_FOR, Pool
 from kavfs.mail.relay import Counts, Relay
 from kavfs.mail.replies import OK, Garbage, ReplyReader, reply
@@ -311,3 +311,54 @@ def test_a_spool_folder_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         spool.write(b"x" * 11)
     spool.close()
+
+
+# ---- who has one reply together --------------------------------------------------------------------------------------
+
+
+def by_domain(envelope: Envelope, recipient: Recipient) -> bool:
+    """Recipients of one domain are treated alike."""
+    return {one.address[-1:] for one in envelope.recipients} == {recipient.address[-1:]}
+
+
+class Apart(Way):
+    def run(self, client: Client, settings: Settings | None = None) -> None:
+        session = Session(settings or Settings(b"us", lmtp=self.lmtp), Spool, b"192.0.2.1", trusted=True)
+        drive(Relay(session, client, self.pool, self.judge, self.counts, by_domain).run())
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+def test_who_is_treated_otherwise_comes_again(pipelined: bool) -> None:
+    way = Apart()
+    client = way.send([b"a@x", b"b@y", b"c@x"], pipelined=pipelined)
+    if not pipelined:
+        said = [client.answers(f"RCPT{number}")[0][:9] for number in range(3)]
+        assert said == [b"250 2.0.0", b"452 4.5.3", b"250 2.0.0"]
+    assert codes(client, "end") == [250]
+    assert [address for address, _ in way.hop.taken] == [b"a@x", b"c@x"]
+
+
+@pytest.mark.parametrize("pipelined", [True, False])
+def test_whom_the_next_hop_refuses_keeps_nobody_out(pipelined: bool) -> None:
+    way = Apart(NextHop(refuse={b"RCPTa@x": b"450 4.2.0 later\r\n"}))
+    client = way.send([b"a@x", b"b@y"], pipelined=pipelined)
+    assert codes(client, "end") == [250]
+    assert [address for address, _ in way.hop.taken] == [b"b@y"]
+
+
+def test_with_a_reply_for_each_nobody_is_kept_apart() -> None:
+    way = Apart(lmtp=True)
+    assert codes(way.send([b"a@x", b"b@y"]), "end") == [250, 250]
+
+
+def test_what_a_plan_holds_is_closed_whatever_becomes_of_it() -> None:
+    spools = []
+
+    async def judge(envelope: Envelope, spool: Spool) -> Plan:
+        spools.append(other(b"cured\r\n"))
+        return Plan((Delivery((0,), spools[-1]),), held=(spools[-1],))
+
+    Way(judge=judge).send([b"a@x"])
+    Way(NextHop(refuse={b"END": b"554 5.6.0 no\r\n"}), judge).send([b"a@x"])
+    Way(judge=judge).send([b"a@x", b"b@x"])  # a plan that forgets somebody
+    assert [spool.fd for spool in spools] == [-1, -1, -1]

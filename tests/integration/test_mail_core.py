@@ -1,0 +1,156 @@
+"""The core of a mail filter: verdicts and cures out of a real service, and what is said when there is none."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from kavfs.mail.core import REFUSALS, Core, Curer
+from kavfs.mail.envelope import Plan
+from kavfs.mail.scanning import Bounds
+from kavfs.model import Reason, Result, Status
+from kavfs.scan.asked import Refusal
+from tests.support.cores import core_parts
+from tests.support.curing import unzipped
+from tests.support.judging import INFECTED_ZIP, Court, attached, mail, spooled
+from tests.support.objects import EICAR
+from tests.support.serving import Gate, desk
+
+
+async def scanned(core: Core, data: bytes, seconds: float = 0.0) -> Result | str:
+    spool = spooled(data)
+    try:
+        return await core.scan(spool.fd, b"object", seconds)
+    finally:
+        spool.close()
+
+
+def test_many_at_once_each_gets_his_own(tmp_path: Path) -> None:
+    async def doing(core: Core, curer: Curer) -> list[Result | str]:
+        contents = [b"fine %d" % n if n % 3 else b"%d " % n + EICAR for n in range(60)]
+        return await asyncio.gather(*(scanned(core, content) for content in contents))
+
+    with core_parts(tmp_path) as parts:
+        answers = parts.run(doing)
+    statuses = [answer.status if isinstance(answer, Result) else answer for answer in answers]
+    assert statuses == [Status.CLEAN if n % 3 else Status.INFECTED for n in range(60)]
+
+
+def test_a_message_is_cured_by_real_processes(tmp_path: Path) -> None:
+    with core_parts(tmp_path) as parts:
+        court = Court()
+
+        async def doing(core: Core, curer: Curer) -> bytes:
+            court.scan, court.cure = core.scan, curer  # type: ignore[method-assign, assignment]
+            return (await court.sent(mail(("a.zip", INFECTED_ZIP), ("e.com", EICAR)), b"b@x")).only
+
+        found = attached(parts.run(doing))
+    assert unzipped(found["a.zip"]) == [("fine", b"fine " * 50)]
+    assert "e.com" not in found
+
+
+def test_what_was_not_cured_says_why(tmp_path: Path) -> None:
+    async def doing(core: Core, curer: Curer) -> object:
+        spool = spooled(EICAR)
+        result = await core.scan(spool.fd, b"e.com", 0.0)
+        assert isinstance(result, Result)
+        why = await curer(spool.fd, result)
+        spool.close()
+        return why
+
+    with core_parts(tmp_path) as parts:
+        assert "the whole file" in str(parts.run(doing))
+
+
+def gated(tmp_path: Path, doing, **settings: object):  # type: ignore[no-untyped-def]
+    """*doing* with a core whose worker waits at gates."""
+
+    async def inside(core: Core) -> object:
+        core.begin()
+        try:
+            return await asyncio.wait_for(doing(core), 60)
+        finally:
+            core.close()
+
+    with desk(tmp_path, **settings) as made:  # type: ignore[arg-type]
+        return asyncio.run(inside(Core(made.service)))
+
+
+def test_time_that_is_over_in_the_queue_is_no_verdict_and_in_a_scan_is_one(tmp_path: Path) -> None:
+    async def doing(core: Core) -> tuple[Result | str, Result | str]:
+        gate = Gate()
+        first = asyncio.ensure_future(core.scan(gate.fd, b"first", 0.0))
+        await asyncio.sleep(0)
+        second = await scanned(core, b"second", 0.1)
+        gate.open()
+        await first
+        return second, await core.scan(Gate().fd, b"third", 0.1)
+
+    second, third = gated(tmp_path, doing, objects_max=1)
+    assert second == REFUSALS[Refusal.LATE]
+    assert isinstance(third, Result)
+    assert (third.status, third.reasons) == (Status.ERROR, Reason.TIME)
+
+
+def test_too_many_that_wait_are_told_so(tmp_path: Path) -> None:
+    async def doing(core: Core) -> Result | str:
+        gates = [Gate() for _ in range(2)]
+        tasks = [asyncio.ensure_future(core.scan(gate.fd, b"x", 0.0)) for gate in gates]
+        await asyncio.sleep(0)
+        answer = await scanned(core, b"third")
+        for gate in gates:
+            gate.open()
+        await asyncio.gather(*tasks)
+        return answer
+
+    assert gated(tmp_path, doing, objects_max=1, queue_max=1) == REFUSALS[Refusal.BUSY]
+
+
+def test_who_gives_up_is_forgotten(tmp_path: Path) -> None:
+    async def doing(core: Core) -> Result | str:
+        gate = Gate()
+        task = asyncio.ensure_future(core.scan(gate.fd, b"x", 0.0))
+        waits = asyncio.ensure_future(scanned(core, b"y"))
+        await asyncio.sleep(0)
+        waits.cancel()
+        gate.open()
+        await asyncio.gather(task, waits, return_exceptions=True)
+        return await scanned(core, b"z")
+
+    answer = gated(tmp_path, doing, objects_max=1)
+    assert isinstance(answer, Result)
+
+
+def test_a_core_that_has_ended_has_no_verdicts(tmp_path: Path) -> None:
+    async def doing(core: Core) -> tuple[Result | str, Result | str]:
+        gate = Gate()
+        waits = asyncio.ensure_future(core.scan(gate.fd, b"x", 0.0))
+        await asyncio.sleep(0)
+        core.close()
+        return await waits, await scanned(core, b"y")
+
+    assert gated(tmp_path, doing) == ("the scanner ends", "the scanner ends")
+
+
+def test_without_its_fork_server_everybody_hears_451(tmp_path: Path) -> None:
+    async def doing() -> list[int]:
+        core = Core(made.service)
+        core.begin()
+        court = Court(settings={"bounds": Bounds(seconds=30)})
+        court.scan = core.scan  # type: ignore[method-assign]
+        made.server.close()
+        outcome = await asyncio.wait_for(court.sent(mail(), b"b@x"), 60)
+        core.close()
+        return outcome.codes
+
+    with desk(tmp_path) as made:
+        assert asyncio.run(doing()) == [451]
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_plan_closes_what_it_holds(count: int) -> None:
+    spools = [spooled(b"x") for _ in range(count)]
+    Plan(held=tuple(spools)).close()
+    assert all(spool.fd == -1 for spool in spools)
