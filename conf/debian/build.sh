@@ -51,6 +51,9 @@ find "$stage/usr/share" -type f -exec chmod 0644 {} +
 put 0644 "$conf/kavfs.conf" etc/kavfs/kavfs.conf
 put 0644 "$conf/logrotate.d/kavfs" etc/logrotate.d/kavfs
 put 0644 "$conf/logrotate.d/kavfs-aveserver" etc/logrotate.d/kavfs-aveserver
+for template in "$conf"/templates/*; do
+    put 0644 "$template" "etc/kavfs/templates/$(basename "$template")"
+done
 mkdir -p "$stage/etc/kavfs/jobs"
 for unit in "$conf"/systemd/*; do
     put 0644 "$unit" "lib/systemd/system/$(basename "$unit")"
