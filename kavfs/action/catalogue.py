@@ -16,10 +16,11 @@ from kavfs.model import Result, Status, gravest
 
 QUARANTINE = "quarantine"
 BACKUP = "backup"
-KINDS = (QUARANTINE, BACKUP)
+MESSAGE = "message"  # mail, with its envelope: it never was a file and goes back by mail only
+KINDS = (QUARANTINE, BACKUP, MESSAGE)
 
 WAIT = 30.0  # seconds for another process to finish its commit
-VERSION = 2
+VERSION = 3
 
 _TABLE = """
 CREATE TABLE IF NOT EXISTS items (
@@ -45,10 +46,15 @@ CREATE TABLE IF NOT EXISTS items (
     sha256 BLOB NOT NULL,
     judged INTEGER,            -- the verdict of the last rescan; NULL: there was none
     judged_by TEXT NOT NULL DEFAULT '',      -- what it knew
-    judged_ns INTEGER NOT NULL DEFAULT 0
+    judged_ns INTEGER NOT NULL DEFAULT 0,
+    letter TEXT NOT NULL DEFAULT ''          -- of a message: JSON, envelope and findings
 ) STRICT, WITHOUT ROWID
 """
-_SINCE_1 = ("judged_by TEXT NOT NULL DEFAULT ''", "judged_ns INTEGER NOT NULL DEFAULT 0")
+_SINCE_1 = {
+    "judged_by": "TEXT NOT NULL DEFAULT ''",
+    "judged_ns": "INTEGER NOT NULL DEFAULT 0",
+    "letter": "TEXT NOT NULL DEFAULT ''",
+}
 
 
 class Finding(NamedTuple):
@@ -81,6 +87,7 @@ class Item(NamedTuple):
     judged: Status | None = None  # the verdict of the last rescan
     judged_by: str = ""  # the knowledge of which it was; "" = that of the finding
     judged_ns: int = 0  # since 1970
+    letter: str = ""  # of a message: what kavfs.mail.letter makes of its envelope
 
     @property
     def good(self) -> bool:
@@ -98,7 +105,7 @@ class Catalogue:
             self._base.execute("PRAGMA synchronous = EXTRA")  # the folder too, after the journal has gone
             self._base.execute("PRAGMA trusted_schema = OFF")
             self._base.execute(_TABLE)
-            if self._version() == 1:
+            if self._version() < VERSION:
                 self._renew()
         except BaseException:
             self._base.close()
@@ -121,13 +128,16 @@ class Catalogue:
         return int(self._base.execute("PRAGMA user_version").fetchone()[0])
 
     def _renew(self) -> None:
-        """A catalogue of version 1 gets the columns that it lacks, unless another process has been quicker."""
+        """An older catalogue gets the columns that it lacks, unless another process has been quicker. One that an older
+        program has had in hand since may have them."""
         self._base.execute("BEGIN IMMEDIATE")
         with self._base:  # commits, or takes back
-            if self._version() == 1:
-                for column in _SINCE_1:
-                    self._base.execute(f"ALTER TABLE items ADD COLUMN {column}")
-                self.complete = True
+            complete = self._version() > 0
+            there = {row[1] for row in self._base.execute("PRAGMA table_info(items)")}
+            for name, kind in _SINCE_1.items():
+                if name not in there:
+                    self._base.execute(f"ALTER TABLE items ADD COLUMN {name} {kind}")
+            self.complete = complete
 
     def add(self, item: Item) -> None:
         row = _row(item)
@@ -180,6 +190,8 @@ def told(item: Item) -> bytes:
         "added_ns": item.added_ns,
         "who": item.who,
     }
+    if item.letter:
+        values["letter"] = item.letter
     return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 
@@ -190,7 +202,8 @@ def from_told(text: bytes, item: str, file: bytes, sha256: bytes) -> Item:
         threat, status, engine, generation = values["finding"]
         finding = Finding(threat, Status(status), engine, bytes.fromhex(generation))
         facts = unpack(json.dumps(values["facts"]).encode())
-        return Item(item, values["kind"], file, facts, finding, values["added_ns"], values["who"], sha256)
+        made = Item(item, values["kind"], file, facts, finding, values["added_ns"], values["who"], sha256)
+        return made._replace(letter=values.get("letter", ""))
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not an item's own words: {error}") from None
 
@@ -214,6 +227,7 @@ def _row(item: Item) -> dict[str, object]:
         "judged": None if item.judged is None else int(item.judged),
         "judged_by": item.judged_by,
         "judged_ns": item.judged_ns,
+        "letter": item.letter,
     }
 
 
@@ -235,6 +249,7 @@ def _item(row: sqlite3.Row) -> Item:
         judged,
         row["judged_by"],
         row["judged_ns"],
+        row["letter"],
     )
 
 

@@ -14,11 +14,11 @@ import sqlite3
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from kavfs.action import facts as facts_of
 from kavfs.action import seal
-from kavfs.action.catalogue import BACKUP, QUARANTINE, Finding, Item, told
+from kavfs.action.catalogue import BACKUP, MESSAGE, QUARANTINE, Finding, Item, told
 from kavfs.action.layout import file_of
 from kavfs.action.place import ActionError, Held, Parent
 from kavfs.action.vault import Vault, shown, split, text_of
@@ -33,6 +33,20 @@ IN_MEMORY = 64 << 20  # bytes of an item that are decrypted into memory; larger 
 
 class Missing(KavfsError):
     """There is no such item, or more than one is meant."""
+
+
+class Content(Protocol):
+    """What is put into a store: a file that is held, or what never was one."""
+
+    @property
+    def fd(self) -> int: ...
+
+    @property
+    def facts(self) -> facts_of.Facts: ...
+
+    def unchanged(self) -> bool:
+        """Its bytes are what they were when it was looked at."""
+        ...
 
 
 class Judged(NamedTuple):
@@ -53,7 +67,7 @@ class Store(Vault):
 
     # -- in ----------------------------------------------------------------------------------------------------------
 
-    def put(self, held: Held, finding: Finding, kind: str = QUARANTINE) -> str:
+    def put(self, held: Content, finding: Finding, kind: str = QUARANTINE, letter: str = "") -> str:
         """A copy of the scanned file, on disk when this returns; the id of the item. ActionError: there is none, and
         the source must stay. What is there already
         as a backup of the same path is not stored again."""
@@ -62,7 +76,7 @@ class Store(Vault):
             return known
         number = os.urandom(seal.ID)
         item = Item(number.hex(), kind, b"", held.facts, finding, time.time_ns(), os.getuid(), b"")
-        item = item._replace(file=file_of(self.layout, item))
+        item = item._replace(file=file_of(self.layout, item), letter=letter)
         try:
             self._must_have_room(held.facts.size)
             digest = self._write(item, held)
@@ -125,8 +139,11 @@ class Store(Vault):
 
     def restore(self, item: str, to: bytes | None = None, *, keep: bool = False) -> tuple[bytes, tuple[str, ...]]:
         """Put a file back as it was, where it was or at the path *to*; then the item goes, unless *keep*. Never over
-        anything, never through a link. Returns where it is, and the attributes that could not be given back."""
+        anything, never through a link. Returns where it is, and the attributes that could not be given back. A message
+        has never been anywhere: it needs *to*."""
         found = self.get(item)
+        if found.kind == MESSAGE and not to:
+            raise ActionError(f"item {found.id} is a message: it is released, or restored to a path that is named")
         target = to or found.facts.place
         folder, name = os.path.split(os.path.abspath(target))
         try:
@@ -191,7 +208,9 @@ class Store(Vault):
         """What is in quarantine and was judged last by somebody who did not know just what is *known* now, or before
         *since_ns*; what has waited longest comes first."""
         found = []
-        for item in self.items(QUARANTINE):
+        for item in self.items():
+            if item.kind == BACKUP:
+                continue
             by = item.judged_by or item.finding.generation.hex()
             if by != known or max(item.added_ns, item.judged_ns) < since_ns:
                 found.append(item)
@@ -243,7 +262,7 @@ class Store(Vault):
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    def _write(self, item: Item, held: Held) -> bytes:
+    def _write(self, item: Item, held: Content) -> bytes:
         """The item's file, on disk with its folder; the digest of the content."""
         digest = hashlib.sha256()
         folder, name = os.path.split(item.file)
@@ -273,7 +292,7 @@ class Store(Vault):
         if size + RESERVE > room.f_bavail * room.f_frsize:
             raise ActionError(f"there is no room for it in {self.shown}")
 
-    def _known_backup(self, held: Held) -> str | None:
+    def _known_backup(self, held: Content) -> str | None:
         """A backup of the very same: an infection that comes back as it was makes no new version."""
         same = [
             item

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from kavfs.action.catalogue import Item
+from kavfs.action.catalogue import MESSAGE, Item
 from kavfs.action.store import Judged, Store
 from kavfs.cli.request import Request
 from kavfs.config.settings import Settings
@@ -110,7 +110,8 @@ def _outcome(judged: Judged) -> str:
         return ""
     if judged.restored:
         return f"{_told(item)} is clean now and was restored to {judged.text}"
-    offer = judged.text or f"`kavfs quarantine restore {item.id}` gives it back"
+    verb = "release" if item.kind == MESSAGE else "restore"
+    offer = judged.text or f"`kavfs quarantine {verb} {item.id}` gives it back"
     return f"{_told(item)} is clean now: {offer}"
 
 

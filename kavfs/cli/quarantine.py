@@ -1,4 +1,5 @@
-"""kavfs quarantine: what was taken away, and backups of what was changed: to look at, to give back, to judge again."""
+"""kavfs quarantine: what was taken away, files and mail, and backups of what was changed: to look at, to give back, to
+judge again."""
 
 from __future__ import annotations
 
@@ -7,9 +8,10 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from kavfs.action.catalogue import BACKUP, QUARANTINE, Item
+from kavfs.action.catalogue import BACKUP, KINDS, MESSAGE, Item
 from kavfs.action.layout import FLAT, ITEMS, TREE
 from kavfs.action.store import Judged, Missing, Store
 from kavfs.cli.program import answer
@@ -39,19 +41,25 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "list": commands.add_parser("list", help="one line for each item, the oldest first"),
         "show": commands.add_parser("show", help="everything that is known of an item"),
         "restore": commands.add_parser("restore", help="put files back as they were; nothing is written over"),
+        "release": commands.add_parser("release", help="send messages to their recipients by ForwardMailer"),
         "export": commands.add_parser("export", help="write the content of an item to a file or a pipe"),
         "delete": commands.add_parser("delete", help="remove items for good"),
         "rescan": commands.add_parser("rescan", help="judge all items with the signatures of now"),
         "prune": commands.add_parser("prune", help="remove what is old, or too much"),
     }
-    for name in ("show", "restore", "delete"):
+    for name in ("show", "restore", "release", "delete"):
         made[name].add_argument("items", nargs="+", metavar="ITEM", help="its number, or the beginning of it")
     made["export"].add_argument("item", metavar="ITEM", help="its number, or the beginning of it")
     made["export"].add_argument("-o", "--output", default="", metavar="FILE", help="a new file; else standard output")
     made["restore"].add_argument("--to", default="", metavar="PATH", help="another place: a new path, or a folder")
-    made["restore"].add_argument("--keep", action="store_true", help="the item stays")
+    made["export"].add_argument("--part", default="", metavar="PLACE", help="of a message one part, as show names it")
+    made["release"].add_argument(
+        "--to", action="append", default=[], metavar="ADDRESS", help="to others instead; the item stays"
+    )
+    for name in ("restore", "release"):
+        made[name].add_argument("--keep", action="store_true", help="the item stays")
     for name in ("list", "rescan", "prune"):
-        made[name].add_argument("--kind", choices=(QUARANTINE, BACKUP), default="", help="only these items")
+        made[name].add_argument("--kind", choices=KINDS, default="", help="only these items")
     made["list"].add_argument("--path", default="", metavar="PATH", help="only what lay there")
     made["rescan"].add_argument("--db", action="append", default=[], metavar="PATH", help="databases, as for a scan")
     made["rescan"].add_argument("--engine", default="", metavar="LIST", help="who judges, as for a scan")
@@ -77,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
     if args.quarantine_command == "export":
         return _export(args)
     commands = {
-        "list": _list, "show": _show, "restore": _restore, "delete": _delete, "rescan": _rescan, "prune": _prune,
+        "list": _list, "show": _show, "restore": _restore, "release": _release, "delete": _delete, "rescan": _rescan,
+        "prune": _prune,
     }  # fmt: skip
     output = answer()
     with contextlib.closing(commands[args.quarantine_command](args)) as lines, contextlib.suppress(BrokenPipeError):
@@ -163,7 +172,10 @@ def _show(args: argparse.Namespace) -> Lines:
 def _facts(item: Item) -> Iterator[str]:
     facts, finding = item.facts, item.finding
     yield f"Item: {item.id} ({item.kind})"
-    yield f"Path: {_path(item)}"
+    if item.kind == MESSAGE:
+        yield from _mail().facts(item)
+    else:
+        yield f"Path: {_path(item)}"
     if facts.place != facts.path:
         yield f"Place: {shown_path(facts.place).decode('utf-8', 'replace')}"
     word = OUTCOMES[finding.status].word.lower()
@@ -174,6 +186,8 @@ def _facts(item: Item) -> Iterator[str]:
     if item.judged is not None:
         yield f"Judged again: {OUTCOMES[item.judged].word.lower()}"
     yield f"Size: {facts.size:,} bytes, SHA-256 {item.sha256.hex()}"
+    if item.kind == MESSAGE:
+        return
     modified = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(facts.mtime_ns // 10**9))
     yield f"Owner: {facts.uid}:{facts.gid}, mode {facts.mode:04o}, modified {modified}"
     names = [name for name, _ in facts.xattrs] + (["access list"] if facts.acl else [])
@@ -182,6 +196,8 @@ def _facts(item: Item) -> Iterator[str]:
 
 
 def _path(item: Item) -> str:
+    if item.kind == MESSAGE:
+        return str(_mail().in_line(item))
     return shown_path(item.facts.path).decode("utf-8", "replace")
 
 
@@ -205,13 +221,34 @@ def _restore(args: argparse.Namespace) -> Lines:
             yield f"{item.id}  restored  {shown_path(place).decode('utf-8', 'replace')}{lost}"
 
 
+def _release(args: argparse.Namespace) -> Lines:
+    with _store(args) as store:
+        for word in args.items:
+            found, item = _chosen(store, word)
+            yield f"{item.id}  released  {_mail().release(found, item, args.to, args.config, args.keep)}"
+
+
+def _mail() -> ModuleType:
+    """All that only who has messages in quarantine needs."""
+    from kavfs.cli import releasing
+
+    return releasing
+
+
+def _write(store: Store, item: Item, place: str, fd: int) -> None:
+    if place:
+        _mail().part(store, item, place, fd)
+    else:
+        store.export(item.id, fd)
+
+
 def _export(args: argparse.Namespace) -> int:
     with _store(args) as store:
         found, item = _chosen(store, args.item)
         if not args.output:
             if os.isatty(1):
                 raise UsageError("an item is not written to a terminal: name a file with -o")
-            found.export(item.id, 1)
+            _write(found, item, args.part, 1)
             return 0
         name = absolute(os.fsencode(args.output))
         try:
@@ -219,7 +256,7 @@ def _export(args: argparse.Namespace) -> int:
         except OSError as error:
             raise SystemFailure(f"{shown_text(args.output)} cannot be made: {error.strerror}") from None
         try:
-            found.export(item.id, fd)
+            _write(found, item, args.part, fd)
             os.fsync(fd)
         except BaseException:
             os.unlink(name)  # half an item is none

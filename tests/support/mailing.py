@@ -52,7 +52,7 @@ def open_folder(name: str) -> Iterator[Path]:
 
 
 class Mailbox(socketserver.StreamRequestHandler):
-    """The next mail server: takes everything."""
+    """The next mail server: takes everything but commands with what is `refused` in them."""
 
     server: Sink
 
@@ -60,6 +60,10 @@ class Mailbox(socketserver.StreamRequestHandler):
         self.say("220 sink")
         while line := self.rfile.readline():
             word = line[:4].upper()
+            self.server.lines.append(line.rstrip())
+            if any(name in line for name in self.server.refused):
+                self.say("550 5.1.1 not here")
+                continue
             if word == b"DATA":
                 self.say("354 go on")
                 lines = list(iter(self.rfile.readline, b".\r\n"))
@@ -78,4 +82,6 @@ class Sink(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Mailbox)
         self.taken: list[bytes] = []
+        self.lines: list[bytes] = []  # commands
+        self.refused: list[bytes] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
