@@ -68,7 +68,7 @@ _GROUP: tuple[tuple[str, Kind, str, tuple[str, ...]], ...] = (
     ("HeaderForm", mail_kinds.FORM, "header_form", ()),
     ("FilterByName", mail_kinds.PATTERNS, "filter_names", ("IncludeName",)),  # the others are of the milter 5.6
     ("FilterByMime", mail_kinds.PATTERNS, "filter_mime", ("IncludeMime",)),
-    ("FilterByType", mail_kinds.MASKS, "filter_types", ()),
+    ("FilterByType", mail_kinds.TYPES, "filter_types", ()),
     ("FilterBySize", kinds.SIZE, "filter_size", ("IncludeSize",)),
     ("ExcludeName", mail_kinds.PATTERNS, "exclude_names", ()),
     ("ExcludeMime", mail_kinds.PATTERNS, "exclude_mime", ()),

@@ -6,11 +6,12 @@ import ipaddress
 import re
 from collections.abc import Callable
 
+from kavfs._native.match import FORMATS
 from kavfs.config import kinds, server_kinds, values
 from kavfs.config.kinds import Kind, of_text
 from kavfs.config.mail_settings import ATTRIBUTES, Network, Place
 from kavfs.forwarding import Destination, parse
-from kavfs.patterns.lists import read_masks, read_patterns, write_patterns
+from kavfs.patterns.lists import Pattern, read_masks, read_patterns, write_patterns
 
 _HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,253}[A-Za-z0-9])?|\[[0-9A-Fa-f:.IPv]+\]")
 
@@ -108,6 +109,15 @@ def _host_name(text: str) -> str:
     return text
 
 
+def _types(text: str) -> tuple[Pattern, ...]:
+    """Masks for words of formats; one that fits none would filter nothing, and nobody would know."""
+    masks = read_masks(text)
+    for mask in masks:
+        if not any(mask(name.encode()) for name in FORMATS):
+            raise ValueError(f"'{mask.text}' fits none of {' '.join(FORMATS)}")
+    return masks
+
+
 def _write_text(value: object) -> bytes:
     return str(value).encode("utf-8", "surrogateescape")
 
@@ -117,7 +127,7 @@ def _write_optional(value: object) -> bytes:
 
 
 PATTERNS = Kind(of_text(read_patterns), lambda value: write_patterns(value).encode())
-MASKS = Kind(of_text(read_masks), lambda value: write_patterns(value).encode())
+TYPES = Kind(of_text(_types), lambda value: write_patterns(value).encode())
 ACTION = Kind(of_text(_action), _write_text, empty_is_default=True)
 ACTION_CURED = Kind(of_text(_word_of("unchanged", "remove", "cured")), _write_text, empty_is_default=True)
 PROTOCOL = Kind(of_text(_protocol), lambda value: b"lmtp" if value else b"smtp", empty_is_default=True)

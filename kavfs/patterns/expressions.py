@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 COUNT_MAX = 255  # RE_DUP_MAX
 DEPTH_MAX = 50  # of parentheses
+REPEATS_MAX = 3  # as in a{2}{3}*
 
 Test = Callable[[str], bool]
 
@@ -193,7 +194,11 @@ class _Reader:
         return _same(letter)
 
     def _repeated(self, part: Node) -> Node:
+        times = 0
         while (sign := self.peek()) and sign in "*+?{":
+            times += 1
+            if times > REPEATS_MAX:
+                raise self.wrong(f"more than {REPEATS_MAX} counts behind one another")
             if isinstance(part, Anchor):
                 raise self.wrong(f"there is nothing before {sign} that could be repeated")
             self.next()

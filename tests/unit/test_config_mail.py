@@ -28,7 +28,7 @@ from tests.unit.test_config_show import EXAMPLES as SHARED
 EXAMPLES: dict[Kind, tuple[str, ...]] = {
     **SHARED,
     mail_kinds.PATTERNS: (r"@example\.org$,^a{1,2}b,[,]x", "*.exe", ""),
-    mail_kinds.MASKS: ("pe,ole*", ""),
+    mail_kinds.TYPES: ("pe,ole*", ""),
     mail_kinds.ACTION: ("remove", "UNCHANGED", ""),
     mail_kinds.ACTION_CURED: ("cured", "remove", ""),
     mail_kinds.PROTOCOL: ("lmtp", "smtp"),
@@ -159,6 +159,7 @@ def test_each_name_of_the_matrix_is_a_key_of_every_group() -> None:
         ("[smtpscan.group:a]\nRecipientAction=cured\n", "k.conf:2: RecipientAction: 'cured' can stand only in Cured"),
         ("[smtpscan.group:a]\nErrorAdminAction=delete\n", "ErrorAdminAction: 'delete' is not unchanged or remove"),
         ("[smtpscan.group:a]\nSenders=a,(b\n", "k.conf:2: Senders: '(b': ( or { is not closed"),
+        ("[smtpscan.group:a]\nFilterByType=pe,exe\n", "k.conf:2: FilterByType: 'exe' fits none of unknown empty text"),
         ("[smtpscan.group:a]\nFilterByName=(a)\\1\n", "references to what was found before are not understood"),
         (
             "[smtpscan.group:a]\nAdminAddress=<e-mail address>\n",
