@@ -18,7 +18,7 @@ from kavfs.mail.templates import TEMPLATE_MAX, Chosen, Role, builtin, filled, lo
 from kavfs.model import Status
 from tests.support.cases import TO, case, group, mail, read, spool_of
 from tests.support.hops import Fault, NextHop, drive
-from tests.support.office import Office, attachments, body
+from tests.support.noticing import Office, attachments, body
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "conf" / "templates"
 

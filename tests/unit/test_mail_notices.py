@@ -17,7 +17,7 @@ from kavfs.mail.rules import Action
 from kavfs.mail.templates import load
 from kavfs.model import Status
 from tests.support.cases import ADMIN, CONTENT, SENDER, TO, Hop, case, group, mail, spool_of
-from tests.support.office import KEY, Office, attachments, body
+from tests.support.noticing import KEY, Office, attachments, body
 
 # ---- who is told -----------------------------------------------------------------------------------------------------
 
