@@ -39,7 +39,7 @@ from kavfs.mail.scanning import Bounds, Examiner, Scan, Unscanned, apart
 from kavfs.mail.spool import Spool
 from kavfs.mail.surgery import line_end_of
 from kavfs.mail.treating import Course, copy_of, course_of, written
-from kavfs.model import FOUND, Status
+from kavfs.model import Status
 from kavfs.version import VERSION
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ class Judge:
         """Once for all groups that want it."""
         if not groups:
             return
-        work.examiner = examiner = Examiner(self._scan, self.bounds, self._spools)
+        examiner = work.examiner = Examiner(self._scan, self.bounds, self._spools)
         try:
             findings = await examined(work.message, examiner)
             if self._cure is not None and any(_wants_cures(group) for group in groups):
@@ -124,6 +124,7 @@ class Judge:
         except Unscanned as error:
             log.error("%s: %s", work.id, error)
             work.unscanned = str(error) or "no verdict"
+            work.passable = self.pass_unscanned and not examiner.spoken
             return
         work.findings = findings
         work.held += [one.cured for one in findings if one.cured is not None]
@@ -136,7 +137,7 @@ class Judge:
             if not group.check:
                 await self._pass(work, group, recipients, None)
             elif work.unscanned:
-                if not self.pass_unscanned:
+                if not work.passable:
                     work.say(recipients, DISTURBED)
                     return
                 await self._pass(work, group, recipients, error_of(work.unscanned))
@@ -227,7 +228,7 @@ class Judge:
         assert work.examiner is not None
         message = Message(Source(spool.fd, 0, spool.size))
         found = await examined(message, work.examiner.again())
-        return all(set(one.threats) <= course.spared for one in found if one.status in FOUND)
+        return all(course.lets_through(one) for one in found)
 
 
 @dataclass
@@ -242,6 +243,7 @@ class _Work:
     examiner: Examiner | None = None
     findings: list[Finding] = field(default_factory=list)  # of the scan, for all groups
     unscanned: str = ""  # why there is no verdict
+    passable: bool = False  # ... and it may go on nevertheless: not where only what was found could not be looked into
     copies: dict[object, tuple[Course, Content | None]] = field(default_factory=dict)
     held: list[Closable] = field(default_factory=list)
     sent: dict[int, tuple[Content, list[int]]] = field(default_factory=dict)

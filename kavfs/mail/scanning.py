@@ -20,7 +20,7 @@ from kavfs.model import Reason, Result, Status
 
 TRIES = 3  # of what a worker died of: it may have been killed for another reason
 OURS = Reason.ENGINE | Reason.UNREADABLE  # says something about us, not about the message
-LARGE = 1 << 20  # bytes; what is done with more is done in a thread
+LARGE = 1 << 16  # bytes; what is done with more is done in a thread
 MAIL = "mail"  # Result.format of what the core reads as a message
 
 Made = TypeVar("Made")
@@ -59,6 +59,7 @@ class Examiner:
 
     def __init__(self, scan: Scan, bounds: Bounds, spools: Callable[[], Spool]) -> None:
         self.bounds = bounds
+        self.spoken = False  # there was a verdict on something
         self._scan = scan
         self._spools = spools
         self._end = time.monotonic() + bounds.seconds
@@ -77,6 +78,7 @@ class Examiner:
             if result.reasons & OURS and result.status is Status.ERROR:
                 raise Unscanned(result.error or "a scan failed")
             if number == TRIES or not result.reasons & Reason.WORKER:
+                self.spoken = True
                 return result
         raise AssertionError
 

@@ -50,11 +50,15 @@ class Course(NamedTuple):
         pairs = zip(self.findings, self.actions, strict=True)
         return any(one.status in CLEANED and action is not Action.UNCHANGED for one, action in pairs)
 
-    @property
-    def spared(self) -> set[str]:
-        """Names of what the rules let through."""
+    def lets_through(self, finding: Finding) -> bool:
+        """Whether something may be in the copy: what is harmless, and what the rules leave as it is."""
+        if finding.status not in (*FOUND, Status.ERROR):
+            return True
         pairs = zip(self.findings, self.actions, strict=True)
-        return {name for one, action in pairs if action is Action.UNCHANGED for name in one.threats}
+        left = [one for one, action in pairs if action is Action.UNCHANGED]
+        if not finding.threats:
+            return finding.status in {one.status for one in left}
+        return set(finding.threats) <= {name for one in left for name in one.threats}
 
     @property
     def key(self) -> object:

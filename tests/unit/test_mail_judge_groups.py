@@ -130,6 +130,13 @@ def test_unscanned_mail_passes_where_a_setting_says_so() -> None:
     assert (court.cases[0].status, court.cases[0].findings[0].why) == (Status.ERROR, "down")
 
 
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_what_was_found_does_not_pass_because_the_rest_cannot_be_scanned(at: int) -> None:
+    court = Court(answers=[*[None] * at, "down"], settings={"pass_unscanned": True})
+    outcome = court.send(mail(("a.zip", INFECTED_ZIP)))
+    assert (outcome.got, outcome.codes) == ({}, [451])
+
+
 def test_a_group_without_check_needs_no_verdict() -> None:
     free = group("free", recipients=[ends(b"@free")], check=False)
     outcome = Court([free], answers=["down"]).send(mail(), b"a@x", b"b@free")
@@ -173,6 +180,14 @@ def test_within_its_limits_it_passes() -> None:
     court = Court(settings={"bounds": Bounds(seconds=0, size=10_000, parts=4, nesting=2)})
     court.send(mail(("a", b"x")))
     assert court.cases[0].status is Status.CLEAN
+
+
+def test_a_copy_that_cannot_be_looked_at_in_time_is_not_delivered() -> None:
+    late = Result(b"m", Status.ERROR, Reason.TIME, format="mail")
+    court = Court(cures=False, answers=[None, late])
+    got = court.send(mail(("e.com", EICAR), ("f", b"fine"))).only
+    assert set(attached(got)) == {None}
+    assert court.cases[0].action is Action.REMOVE
 
 
 def test_a_limit_does_not_hide_what_was_found() -> None:
