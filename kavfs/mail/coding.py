@@ -13,6 +13,8 @@ from kavfs.mail.parts import Part
 
 RUN = re.compile(rb"=+|[^=]+")
 JUNK = re.compile(rb"[^A-Za-z0-9+/=]+")
+UU_ANYWHERE = re.compile(rb"begin(?:-base64)? [0-7]{3,6} ")
+UU_REACH = 24
 UU_BEGIN = re.compile(rb"begin(-base64)? [0-7]{3,6} +([^\r\n]+)")
 
 
@@ -140,6 +142,12 @@ def blocks(source: Source, start: int, end: int) -> Iterator[Block]:
         yield Block(name, begun, end)
 
 
+def has_blocks(source: Source) -> bool:
+    """Whether anything in a message looks as if such a file began: most have none, and need not be read by lines."""
+    windows = (source.upto(at, CHUNK + UU_REACH) for at in range(0, source.size, CHUNK))
+    return any(UU_ANYWHERE.search(window) for window in windows)
+
+
 def unpacked(source: Source, block: Block) -> Iterator[bytes]:
     """The content of such a file; lines that are none are passed over."""
     rows = lines(source, block.start, block.end)
@@ -149,7 +157,9 @@ def unpacked(source: Source, block: Block) -> Iterator[bytes]:
         return
     for _, row in rows:
         plain = row.rstrip(b"\r\n")
-        size = ((plain[0] - 32) & 63) if plain else 0
+        if not plain:
+            continue  # which the library would take for 32 zeros
+        size = (plain[0] - 32) & 63
         try:
             yield binascii.a2b_uu(plain[: 1 + (size + 2) // 3 * 4])
         except binascii.Error:  # no line of a block

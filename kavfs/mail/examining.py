@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kavfs.action.cure.pieces import Source
 from kavfs.mail.case import Finding
-from kavfs.mail.coding import Block, blocks, decoded, readings
+from kavfs.mail.coding import Block, blocks, decoded, has_blocks, readings
 from kavfs.mail.findings import (
     Trouble,
     error_of,
@@ -72,6 +72,7 @@ class _Places:
                 self._place(part, suspect.trouble)
         for part, reading in unseen(tree, result):
             self._see(part, trouble_of(await self._examiner.alone(self._source, part, reading)))
+        await self._see_blocks(tree)
         if lost.statuses and not self._elsewhere(lost) and not await self._in_guesses(tree):
             self._rest.join(lost)
         self._forgive()
@@ -90,6 +91,27 @@ class _Places:
         else:
             self._place(part, trouble)
         return True
+
+    async def _see_blocks(self, tree: Tree) -> None:
+        """Files in texts, each alone: where one ends and which of its lines count is a matter of opinion."""
+        if not await apart(self._source.size, lambda: has_blocks(self._source)):
+            return
+        seen: set[tuple[int, int]] = set()
+        for part in tree.leaves():
+            for block in await self._blocks(part):
+                if (block.start, block.end) not in seen:
+                    seen.add((block.start, block.end))
+                    self._see(part, (await self._block(block))[0])
+
+    async def _blocks(self, part: Part) -> list[Block]:
+        """Files in a text."""
+        if part.children and part.kind.startswith("multipart/"):
+            return []
+        found = [
+            await apart(part.end - body, lambda: list(blocks(self._source, body, part.end)))  # noqa: B023
+            for body in part.header.bodies
+        ]
+        return [block for some in found for block in some]
 
     async def _told_apart(self, parts: list[Part]) -> list[Part]:
         """Of parts that are called the same those that are not clean; all, if that does not tell."""
@@ -129,15 +151,14 @@ class _Places:
 
     async def _in_blocks(self, part: Part) -> list[Finding]:
         """Files in a text, if it is they in which something is found."""
-        if any(part.encodings):
+        if any(part.encodings) or len(part.header.bodies) > 1:
             return []
         found = []
-        for body in part.header.bodies[:1]:
-            for block in await apart(part.end - body, lambda: list(blocks(self._source, body, part.end))):  # noqa: B023
-                trouble, size = await self._block(block)
-                if trouble.status in FOUND:
-                    made = finding_of(part, trouble, size)
-                    found.append(made._replace(name=harmless(block.name) or made.name, block=block))
+        for block in await self._blocks(part):
+            trouble, size = await self._block(block)
+            if trouble.status in FOUND:
+                made = finding_of(part, trouble, size)
+                found.append(made._replace(name=harmless(block.name) or made.name, block=block))
         return found
 
     async def _block(self, block: Block) -> tuple[Trouble, int]:

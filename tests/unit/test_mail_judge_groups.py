@@ -12,6 +12,7 @@ from kavfs.mail.envelope import Envelope, Recipient
 from kavfs.mail.rules import Action, Group
 from kavfs.mail.scanning import Bounds
 from kavfs.model import Reason, Result, Status
+from tests.support.archives import make_uu
 from tests.support.curing import zip_of
 from tests.support.judging import (
     DAMAGED,
@@ -216,3 +217,12 @@ def test_no_mail_by_its_looks_is_read_as_mail_nevertheless() -> None:
     got = court.send(b"X-Odd: 1\r\nX-Other: 2\r\n\r\n" + zip_of([("e.com", EICAR)])).only
     assert EICAR not in got
     assert court.cases[0].status in (Status.INFECTED, Status.CURED)
+
+
+@pytest.mark.parametrize("between", [b"\n", b"\r", b"\r\n", b"\r\n\r\n", b"\r\n \r\n", b"\r\nnothing of it\r\n"])
+def test_lines_of_a_file_in_a_text_may_be_apart(between: bytes) -> None:
+    block = make_uu({"e.com": EICAR}).replace(b"\n", between)
+    court = Court()
+    got = court.send(b"From: a@x\r\nTo: b@x\r\nSubject: x\r\n\r\n" + block + b"\r\n").only
+    assert court.cases[0].status is Status.INFECTED
+    assert block[30:60] not in got
