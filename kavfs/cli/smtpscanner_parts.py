@@ -10,7 +10,8 @@ from kavfs.cli.smtpscanner_options import MILTER, RELAY, Wanted
 from kavfs.config.mail_settings import MailSettings
 from kavfs.daemon import listening
 from kavfs.errors import ConfigError
-from kavfs.mail.onward import Onward
+from kavfs.mail.milter import MilterLimits
+from kavfs.mail.onward import NoHop, Onward
 from kavfs.mail.receiving import Crowd
 from kavfs.mail.settings import PASSED, Limits, Settings
 from kavfs.mail.spool import Spool
@@ -52,8 +53,14 @@ def spools(settings: MailSettings) -> Callable[[], Spool]:
     return partial(Spool, writable(settings.scan.temp))
 
 
-def onward(settings: MailSettings) -> Onward:
-    """The next hop. ConfigError: none is named."""
+def milter_limits(settings: MailSettings) -> MilterLimits:
+    return MilterLimits(size=settings.received_max, recipients=settings.recipients_max)
+
+
+def onward(settings: MailSettings) -> Onward | NoHop:
+    """The next hop. ConfigError: none is named, and there are not milters alone."""
+    if settings.forward is None and settings.milter and not settings.listen:
+        return NoHop()
     if settings.forward is None:
         raise ConfigError("ForwardMailer: [smtpscan.general] must say where mail goes")
     return Onward(settings.forward, name_of(settings))

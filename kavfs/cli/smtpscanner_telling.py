@@ -82,14 +82,14 @@ class Telling:
                 await one.close()
 
     def _tree(self) -> Tree:
-        receiver, front = self._front.receiver, self._front
+        receiver, milter, front = self._front.receiver, self._front.milter, self._front
         return {
             "mail": {
                 **vars(receiver.counts),
                 "statuses": dict(front.statuses),
                 "notices": front.notices(),
-                "connections": receiver.connections,
-                "accepted": receiver.accepted,
-                "turned_away": receiver.turned_away,
+                "connections": receiver.connections + milter.connections,
+                "accepted": receiver.accepted + milter.accepted,
+                "turned_away": receiver.turned_away + milter.turned_away,
             }
         }

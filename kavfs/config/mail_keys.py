@@ -122,6 +122,7 @@ OWN: tuple[Key, ...] = (
     Key("smtpscan.general", "PassUnscanned", kinds.BOOLEAN, "pass_unscanned"),
     Key("smtpscan.network", "Listen", mail_kinds.PLACES, "listen"),
     Key("smtpscan.network", "MilterListen", mail_kinds.MILTER_PLACES, "milter"),
+    Key("smtpscan.network", "MilterGroups", mail_kinds.MILTER_GROUPS, "milter_groups"),
     Key("smtpscan.network", "ListenMetrics", server_kinds.ADDRESSES, "metrics"),
     Key("smtpscan.network", "TrustedNetworks", mail_kinds.NETWORKS, "trusted"),
     Key("smtpscan.network", "SocketMode", kinds.MODE, "socket_mode"),

@@ -130,6 +130,7 @@ PATTERNS = Kind(of_text(read_patterns), lambda value: write_patterns(value).enco
 TYPES = Kind(of_text(_types), lambda value: write_patterns(value).encode())
 ACTION = Kind(of_text(_action), _write_text, empty_is_default=True)
 ACTION_CURED = Kind(of_text(_word_of("unchanged", "remove", "cured")), _write_text, empty_is_default=True)
+MILTER_GROUPS = Kind(of_text(_word_of("strictest", "defer")), _write_text, empty_is_default=True)
 PROTOCOL = Kind(of_text(_protocol), lambda value: b"lmtp" if value else b"smtp", empty_is_default=True)
 FORM = Kind(of_text(_word_of("5.5", "5.6")), _write_text, empty_is_default=True)
 FORWARD = Kind(of_text(_forward), _write_optional)

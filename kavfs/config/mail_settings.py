@@ -112,6 +112,7 @@ class MailSettings(NamedTuple):
     # [smtpscan.network]
     listen: tuple[Place, ...] = ()
     milter: tuple[Place, ...] = ()
+    milter_groups: str = "strictest"  # or "defer"
     metrics: tuple[tuple[str, int], ...] = ()
     trusted: tuple[Network, ...] = ()  # may use XCLIENT
     socket_mode: int = 0o660

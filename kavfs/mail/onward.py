@@ -5,6 +5,7 @@ from __future__ import annotations
 from kavfs.forwarding import Destination
 from kavfs.mail.channel import Connector
 from kavfs.mail.envelope import Parameters
+from kavfs.mail.hop import HopLost
 from kavfs.mail.link import Link
 from kavfs.mail.pool import Pool
 from kavfs.mail.qmail import QmailHops
@@ -38,3 +39,19 @@ class Onward:
         if isinstance(self._hops, Pool):
             self._hops.close()
         await self._connector.finish()
+
+
+class NoHop:
+    """Promises relay.Hops where mail goes nowhere from here: a mail server asks, and keeps its messages."""
+
+    async def capabilities(self) -> Capabilities:
+        raise HopLost("there is no ForwardMailer")
+
+    async def take(self, fresh: bool = False, xclient: Parameters = ()) -> Link:
+        raise HopLost("there is no ForwardMailer")
+
+    def give(self, link: Link) -> None:
+        link.close()
+
+    async def close(self) -> None:
+        return None

@@ -32,6 +32,7 @@ EXAMPLES: dict[Kind, tuple[str, ...]] = {
     mail_kinds.ACTION: ("remove", "UNCHANGED", ""),
     mail_kinds.ACTION_CURED: ("cured", "remove", ""),
     mail_kinds.PROTOCOL: ("lmtp", "smtp"),
+    mail_kinds.MILTER_GROUPS: ("defer", "strictest"),
     mail_kinds.FORM: ("5.5", "5.6"),
     mail_kinds.FORWARD: ("smtp:localhost:10026", "smtp:(exim -bs -C/etc/exim/exim.conf)", "lmtp:[::1]", ""),
     mail_kinds.PLACES: ("lmtp:127.0.0.1:10025,smtp:/run/x,[::1]:25", "10025", ""),
