@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import smtplib
 import socket
 import socketserver
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from email.message import EmailMessage
 from email.utils import formatdate, make_msgid
 from pathlib import Path
+from typing import NamedTuple
 
 PATIENCE = 60.0
 
@@ -85,3 +87,54 @@ class Sink(socketserver.ThreadingTCPServer):
         self.lines: list[bytes] = []  # commands
         self.refused: list[bytes] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+class Taken(NamedTuple):
+    """A message that a house has taken."""
+
+    recipients: tuple[bytes, ...]
+    content: bytes  # as it came, dots unstuffed
+
+
+class _Door(socketserver.StreamRequestHandler):
+    server: House
+
+    def handle(self) -> None:
+        self.say(b"220 house")
+        recipients: list[bytes] = []
+        while line := self.rfile.readline():
+            word = line[:4].upper()
+            if word in (b"MAIL", b"RSET"):
+                recipients = []
+            elif word == b"RCPT":
+                recipients.append(line.partition(b"<")[2].partition(b">")[0])
+            elif word == b"DATA":
+                self.say(b"354 go on")
+                lines = iter(self.rfile.readline, b".\r\n")
+                content = b"".join(one.removeprefix(b".") for one in lines)
+                self.server.arrived.put(Taken(tuple(sorted(recipients)), content))
+            self.say(b"221 bye" if word == b"QUIT" else b"250 fine")
+            if word == b"QUIT":
+                return
+
+    def say(self, line: bytes) -> None:
+        self.wfile.write(line + b"\r\n")
+
+
+class House(socketserver.ThreadingTCPServer):
+    """The last mail server: takes everything, and tells what came for whom (`next`)."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Door)
+        self.arrived: queue.Queue[Taken] = queue.Queue()
+        self.port: int = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+    def next(self) -> Taken:
+        return self.arrived.get(timeout=PATIENCE)

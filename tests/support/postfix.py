@@ -43,7 +43,7 @@ inet_protocols = ipv4
 mydestination =
 local_recipient_maps =
 alias_maps =
-default_transport = discard
+default_transport = {transport}
 smtpd_recipient_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no
 smtpd_milters = unix:{milter}
@@ -59,6 +59,7 @@ defer unix - - n - 0 bounce
 trace unix - - n - 0 bounce
 verify unix - - n - 1 verify
 anvil unix - - n - 1 anvil
+smtp unix - - n - - smtp
 discard unix - - n - - discard
 error unix - - n - - error
 showq unix n - n - - showq
@@ -84,7 +85,8 @@ def root_of_postfix() -> Path:
 
 
 @contextmanager
-def postfix(top: Path, milter: Path) -> Iterator[Postfix]:
+def postfix(top: Path, milter: Path, transport: str = "discard") -> Iterator[Postfix]:
+    """*transport*: where mail goes that was taken, "smtp:[127.0.0.1]:PORT"."""
     root, port = root_of_postfix(), free_port()
     for name in ("conf", "spool", "data"):
         (top / name).mkdir()
@@ -94,6 +96,7 @@ def postfix(top: Path, milter: Path) -> Iterator[Postfix]:
         os.chown(top / "spool" / name, 0 if name == "pid" else owner, 0)
     os.chown(top / "data", owner, 0)
     values = {"top": top, "root": str(root).rstrip("/"), "owner": OWNER, "group": GROUP, "milter": milter}
+    values["transport"] = transport
     (top / "conf" / "main.cf").write_text(MAIN.format(**values))
     (top / "conf" / "master.cf").write_text(MASTER.format(port=port))
     environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": f"{root}/usr/lib/postfix"}
