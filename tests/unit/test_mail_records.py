@@ -262,6 +262,16 @@ def test_what_is_too_much_is_refused(tmp_path: Path) -> None:
         Keeping(os.fsencode(tmp_path / "file"))(case())
 
 
+def test_what_is_old_makes_room(tmp_path: Path) -> None:
+    size = case().spool.size
+    items = [Keeping(os.fsencode(tmp_path), most=size * 5 // 2)(case())[0] for _ in range(4)]
+    with Store(os.fsencode(tmp_path)) as store:
+        assert [item.id for item in store.items()] == items[2:]
+    Keeping(os.fsencode(tmp_path), age=86400.0)(case())
+    with Store(os.fsencode(tmp_path)) as store:
+        assert len(store.items()) == 3
+
+
 def test_many_threads_keep_at_once(tmp_path: Path) -> None:
     keeping, items = Keeping(os.fsencode(tmp_path / "q")), []
     threads = [threading.Thread(target=lambda: items.extend(keeping(case()))) for _ in range(8)]
