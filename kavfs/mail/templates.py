@@ -81,11 +81,6 @@ def _read(path: bytes) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def unknown(text: str) -> tuple[str, ...]:
-    """Words of a text that look like macros and are none: kavfs config check names them."""
-    return tuple(dict.fromkeys(m[1] for m in _MACRO.finditer(text) if m[1] and m[1] not in MACROS))
-
-
 def filled(text: str, values: Mapping[str, str]) -> str:
     """The text with values for macros, cut where it grows too long."""
     size, out = 0, []

@@ -91,6 +91,7 @@ def test_the_package_holds_what_its_parts_say(package, tmp_path):
     control = subprocess.run(["dpkg-deb", "-I", str(package), "conffiles"], check=True, capture_output=True, text=True)
     assert control.stdout.split() == [
         "/etc/kavfs/kavfs.conf",
+        *sorted(f"/etc/kavfs/templates/{template.name}" for template in (CHECKOUT / "conf/templates").iterdir()),
         "/etc/logrotate.d/kavfs",
         "/etc/logrotate.d/kavfs-aveserver",
     ]
