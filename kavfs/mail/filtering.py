@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from kavfs._native.basics import TYPE_HEAD, detect
 from kavfs.action.cure.pieces import Source
 from kavfs.mail.case import Finding
-from kavfs.mail.coding import blocks, decoded, readings, unpacked
+from kavfs.mail.coding import blocks, decoded, has_blocks, readings, unpacked
 from kavfs.mail.findings import harmless, shown_name
 from kavfs.mail.message import Message
 from kavfs.mail.parts import Part
@@ -26,12 +26,13 @@ def filtered(filters: Filters, message: Message) -> list[Finding]:
     if not (filters.names or filters.mime or filters.types or filters.size_over is not None):
         return []
     found = []
+    texts = bool(filters.names) and has_blocks(message.source)
     for part in message.tree.leaves():
         why = _why(filters, message.source, part)
         if why:
             where = None if crosses(part) else part
             found.append(Finding(Status.FILTERED, shown_name(part), part=where, why=why))
-        elif filters.names:
+        elif texts:
             found += _blocks(filters, message.source, part)
     return found
 
