@@ -19,7 +19,7 @@ import logging
 import secrets
 import string
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from kavfs.action.cure.pieces import Source
@@ -165,13 +165,14 @@ class Judge:
     async def _treat(self, work: _Work, group: Group, recipients: tuple[int, ...]) -> None:
         size = work.spool.size
         findings = [*work.findings, *await apart(size, lambda: filtered(group.filters, work.message))]
-        status = gravest_of(findings)
-        course = course_of(group, findings, self._field(work, group, status))
-        course, content = await self._made(work, course)
+        course, content = await self._made(work, group, self._course(work, group, findings))
         case = work.case(group, recipients)._replace(
-            status=status, findings=course.findings, action=course.action, blocked=course.blocked
+            status=gravest_of(course.findings),
+            findings=course.findings,
+            action=course.action,
+            blocked=course.blocked,
         )
-        if any(group.rule(one.status).quarantine for one in findings):
+        if any(group.rule(one.status).quarantine for one in course.findings):
             case = case._replace(items=await asyncio.to_thread(self._keep, case))
         if findings:
             await self._tell(case)
@@ -180,6 +181,9 @@ class Judge:
         else:
             work.send(recipients, content)
         self._record(case)
+
+    def _course(self, work: _Work, group: Group, findings: Sequence[Finding]) -> Course:
+        return course_of(group, findings, self._field(work, group, gravest_of(findings)))
 
     def _field(self, work: _Work, group: Group, status: Status | None) -> bytes:
         """What we say in the header; None: it was not looked at."""
@@ -195,13 +199,14 @@ class Judge:
 
     # ---- copies ----------------------------------------------------------------------------------------------------
 
-    async def _made(self, work: _Work, course: Course) -> tuple[Course, Content | None]:
+    async def _made(self, work: _Work, group: Group, course: Course) -> tuple[Course, Content | None]:
         """What is done after all, and the message that comes of it, if any. Equal courses make it once."""
-        if course.key not in work.copies:
-            work.copies[course.key] = await self._make(work, course)
-        return work.copies[course.key]
+        key = course.key, group.rule(Status.INFECTED) if course.cleans else None
+        if key not in work.copies:
+            work.copies[key] = await self._make(work, group, course)
+        return work.copies[key]
 
-    async def _make(self, work: _Work, course: Course) -> tuple[Course, Content | None]:
+    async def _make(self, work: _Work, group: Group, course: Course) -> tuple[Course, Content | None]:
         """Where something was taken out because of what a scan found, the copy is scanned again: if it has more than
         what the rules let through, nothing of the message stays."""
         if course.blocked:
@@ -215,7 +220,7 @@ class Judge:
         if await self._lets_through(work, course, spool):
             return course, spool
         log.warning("%s: the whole message is removed: it is not clean without what was found in it", work.id)
-        whole = course._replace(whole=True)
+        whole = self._course(work, group, [not_cured(one) for one in course.findings])._replace(whole=True)
         return whole, None if whole.blocked else await self._copy(work, whole)
 
     async def _copy(self, work: _Work, course: Course) -> Content:
@@ -281,6 +286,11 @@ def wishes(group: Group) -> object:
     if not group.check:
         return group.x_headers, group.long_header
     return group._replace(name="", senders=(), recipients=(), admin=b"", quarantine_path=b"")
+
+
+def not_cured(finding: Finding) -> Finding:
+    """As it was before the cure."""
+    return finding if finding.cured is None else finding._replace(status=Status.INFECTED, cured=None)
 
 
 def _wants_cures(group: Group) -> bool:

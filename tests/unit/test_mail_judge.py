@@ -213,6 +213,15 @@ def test_what_was_cured_is_infected_where_it_is_not_clean_afterwards() -> None:
     assert court.cases[0].status is Status.INFECTED
 
 
+def test_a_cure_that_does_not_clean_the_message_is_none() -> None:
+    court = Court(answers=[None, None, None, blamed(b"")])  # the message, the part, what was cured, the copy
+    got = court.send(mail(("a.zip", INFECTED_ZIP), ("b.bin", b"fine"))).only
+    assert set(attached(got)) == {None}
+    assert status_line(got).endswith(b"status: infected")
+    case = court.cases[0]
+    assert (case.status, case.action, case.findings[0].cured) == (Status.INFECTED, Action.REMOVE, None)
+
+
 def test_nothing_is_cured_that_no_group_wants() -> None:
     court = Court(default=changed(group(), Status.CURED, recipient_action=Action.REMOVE))
     assert "a.zip" not in attached(court.send(mail(("a.zip", INFECTED_ZIP))).only)
