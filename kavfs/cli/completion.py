@@ -25,6 +25,7 @@ def scripts() -> dict[str, str]:
         (clamscan,),
         (described.aveclient(),),
         (described.aveserver(),),
+        (described.smtpscanner(),),
     )
     found = {}
     for commands in programs:

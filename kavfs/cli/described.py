@@ -8,7 +8,7 @@ import argparse
 import importlib
 from typing import NamedTuple
 
-from kavfs.cli import aveserver_options
+from kavfs.cli import aveserver_options, smtpscanner_options
 from kavfs.cli.arguments import OPTIONS
 from kavfs.cli.kavfs import COMMANDS
 
@@ -16,6 +16,7 @@ KAVSCANNER = "kavscanner"
 KAVFS = "kavfs"
 AVESERVER = "aveserver"
 AVECLIENT = "aveclient"
+SMTPSCANNER = "smtpscanner"
 
 # Commands that read their words without argparse: what stands behind them.
 _PLAIN = {"demo": "DIR", "help": "COMMAND"}
@@ -79,6 +80,12 @@ def aveclient() -> Command:
 def aveserver() -> Command:
     """The service."""
     (command,) = _commands(aveserver_options.definitions(), (AVESERVER,), "")
+    return command
+
+
+def smtpscanner() -> Command:
+    """The mail service."""
+    (command,) = _commands(smtpscanner_options.definitions(), (SMTPSCANNER,), "")
     return command
 
 

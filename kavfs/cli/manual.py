@@ -42,6 +42,11 @@ def aveclient_page(frame: str) -> str:
     return _options_page(frame, described.aveclient().options)
 
 
+def smtpscanner_page(frame: str) -> str:
+    """smtpscanner(8)."""
+    return _options_page(frame, described.smtpscanner().options)
+
+
 def kavfs_page(frame: str) -> str:
     """kavfs(8)."""
     commands = {" ".join(command.words[1:]): command for command in described.kavfs()}
@@ -120,6 +125,7 @@ def write_all(conf: Path, out: Path) -> None:
         "man/man8/aveserver.8": aveserver_page((frames / "aveserver.8.in").read_text("utf-8")),
         "man/man8/aveclient.8": aveclient_page((frames / "aveclient.8.in").read_text("utf-8")),
         "man/man8/kavfs.8": kavfs_page((frames / "kavfs.8.in").read_text("utf-8")),
+        "man/man8/smtpscanner.8": smtpscanner_page((frames / "smtpscanner.8.in").read_text("utf-8")),
         "man/man8/kavscanner.8": kavscanner_page((frames / "kavscanner.8.in").read_text("utf-8")),
     }
     for place, text in {**pages, **completion.scripts()}.items():

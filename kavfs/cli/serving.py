@@ -63,6 +63,30 @@ def keep_capabilities(keep: int) -> None:
         process.keep_capabilities(keep)
 
 
+def become(user: str, group: str) -> None:
+    """Go on as *user* with his groups, or those and *group* as the first; "" = as we are. Only root can; somebody who
+    is that user already need not. Before threads and children. SystemFailure: it cannot be."""
+    if not user and not group:
+        return
+    import grp
+    import pwd
+
+    try:
+        person = pwd.getpwnam(user) if user else pwd.getpwuid(os.geteuid())
+        gid = grp.getgrnam(group).gr_gid if group else person.pw_gid
+    except KeyError:
+        raise SystemFailure(f"there is no such user or group: {user}:{group}") from None
+    if (os.geteuid(), os.getegid()) == (person.pw_uid, gid):
+        return
+    try:
+        os.initgroups(person.pw_name, gid)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(person.pw_uid, person.pw_uid, person.pw_uid)
+    except OSError as error:
+        raise SystemFailure(f"cannot become {person.pw_name}: {error.strerror}") from None
+    os.environ["HOME"] = person.pw_dir
+
+
 def engines(names: Sequence[str], places: EnginePlaces) -> EngineChoice:
     """The engines that the configuration names."""
     if tuple(names) == (NATIVE.name,):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PROGRAM = "smtpscanner"
 SORRY = b"421 4.3.2 Mail cannot be looked at now, try again later\r\n"
 TEMPORARY = 75  # EX_TEMPFAIL: what came stays with who has it
-_NO_CONVERSATION = (b"--listen", b"--daemon", b"-h", b"--help", b"-v", b"--version")
+_NO_CONVERSATION = (b"--listen", b"-h", b"--help", b"-v", b"--version")
 
 
 def main() -> NoReturn:
@@ -150,8 +150,9 @@ def _listen(wanted: Wanted, words: Sequence[bytes], caller: int | None) -> int:
     onward(settings)  # an error before anything is done
     path = settings.pid_file or (PID_FILE if caller is not None else b"")
     serving.make_run([path, *(listener.path for listener in wanted.listeners())])
-    sockets = open_listeners(wanted)  # with the rights of whoever started us, and so for the rest of its life
+    sockets = open_listeners(wanted)
     pid = PidFile(path) if path else None
+    serving.become(settings.user, settings.group)  # before anything is written that it must find again
     try:
         return serving.with_log(
             PROGRAM,

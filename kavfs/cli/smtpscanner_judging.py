@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import datetime
 
+from kavfs.cli.smtpscanner_parts import name_of
 from kavfs.config.mail_settings import GroupSettings, MailSettings, RuleSettings
+from kavfs.mail.about import Formats
 from kavfs.mail.headers import Bases
+from kavfs.mail.notices import Manner
 from kavfs.mail.rules import Action, Filters, Group, Rule, Rules
 from kavfs.mail.scanning import Bounds
+from kavfs.mail.templates import Chosen, Role, Templates, load
 from kavfs.scan.service import Service
+from kavfs.temporary import writable
 
 
 def rules(settings: MailSettings) -> Rules:
@@ -62,3 +67,23 @@ def bases(service: Service) -> Bases:
     """The signatures in use, for the header."""
     stats = service.stats()
     return Bases(datetime.datetime.fromtimestamp(stats.newest, datetime.UTC).date(), stats.signatures)
+
+
+def templates(settings: MailSettings) -> Templates:
+    """Texts of notices. ConfigError: a file cannot be read."""
+    return load(
+        {
+            (Role(role), status): Chosen(notice.subject, notice.template)
+            for (role, status), notice in settings.notices.items()
+        }
+    )
+
+
+def manner(settings: MailSettings) -> Manner:
+    """How notices are written."""
+    return Manner(
+        settings.notify_from.encode("utf-8", "surrogateescape"),
+        name_of(settings),
+        Formats(settings.scan.date_format, settings.scan.time_format),
+        writable(settings.scan.temp),
+    )

@@ -24,7 +24,7 @@ LOAD_LOOK = 5.0  # seconds between two looks at the load average
 
 _AT_START = (
     *("socket", "status_socket", "pid_file", "state", "listen", "milter", "metrics", "socket_mode", "socket_group"),
-    *("watch", "report_json", "jobs"),
+    *("watch", "report_json", "jobs", "user", "group"),
 )
 
 

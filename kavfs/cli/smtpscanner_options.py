@@ -106,12 +106,12 @@ def definitions() -> argparse.ArgumentParser:
     add(
         "--listen",
         action="append",
-        default=[],
+        nargs="?",
+        const="",
         metavar="PLACE",
-        help="be a daemon that listens on smtp:HOST:PORT, lmtp:HOST:PORT, smtp:/PATH or lmtp:/PATH, not where the "
+        help="be a daemon, on smtp:HOST:PORT, lmtp:HOST:PORT, smtp:/PATH or lmtp:/PATH; without one, where the "
         "configuration says; may be repeated",
     )
-    add("--daemon", action="store_true", help="be a daemon that listens where the configuration says")
     add("--foreground", action="store_true", help="stay in the foreground; under systemd a daemon does so by itself")
     add(
         "--db",
@@ -137,7 +137,7 @@ def read_options(words: Sequence[bytes]) -> Wanted:
     if given.help or given.version:
         return Wanted("help" if given.help else "version")
     path, settings = _configured(given.config)
-    if given.listen:
+    if any(given.listen or ()):
         settings = settings._replace(listen=tuple(_places(given.listen)))
         for loop in mail_combinations.loops(settings, {}):
             raise ConfigError(loop)
@@ -146,7 +146,7 @@ def read_options(words: Sequence[bytes]) -> Wanted:
     if given.jobs is not None:
         settings = settings._replace(jobs=_jobs(given.jobs))
     databases = tuple(_path("--db", path) for path in given.db) or tuple(filter(None, (settings.scan.databases,)))
-    task = "serve" if given.listen or given.daemon else "converse"
+    task = "converse" if given.listen is None else "serve"
     return Wanted(task, settings, databases, given.foreground, path)
 
 

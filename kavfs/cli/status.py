@@ -1,4 +1,4 @@
-"""kavfs status: what the running aveserver does: requests, hits, queue, processes, signatures, the last change."""
+"""kavfs status: what a running aveserver or smtpscanner does: requests or mail, queue, processes, signatures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from kavfs.cli.aveserver_options import read_options, status_path
+from kavfs.cli import aveserver_options
 from kavfs.cli.program import answer
 from kavfs.cli.request import absolute
 from kavfs.errors import SystemFailure, UsageError
 from kavfs.report.names import shown_text
 from kavfs.report.summary import counted, human
 
+PROGRAMS = ("aveserver", "smtpscanner")
 PATIENCE = 10.0  # seconds
 ANSWER_MAX = 1 << 20
 
@@ -25,15 +26,16 @@ Tree = dict[str, Any]
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Register ``status``; the parsed arguments then go to run()."""
-    parser = subparsers.add_parser("status", help="what the running aveserver does", description=__doc__)
+    parser = subparsers.add_parser("status", help="what a running daemon does", description=__doc__)
+    parser.add_argument("program", nargs="?", choices=PROGRAMS, default=PROGRAMS[0], help="which (default: aveserver)")
     parser.add_argument("--json", action="store_true", help="one object of JSON on one line")
     parser.add_argument("--socket", metavar="SOCKET", help="its StatusSocketPath (default: as the configuration says)")
-    parser.add_argument("-c", dest="config", metavar="FILE", help="the configuration of aveserver")
+    parser.add_argument("-c", dest="config", metavar="FILE", help="its configuration")
 
 
 def run(args: argparse.Namespace) -> int:
-    """0; a SystemFailure says that no aveserver answers."""
-    said = _ask(_place(args))
+    """0; a SystemFailure says that no daemon answers."""
+    said = _ask(args.program, _place(args))
     output = answer()
     if args.json:
         output.write(said + b"\n")
@@ -49,13 +51,19 @@ def _place(args: argparse.Namespace) -> bytes:
         if not args.socket:
             raise UsageError("option --socket needs an argument")
         return absolute(os.fsencode(args.socket))
-    path = status_path(read_options([b"-c", os.fsencode(args.config)] if args.config else []).settings)
+    words = [b"-c", os.fsencode(args.config)] if args.config else []
+    if args.program == "smtpscanner":
+        from kavfs.cli import smtpscanner_options
+
+        path = smtpscanner_options.status_path(smtpscanner_options.read_options(words).settings)
+    else:
+        path = aveserver_options.status_path(aveserver_options.read_options(words).settings)
     if not path:
-        raise UsageError("StatusSocketPath=no: aveserver tells nobody what it does")
+        raise UsageError(f"StatusSocketPath=no: {args.program} tells nobody what it does")
     return path
 
 
-def _ask(path: bytes) -> bytes:
+def _ask(program: str, path: bytes) -> bytes:
     shown = shown_text(os.fsdecode(path))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(PATIENCE)
@@ -65,13 +73,13 @@ def _ask(path: bytes) -> bytes:
             while (part := sock.recv(65536)) and len(said) < ANSWER_MAX:
                 said += part
         except (FileNotFoundError, ConnectionRefusedError):
-            raise SystemFailure(f"aveserver is not running: nobody listens on {shown}") from None
+            raise SystemFailure(f"{program} is not running: nobody listens on {shown}") from None
         except PermissionError:
-            raise SystemFailure(f"only root and the user of aveserver may ask it: {shown}") from None
+            raise SystemFailure(f"only root and the user of {program} may ask it: {shown}") from None
         except OSError as error:
-            raise SystemFailure(f"aveserver does not answer on {shown}: {error.strerror or error}") from None
+            raise SystemFailure(f"{program} does not answer on {shown}: {error.strerror or error}") from None
     if not said.endswith(b"\n"):
-        raise SystemFailure(f"aveserver does not tell us on {shown}: is it another user's?")
+        raise SystemFailure(f"{program} does not tell us on {shown}: is it another user's?")
     return said[:-1]
 
 
@@ -80,15 +88,17 @@ def _parsed(said: bytes) -> Tree:
         tree: Tree = json.loads(said)
         return tree
     except ValueError:
-        raise SystemFailure("what listens there is no aveserver") from None
+        raise SystemFailure("what listens there is no daemon of ours") from None
 
 
 def _lines(tree: Tree, now: float) -> Iterator[str]:
-    yield f"aveserver {tree['version']}, process {tree['pid']}, for {_span(now - tree['begun'])}"
+    yield f"{tree['program']} {tree['version']}, process {tree['pid']}, for {_span(now - tree['begun'])}"
     age = f"the newest database is {_span(now - tree['newest'])} old"
     yield f"Signatures: {tree['signatures']:,}, {age}, generation {tree['generation']}"
     yield f"Last change: {_change(tree, now)}"
-    for name, one in tree["protocols"].items():
+    if "mail" in tree:
+        yield from _mail(tree["mail"])
+    for name, one in tree.get("protocols", {}).items():
         clients = counted(one["connections"], "client")
         yield f"Protocol {name}: {counted(one['requests'], 'request')}, {clients} connected"
         yield f"  Verdicts: {_listed(one['statuses'])}; {human(one['bytes'])}"
@@ -104,6 +114,20 @@ def _lines(tree: Tree, now: float) -> Iterator[str]:
     yield f"Workers lost: {tree['deaths']:,}"
     if (events := tree["events"]) is not None and (events["lost"] or events["error"]):
         yield f"Findings that are in no event store: {events['lost']:,}; {shown_text(events['error'])}"
+
+
+def _mail(mail: Tree) -> Iterator[str]:
+    away = f", {mail['turned_away']:,} turned away" if mail["turned_away"] else ""
+    yield f"Mail: {counted(mail['connections'], 'client')} connected of {mail['accepted']:,} so far{away}"
+    yield f"  Messages: {_listed(mail['statuses'])}; {human(mail['bytes'])}"
+    yield f"  Recipients: {_listed({name: mail[name] for name in ('delivered', 'settled', 'refused', 'deferred')})}"
+    twice = {name: mail[name] for name in ("uncertain", "unheard", "repeated") if mail[name]}
+    if twice:
+        yield f"  Recipients that may get a message twice: {_listed(twice)}"
+    if mail["quarantined"]:
+        yield f"  In quarantine: {counted(mail['quarantined'], 'item')}"
+    for role, outcomes in mail["notices"].items():
+        yield f"  Notices, {role}: {_listed(outcomes)}"
 
 
 def _change(tree: Tree, now: float) -> str:

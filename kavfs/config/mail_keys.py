@@ -142,6 +142,8 @@ OWN: tuple[Key, ...] = (
     Key("smtpscan.options", "Ichecker", kinds.BOOLEAN),  # a message is no file that comes again
     Key("smtpscan.options", "Cure", kinds.BOOLEAN, "cure"),
     Key("smtpscan.options", "Jobs", server_kinds.JOBS, "jobs"),
+    Key("smtpscan.options", "User", server_kinds.GROUP, "user"),
+    Key("smtpscan.options", "Group", server_kinds.GROUP, "group"),
     Key("smtpscan.options", "WatchChanges", kinds.BOOLEAN, "watch"),
     Key("smtpscan.options", "DrainTime", server_kinds.SOME_TIME, "drain"),
     *_mirrored("scanner.report", _REPORT),

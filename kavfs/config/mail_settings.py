@@ -132,6 +132,8 @@ class MailSettings(NamedTuple):
     # [smtpscan.options]
     cure: bool = True
     jobs: int = 0  # scanning processes; 0 = one for each core
+    user: str = ""  # as whom the daemon goes on; "" = who started it
+    group: str = ""  # "" = that of the user
     watch: bool = True
     drain: float = 30.0
     # [smtpscan.report]

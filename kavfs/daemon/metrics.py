@@ -10,7 +10,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from itertools import accumulate
-from typing import Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -48,8 +47,6 @@ class Metrics(Collector):
         yield InfoMetricFamily("kavfs_generation", "The signatures in use.", {"generation": tree["generation"]})
         yield from _gauges(tree)
         yield from _counters(tree)
-        if "mail" in tree:
-            yield from _mail(tree["mail"])
         if "protocols" in tree:
             yield from _protocols(tree)
             yield from _objects(self._tallies)
@@ -105,23 +102,6 @@ def _protocols(tree: dict[str, object]) -> Iterable[Metric]:
     yield from (asked, busy, there, refused)
 
 
-def _mail(mail: Mapping[str, Any]) -> Iterable[Metric]:
-    """What became of messages, by recipients; and clients."""
-    recipients = CounterMetricFamily("kavfs_mail_recipients", "What they were answered.", labels=["outcome"])
-    yield _labelled(recipients, {name: mail[name] for name in ("delivered", "settled", "refused", "deferred")})
-    doubtful = CounterMetricFamily("kavfs_mail_doubtful", "Recipients that may get a message twice.", labels=["why"])
-    yield _labelled(doubtful, {name: mail[name] for name in ("uncertain", "unheard", "repeated")})
-    statuses = CounterMetricFamily("kavfs_mail_messages", "Messages, by what was found.", labels=["result"])
-    yield _labelled(statuses, mail["statuses"])
-    notices = CounterMetricFamily("kavfs_mail_notices", "Notices.", labels=["role", "outcome"])
-    for role, outcomes in mail["notices"].items():
-        for outcome, number in outcomes.items():
-            notices.add_metric([role, outcome], number)
-    yield notices
-    yield GaugeMetricFamily("kavfs_connections", "Clients that are connected.", value=mail["connections"])
-    yield CounterMetricFamily("kavfs_connections_refused", "Beyond a limit.", value=mail["turned_away"])
-
-
 def _objects(tallies: Mapping[str, Tally]) -> Iterable[Metric]:
     scanned = CounterMetricFamily("kavfs_scanned_objects", "Objects with a verdict.", labels=["layer", "result"])
     for status in OUTCOMES:
@@ -165,14 +145,21 @@ def _number(value: object) -> float:
 
 
 class MetricsServer:
-    """GET /metrics and nothing else, by HTTP/1.0. SystemFailure: it cannot be listened there."""
+    """GET /metrics and nothing else, by HTTP/1.0. *others*: what this program counts besides. SystemFailure: it cannot
+    be listened there."""
 
     def __init__(
-        self, listeners: Iterable[Listener], status: Status, tallies: Mapping[str, Tally] | None = None
+        self,
+        listeners: Iterable[Listener],
+        status: Status,
+        tallies: Mapping[str, Tally] | None = None,
+        others: Iterable[Collector] = (),
     ) -> None:
         self._sockets = [listen(listener) for listener in listeners]
         self._registry = CollectorRegistry()
         self._registry.register(Metrics(status, tallies or {}))
+        for other in others:
+            self._registry.register(other)
         ProcessCollector(registry=self._registry)
         self._servers: list[asyncio.Server] = []
         self._readers = 0

@@ -52,7 +52,7 @@ def _keep_nothing(case: Case) -> tuple[str, ...]:
     raise OSError("there is no quarantine")
 
 
-async def _tell_nobody(case: Case) -> None:
+async def tell_nobody(case: Case) -> None:
     return None
 
 
@@ -73,7 +73,7 @@ class Judge:
         bases: Callable[[], headers.Bases],
         cure: Cure | None = None,
         keep: Keep = _keep_nothing,
-        tell: Tell = _tell_nobody,
+        tell: Tell = tell_nobody,
         record: Record = _record_nothing,
         bounds: Bounds = Bounds(),  # noqa: B008
         pass_unscanned: bool = False,

@@ -21,7 +21,10 @@ pytestmark = [
     pytest.mark.long,
     pytest.mark.skipif(shutil.which("dpkg-shlibdeps") is None, reason="needs dpkg-dev"),
 ]
-PROGRAMS = ("kavscanner", "kavfs", "kavfs-clamscan", "aveserver", "aveclient")
+PROGRAMS = (
+    *("kavscanner", "kavfs", "kavfs-clamscan", "aveserver", "aveclient"),
+    *("smtpscanner", "kavfs-smtpscanner", "kavfs-qmail-queue"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,7 @@ def test_the_package_holds_what_its_parts_say(package, tmp_path):
         "man1/kavfs-clamscan.1",
         "man8/aveclient.8",
         "man8/aveserver.8",
+        "man8/smtpscanner.8",
     ):
         assert gzip.decompress((tmp_path / "usr/share/man" / f"{page}.gz").read_bytes()).startswith(b".TH")
     for unit in (CHECKOUT / "conf/systemd").iterdir():
@@ -123,9 +127,12 @@ ls /etc/systemd/system/timers.target.wants 2>/dev/null | grep kavfs || echo "no 
 cd /
 kavscanner /mnt/target/e.com || echo "exit $?"
 kavfs-clamscan --no-summary /mnt/target/e.com || echo "clamscan exit $?"
+smtpscanner --version
+printf 'QUIT\\r\\n' | smtpscanner | cat
 kavfs config check && kavfs doctor --state /var/lib/kavfs | grep -i 'state folder' || true
 cd /lib/systemd/system
-systemd-analyze verify kavfs-scan.service kavfs-scan.timer kavfs-aveserver.service && echo "units are right"
+systemd-analyze verify kavfs-scan.service kavfs-scan.timer kavfs-aveserver.service kavfs-smtpscanner.service &&
+    echo "units are right"
 echo changed >>/etc/kavfs/jobs/web
 dpkg --remove kavfs
 [ -e /etc/kavfs/kavfs.conf ] && [ -d /var/lib/kavfs ] && [ ! -e /usr/bin/kavscanner ] &&
@@ -171,6 +178,7 @@ def test_it_installs_scans_and_goes_without_a_trace(package, tmp_path):
         "/mnt/target/e.com INFECTED EICAR-Test-File",
         "exit 25",
         "clamscan exit 1",
+        "421 4.3.2 Mail cannot be looked at now, try again later",
         "units are right",
         "removed, settings and state stay",
         "quarantine",

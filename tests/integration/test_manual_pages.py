@@ -24,6 +24,7 @@ PAGES = (
     "man1/kavfs-clamscan.1",
     "man8/aveclient.8",
     "man8/aveserver.8",
+    "man8/smtpscanner.8",
 )
 
 
@@ -51,9 +52,10 @@ def test_every_option_of_the_scanner_is_in_its_page(pages):
         assert all(has(spelling, source) for spelling in option.spellings), option.name
 
 
-def test_every_option_of_the_service_is_in_its_page(pages):
-    text = words(pages / "man8/aveserver.8")
-    for option in described.aveserver().options:
+@pytest.mark.parametrize("name", ["aveserver", "smtpscanner"])
+def test_every_option_of_a_service_is_in_its_page(pages, name):
+    text = words(pages / f"man8/{name}.8")
+    for option in getattr(described, name)().options:
         assert all(has(spelling, text) for spelling in option.spellings), option.name
 
 

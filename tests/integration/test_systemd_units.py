@@ -16,8 +16,9 @@ from tests.support.objects import EICAR
 CHECKOUT = Path(__file__).resolve().parents[2]
 UNITS = CHECKOUT / "conf" / "systemd"
 SERVICES = ("kavfs-scan.service", "kavfs-scan@.service")
+SERVERS = ("kavfs-aveserver.service", "kavfs-smtpscanner.service")
 WORST = 4.0  # of systemd's scale from 0 to 10, for one who reads every file of a machine
-WORST_SERVED = 2.0  # for one who reads what clients may read
+WORST_SERVED = 2.0  # for those who read what clients may read, or send
 
 pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
 
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason=
 def installed(tmp_path) -> Path:
     """The units as they lie, but for the program's path, which must exist; and an instance of each template."""
     for unit in UNITS.iterdir():
-        text = re.sub("/usr/bin/(kavscanner|aveserver)", sys.executable, unit.read_text())
+        text = re.sub("/usr/bin/(kavscanner|aveserver|kavfs-smtpscanner)", sys.executable, unit.read_text())
         (tmp_path / unit.name).write_text(re.sub("Documentation=.*\n", "", text))
     for unit in tmp_path.glob("*@.*"):
         (tmp_path / unit.name.replace("@", "@web")).write_text(unit.read_text())
@@ -42,7 +43,8 @@ def test_systemd_has_nothing_to_say_of_any_unit(installed):
 
 
 @pytest.mark.parametrize(
-    ("service", "worst"), [*((name, WORST) for name in SERVICES), ("kavfs-aveserver.service", WORST_SERVED)]
+    ("service", "worst"),
+    [*((name, WORST) for name in SERVICES), *((name, WORST_SERVED) for name in SERVERS)],
 )
 def test_what_a_scanner_does_not_need_is_given_away(installed, service, worst):
     command = ["systemd-analyze", "security", "--offline=true", f"--threshold={int(worst * 10)}"]

@@ -40,7 +40,7 @@ asyncio.run(main())
 def smtpscanner(top: Path, databases: Path, settings: str) -> Iterator[subprocess.Popen[str]]:
     """Running and ready, with this configuration. What it says goes to a file "said"."""
     (top / "kavfs.conf").write_text(settings)
-    words = [sys.executable, "-m", "kavfs.cli.smtpscanner", "--daemon", "--foreground", "--jobs", "1"]
+    words = [sys.executable, "-m", "kavfs.cli.smtpscanner", "--listen", "--foreground", "--jobs", "1"]
     words += ["-c", str(top / "kavfs.conf"), "--db", str(databases), "--state", str(top / "state")]
     with _running(words, top) as process:
         yield process

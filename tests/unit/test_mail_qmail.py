@@ -15,26 +15,8 @@ from kavfs.mail.qmail import QmailHops, QmailLink, bare, network_lines, quoted, 
 from kavfs.mail.replies import Reply
 from kavfs.mail.settings import Times
 from kavfs.mail.spool import Spool
+from tests.support.qmails import QUEUE
 
-QUEUE = """
-import os, sys
-def all_of(fd):
-    found = b""
-    while data := os.read(fd, 65536):
-        found += data
-    return found
-if sys.argv[2] == "early":
-    sys.exit(53)
-message = all_of(0)
-envelope = all_of(1)
-if not envelope.endswith(b"\\0\\0"):
-    sys.exit(91)
-with open(sys.argv[1], "wb") as file:
-    file.write(message + b"|" + envelope)
-if sys.argv[2] == "killed":
-    os.kill(os.getpid(), 9)
-sys.exit(int(sys.argv[2]))
-"""
 BODY = b"Subject: x\r\n\r\n" + b"y" * 300_000 + b"\r\nlone\rcr\r\n"
 ENVELOPE = Envelope(b"from@example.org", (Recipient(b"a@example.org"), Recipient(b'"b c"@example.org')))
 
