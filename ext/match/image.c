@@ -220,6 +220,13 @@ static int open_group(opener *o, size_t i)
     return bind_group(o, g, i);
 }
 
+/* Checking has mapped all pages, and scans look at few of them: those come back by themselves. */
+static void let_go(const kav_image *m)
+{
+    for (uint32_t i = 0; i < m->mapping_count; i++)
+        madvise(m->mappings[i].address, m->mappings[i].length, MADV_DONTNEED);
+}
+
 /* Lists of the signatures that every layer of a type must ask for. */
 static bool list_rest(kav_image *m)
 {
@@ -274,7 +281,9 @@ static int open_all(opener *o, const kav_part *parts, size_t count)
         if (!m->bodies[i].grouped && m->bodies[i].body.literal_count)
             return refuse(o, KAV_IMAGE_DAMAGED, i, "a segment that is in no group");
     }
-    return list_rest(m) ? KAV_IMAGE_OK : refuse(o, KAV_IMAGE_SYSTEM, 0, "out of memory");
+    if (!list_rest(m)) return refuse(o, KAV_IMAGE_SYSTEM, 0, "out of memory");
+    let_go(m);
+    return KAV_IMAGE_OK;
 }
 
 int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len)

@@ -142,7 +142,7 @@ static void find_all(run *r, uint32_t index, const kav_pcre *p, const kav_pcre_s
         s->found->reasons |= KAV_R_MATCH; /* out of memory: it compiled when the database was read */
         return;
     }
-    while (kav_regexp_find(expression, &subject, &begin, &end, &reasons)) {
+    while (kav_regexp_find(expression, s->probing.room, &subject, &begin, &end, &reasons)) {
         if (begin > span->reach) break;
         if (!r->counts[index] || begin > last) {
             r->counts[index]++;

@@ -7,13 +7,15 @@ bool kav_probing_new(kav_probing *p, const kav_image *image)
     *p = (kav_probing){.regexp_count = image->probe_count};
     if (!image->probe_count) return true;
     p->regexps = calloc(image->probe_count, sizeof(kav_regexp *));
-    return p->regexps != NULL;
+    p->room = kav_regexp_room_new();
+    return p->regexps != NULL && p->room != NULL;
 }
 
 void kav_probing_free(kav_probing *p)
 {
     for (uint32_t i = 0; p->regexps && i < p->regexp_count; i++) kav_regexp_free(p->regexps[i]);
     free(p->regexps);
+    kav_regexp_room_free(p->room);
     free(p->bytes);
     kav_buffer_free(&p->noted);
     *p = (kav_probing){0};

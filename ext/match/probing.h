@@ -24,10 +24,11 @@ static inline uint32_t kav_noted_group(uint32_t target, uint32_t group)
 typedef struct {
     kav_regexp **regexps; /* by probe of the image; each is compiled when it is first wanted */
     uint32_t regexp_count;
-    kav_buffer noted; /* kav_noted */
-    bool sorted;      /* by body, pattern and place */
-    bool full;        /* more places than are noted */
-    uint8_t *bytes;   /* of the layer in hand, where it is not in memory already */
+    kav_regexp_room *room; /* NULL: there are no probes */
+    kav_buffer noted;      /* kav_noted */
+    bool sorted;           /* by body, pattern and place */
+    bool full;             /* more places than are noted */
+    uint8_t *bytes;        /* of the layer in hand, where it is not in memory already */
     uint64_t length;
     uint32_t unread; /* KAV_R_*: why they could not be had */
 } kav_probing;

@@ -16,10 +16,13 @@
 
 struct kav_regexp {
     pcre2_code *code;
-    pcre2_match_context *context;
-    pcre2_match_data *data;
     kav_required required;
     bool one_meaning; /* whether there is a match does not depend on the order in which ways are tried */
+};
+
+struct kav_regexp_room {
+    pcre2_match_context *context;
+    pcre2_match_data *data; /* for the place of a whole match, and of nothing in it */
 };
 
 static uint32_t pcre2_options(uint32_t options)
@@ -80,30 +83,45 @@ kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bo
     if (!r) return NULL;
     r->code = compile(text, length, pcre2_options(options), &error);
     if (!r->code && error != PCRE2_ERROR_NOMEMORY) *no_memory = false;
-    if (r->code) {
-        r->context = pcre2_match_context_create(NULL);
-        r->data = pcre2_match_data_create_from_pattern(r->code, NULL);
-    }
-    if (!r->context || !r->data) {
+    if (!r->code) {
         kav_regexp_free(r);
         return NULL;
     }
     *no_memory = false;
     if (!(options & (KAV_RX_NOCASE | KAV_RX_EXTENDED))) kav_required_find(text, length, &r->required);
     r->one_meaning = has_one_meaning(text, length);
-    pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
-    pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
-    pcre2_set_heap_limit(r->context, LONGER_HEAP);
     return r;
 }
 
 void kav_regexp_free(kav_regexp *r)
 {
     if (!r) return;
-    pcre2_match_data_free(r->data);
-    pcre2_match_context_free(r->context);
     pcre2_code_free(r->code);
     free(r);
+}
+
+kav_regexp_room *kav_regexp_room_new(void)
+{
+    kav_regexp_room *room = calloc(1, sizeof *room);
+    if (!room) return NULL;
+    room->context = pcre2_match_context_create(NULL);
+    room->data = pcre2_match_data_create(1, NULL);
+    if (!room->context || !room->data) {
+        kav_regexp_room_free(room);
+        return NULL;
+    }
+    pcre2_set_match_limit(room->context, KAV_REGEXP_STEPS);
+    pcre2_set_depth_limit(room->context, KAV_REGEXP_DEPTH);
+    pcre2_set_heap_limit(room->context, LONGER_HEAP);
+    return room;
+}
+
+void kav_regexp_room_free(kav_regexp_room *room)
+{
+    if (!room) return;
+    pcre2_match_data_free(room->data);
+    pcre2_match_context_free(room->context);
+    free(room);
 }
 
 typedef struct {
@@ -138,28 +156,29 @@ static bool is_no_match(int code)
 /* Given up for too many steps. Most such expressions have loops inside of loops, which are tried in ever new ways; the
  * search that follows all ways at once needs no more for them than for others. Of several matches it has the longest.
  */
-static int search_wide(const kav_regexp *r, const kav_regexp_subject *s, uint32_t options)
+static int search_wide(const kav_regexp *r, kav_regexp_room *room, const kav_regexp_subject *s, uint32_t options)
 {
     int *states = malloc(WIDE_STATES * sizeof *states), code = PCRE2_ERROR_NOMEMORY;
     if (states)
-        code =
-            pcre2_dfa_match(r->code, s->bytes, s->length, s->from, options, r->data, r->context, states, WIDE_STATES);
+        code = pcre2_dfa_match(r->code, s->bytes, s->length, s->from, options, room->data, room->context, states,
+                               WIDE_STATES);
     free(states);
-    return code == 0 ? 1 : code; /* more matches than there is room for */
+    return code;
 }
 
 /* What that search does not know (references to what was matched) is tried on and on. PCRE2 keeps with its data the
  * memory that it took, which here is much: so the data are of this search only. */
-static int search_longer(const kav_regexp *r, const kav_regexp_subject *s, uint32_t options)
+static int search_longer(const kav_regexp *r, kav_regexp_room *room, const kav_regexp_subject *s, uint32_t options)
 {
-    pcre2_match_data *data = pcre2_match_data_create_from_pattern(r->code, NULL);
+    pcre2_match_data *data = pcre2_match_data_create(1, NULL);
     if (!data) return PCRE2_ERROR_NOMEMORY;
-    pcre2_set_match_limit(r->context, LONGER * KAV_REGEXP_STEPS);
-    pcre2_set_depth_limit(r->context, LONGER * KAV_REGEXP_DEPTH);
-    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, data, r->context);
-    pcre2_set_match_limit(r->context, KAV_REGEXP_STEPS);
-    pcre2_set_depth_limit(r->context, KAV_REGEXP_DEPTH);
-    if (code > 0) memcpy(pcre2_get_ovector_pointer(r->data), pcre2_get_ovector_pointer(data), 2 * sizeof(PCRE2_SIZE));
+    pcre2_set_match_limit(room->context, LONGER * KAV_REGEXP_STEPS);
+    pcre2_set_depth_limit(room->context, LONGER * KAV_REGEXP_DEPTH);
+    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, data, room->context);
+    pcre2_set_match_limit(room->context, KAV_REGEXP_STEPS);
+    pcre2_set_depth_limit(room->context, KAV_REGEXP_DEPTH);
+    if (code >= 0)
+        memcpy(pcre2_get_ovector_pointer(room->data), pcre2_get_ovector_pointer(data), 2 * sizeof(PCRE2_SIZE));
     pcre2_match_data_free(data);
     return code;
 }
@@ -169,23 +188,25 @@ static bool is_given_up(int code)
     return code == PCRE2_ERROR_MATCHLIMIT || code == PCRE2_ERROR_DEPTHLIMIT || code == PCRE2_ERROR_HEAPLIMIT;
 }
 
-bool kav_regexp_find(const kav_regexp *r, const kav_regexp_subject *s, size_t *begin, size_t *end, uint32_t *reasons)
+bool kav_regexp_find(const kav_regexp *r, kav_regexp_room *room, const kav_regexp_subject *s, size_t *begin,
+                     size_t *end, uint32_t *reasons)
 {
     watch w = {.subject = s, .place = s->from};
     uint32_t options = s->here ? PCRE2_ANCHORED : 0;
     *reasons = 0;
     if (!kav_required_is_in(&r->required, s->bytes + s->from, s->length - s->from)) return false;
-    pcre2_set_callout(r->context, on_callout, &w);
-    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, r->data, r->context);
+    pcre2_set_callout(room->context, on_callout, &w);
+    int code = pcre2_match(r->code, s->bytes, s->length, s->from, options, room->data, room->context);
     if (is_given_up(code)) {
         w.ticks_left = MORE_TICKS;
-        code = r->one_meaning ? search_wide(r, s, options) : PCRE2_ERROR_DFA_UITEM;
-        if (code < 0 && code != PCRE2_ERROR_NOMATCH && code != PCRE2_ERROR_CALLOUT) code = search_longer(r, s, options);
+        code = r->one_meaning ? search_wide(r, room, s, options) : PCRE2_ERROR_DFA_UITEM;
+        if (code < 0 && code != PCRE2_ERROR_NOMATCH && code != PCRE2_ERROR_CALLOUT)
+            code = search_longer(r, room, s, options);
     }
-    pcre2_set_callout(r->context, NULL, NULL);
+    pcre2_set_callout(room->context, NULL, NULL);
     *reasons = w.reasons;
-    if (code > 0) {
-        const PCRE2_SIZE *places = pcre2_get_ovector_pointer(r->data);
+    if (code >= 0) { /* 0: there was more to tell than there is room for */
+        const PCRE2_SIZE *places = pcre2_get_ovector_pointer(room->data);
         *begin = places[0];
         *end = places[1];
         return true;

@@ -17,6 +17,10 @@
 
 typedef struct kav_regexp kav_regexp;
 
+/* What a search needs to move in: some 20 KiB, and what PCRE2 has ever taken more. One is enough for all expressions
+ * that are searched one after the other. */
+typedef struct kav_regexp_room kav_regexp_room;
+
 enum kav_regexp_option {
     KAV_RX_NOCASE = 1u << 0,      /* i */
     KAV_RX_DOT_ALL = 1u << 1,     /* s */
@@ -32,6 +36,10 @@ enum kav_regexp_option {
 kav_regexp *kav_regexp_new(const char *text, size_t length, uint32_t options, bool *no_memory);
 void kav_regexp_free(kav_regexp *r);
 
+/* NULL: out of memory. */
+kav_regexp_room *kav_regexp_room_new(void);
+void kav_regexp_room_free(kav_regexp_room *room);
+
 typedef struct {
     const uint8_t *bytes; /* not NULL, even where there are none */
     size_t length;
@@ -43,7 +51,7 @@ typedef struct {
 } kav_regexp_subject;
 
 /* What became of a search: *reasons are KAV_R_* bits, not 0 when it was given up. */
-bool kav_regexp_find(const kav_regexp *r, const kav_regexp_subject *subject, size_t *begin, size_t *end,
-                     uint32_t *reasons);
+bool kav_regexp_find(const kav_regexp *r, kav_regexp_room *room, const kav_regexp_subject *subject, size_t *begin,
+                     size_t *end, uint32_t *reasons);
 
 #endif

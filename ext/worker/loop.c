@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -24,9 +25,11 @@ typedef struct {
 } worker;
 
 /* Unpackers ask for buffers of some 100 KiB and give them back, file after file: without this each file gets its pages
- * from the kernel anew. */
+ * from the kernel anew. When nothing comes for a while, they go back after all: of several workers, most are idle most
+ * of the time. */
 #define HELD_BYTES (16 << 20) /* free memory that stays ours */
 #define HEAP_BYTES (1 << 20)  /* what is smaller comes from the heap */
+#define IDLE_MS    500
 
 static void hold_memory(void)
 {
@@ -67,6 +70,18 @@ static void take_fds(work *w, struct msghdr *message)
     }
 }
 
+/* Wait for a message. Its length; 0 when the other end has closed; -1: see errno. */
+static ssize_t wait_for(int socket, struct msghdr *message)
+{
+    struct pollfd ready = {.fd = socket, .events = POLLIN};
+    ssize_t n = recvmsg(socket, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    if (n >= 0 || (errno != EAGAIN && errno != EINTR)) return n;
+    if (poll(&ready, 1, IDLE_MS) == 0) malloc_trim(0);
+    do n = recvmsg(socket, message, MSG_CMSG_CLOEXEC);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 /* Wait for a batch. 1; 0 when the other end has closed; -errno. */
 static int receive(int socket, work *w)
 {
@@ -77,9 +92,7 @@ static int receive(int socket, work *w)
     struct iovec parts[] = {{&w->header, sizeof w->header}, {w->items, sizeof w->items}};
     struct msghdr message = {
         .msg_iov = parts, .msg_iovlen = 2, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-    ssize_t n;
-    do n = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    ssize_t n = wait_for(socket, &message);
     if (n < 0) return errno == ECONNRESET ? 0 : -errno;
     take_fds(w, &message);
     if (n == 0 && w->fd_count == 0) return 0;

@@ -6,17 +6,18 @@ import gc
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
-from kavfs.cli.aveserver_options import PID_FILE, Wanted, read_options
-
 if TYPE_CHECKING:
+    from kavfs.cli.aveserver_options import Wanted
     from kavfs.daemon.log import Log
     from kavfs.daemon.notify import Notify
     from kavfs.options import EngineChoice
+    from kavfs.scan.forkserver import ForkServer
     from kavfs.scan.opening import Openers
     from kavfs.scan.service import Service
     from kavfs.signatures.image import Image
 
 PROGRAM = "aveserver"
+_TOLD = {b"-h", b"--help", b"-v", b"--version"}  # words after which nothing is served
 
 
 def main() -> NoReturn:
@@ -27,25 +28,40 @@ def main() -> NoReturn:
 
 
 def aveserver(words: Sequence[bytes]) -> int:
-    """Carries out the command line and returns the exit code."""
+    """Carries out the command line and returns the exit code.
+
+    The fork server is begun first of all: each process that comes from it is as large as we are at that moment."""
+    from kavfs.cli import serving
+    from kavfs.scan.roles import start_server
+
+    if _TOLD & set(words):
+        return _tell(words)
+    serving.keep_capabilities(_OF_CHILDREN)
+    server = start_server()
+    try:
+        from kavfs.cli.aveserver_options import read_options
+
+        wanted = read_options(words)
+        return serving.carry_out(PROGRAM, wanted.foreground, lambda caller: _serve(wanted, words, caller, server))
+    finally:
+        server.close()
+
+
+def _tell(words: Sequence[bytes]) -> int:
+    from kavfs.cli.aveserver_options import read_options, usage
     from kavfs.cli.program import put
-    from kavfs.cli.serving import carry_out
 
     wanted = read_options(words)
     if wanted.task == "help":
-        from kavfs.cli.aveserver_options import usage
-
         put(usage())
-        return 0
-    if wanted.task == "version":
+    else:
         from kavfs.version import VERSION
 
         put(f"aveserver {VERSION}/RELEASE build #1\n")
-        return 0
-    return carry_out(PROGRAM, wanted.foreground, lambda caller: _serve(wanted, words, caller))
+    return 0
 
 
-def _serve(wanted: Wanted, words: Sequence[bytes], caller: int | None) -> int:
+def _serve(wanted: Wanted, words: Sequence[bytes], caller: int | None, server: ForkServer) -> int:
     """*caller*: who waits in the foreground for the first answer to be possible."""
     from kavfs.cli.serving import with_log
 
@@ -55,7 +71,7 @@ def _serve(wanted: Wanted, words: Sequence[bytes], caller: int | None) -> int:
         settings.scan,
         settings.report_json,
         caller,
-        lambda log, notify: _serve_with(wanted, words, caller, log, notify),
+        lambda log, notify: _serve_with(wanted, words, caller, log, notify, server),
     )
 
 
@@ -77,38 +93,36 @@ class _Start(NamedTuple):
     engines: EngineChoice
 
 
-def _serve_with(wanted: Wanted, words: Sequence[bytes], caller: int | None, log: Log, notify: Notify) -> int:
+def _serve_with(
+    wanted: Wanted, words: Sequence[bytes], caller: int | None, log: Log, notify: Notify, server: ForkServer
+) -> int:
     from kavfs.cli import serving
-    from kavfs.scan.roles import start_server
+
+    if wanted.daemon.tls is None:
+        serving.leave_tls_out()
+    import asyncio
+
+    from kavfs.scan.opening import Openers
+    from kavfs.scan.service import Service
     from kavfs.walk.descriptors import raise_limit
 
-    serving.keep_capabilities(_OF_CHILDREN)
-    server = start_server()  # before threads, before anything costly
-    try:
-        import asyncio
-
-        from kavfs.cli.running import open_signatures
-        from kavfs.scan.opening import Openers
-        from kavfs.scan.service import Service
-
-        raise_limit()
-        image, state = open_signatures(wanted.databases, wanted.state)
-        engines = serving.engines(wanted.settings.scan.engines, wanted.places(state))
-        for text in (*image.notes, *engines.notes):
-            log.note(text)
-        service = Service(server, image, image.allow, wanted.service(state, engines), log.note)
-        openers = Openers(server, everybody=wanted.daemon.everybody)
-        serving.keep_capabilities(0)
-        gc.collect()
-        gc.freeze()
-        asyncio.run(_run(_Start(wanted, words, caller, log, notify, image, state, engines), service, openers))
-    finally:
-        server.close()
+    raise_limit()
+    image, state = serving.signatures(wanted.databases, wanted.state)
+    engines = serving.engines(wanted.settings.scan.engines, wanted.places(state))
+    for text in (*image.notes, *engines.notes):
+        log.note(text)
+    service = Service(server, image, image.allow, wanted.service(state, engines), log.note)
+    openers = Openers(server, everybody=wanted.daemon.everybody)
+    serving.keep_capabilities(0)
+    gc.collect()
+    gc.freeze()
+    asyncio.run(_run(_Start(wanted, words, caller, log, notify, image, state, engines), service, openers))
     return 0
 
 
 async def _run(start: _Start, service: Service, openers: Openers) -> None:
     from kavfs.cli import serving
+    from kavfs.cli.aveserver_options import PID_FILE
     from kavfs.cli.aveserver_reload import Reload
     from kavfs.cli.aveserver_telling import Telling
     from kavfs.daemon.detached import PidFile, settle

@@ -67,7 +67,10 @@ class Telling:
             return
         stats = server.service.stats()
         self.keeper.signatures = self.keeper.signatures._replace(
-            loaded=stats.signatures, newest=stats.newest, demonstration=False, generation=stats.generation
+            loaded=stats.signatures,
+            newest=stats.newest,
+            demonstration=stats.demonstration,
+            generation=stats.generation,
         )
         self.keeper.note(what.error or f"signatures of generation {stats.generation.hex()} have taken over")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from kavfs.daemon.log import Log
     from kavfs.daemon.notify import Notify
     from kavfs.options import EnginePlaces
+    from kavfs.signatures.image import Image
 
 RUN = b"/run/kavfs"
 
@@ -85,6 +87,29 @@ def become(user: str, group: str) -> None:
     except OSError as error:
         raise SystemFailure(f"cannot become {person.pw_name}: {error.strerror}") from None
     os.environ["HOME"] = person.pw_dir
+
+
+def leave_tls_out() -> None:
+    """Import asyncio as it is where Python has no TLS: 2 MB less for a daemon that has no use for it."""
+    if "ssl" not in sys.modules:
+        sys.modules["ssl"] = None  # type: ignore[assignment]
+        import asyncio  # noqa: F401
+
+        del sys.modules["ssl"]  # others may have it
+
+
+def signatures(databases: Sequence[bytes], state: bytes) -> tuple[Image, bytes]:
+    """running.open_signatures, but what is new is compiled by another process: the memory that this takes shall not be
+    the daemon's for the rest of its life."""
+    from kavfs.daemon.compiling import compile_apart
+    from kavfs.signatures.image import open_compiled, open_current, open_image
+    from kavfs.signatures.sources import default_databases, default_state
+
+    state, paths = state or default_state(), tuple(databases) or default_databases()
+    image = open_current(paths, state)
+    if image is None and not compile_apart(state, paths).error:
+        image = open_compiled(paths, state)
+    return image or open_image(paths, state), state  # which says what is wrong, in its own way
 
 
 def engines(names: Sequence[str], places: EnginePlaces) -> EngineChoice:

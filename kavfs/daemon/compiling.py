@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -38,6 +39,14 @@ def compiled(state: bytes, paths: Sequence[bytes]) -> Compiled:
             return Compiled(generation=image.generation.hex(), notes=image.notes)
     except KavfsError as error:
         return Compiled(str(error), isinstance(error, SystemFailure))
+
+
+def compile_apart(state: bytes, paths: Sequence[bytes]) -> Compiled:
+    """Let the process do it, and wait for it. A daemon that answers already does not wait: see renewing."""
+    done = subprocess.run(
+        command(state, paths), env=environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False
+    )
+    return read_answer(done.stdout, done.returncode)
 
 
 def command(state: bytes, paths: Sequence[bytes]) -> list[bytes | str]:

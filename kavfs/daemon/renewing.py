@@ -26,7 +26,7 @@ from kavfs.signatures.image import Image, open_compiled
 
 LOOK = 60.0  # seconds between two looks that nothing asked for
 QUIET = 1.0  # seconds without another change before one is carried out ...
-QUIET_MAX = 15.0  # ... if it becomes quiet at all
+QUIET_MAX = 15.0  # ... if it becomes quiet at all; looks that are asked for in vain have the first of both between them
 COMPILE_MAX = 3600.0
 OTHERS = "the compiled signatures are others than expected; if kavfs was updated, restart this service"
 
@@ -104,6 +104,7 @@ class Renewer:
         self._seen: Seen | None = None  # what was carried out; None: look again in any case
         self._crew_is_old = False
         self._asked = False
+        self._rest = 0.0  # until when nothing is carried out that was only asked for
         self._event = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
@@ -124,7 +125,8 @@ class Renewer:
         self._task = loop.create_task(self._run())
 
     def ask(self) -> None:
-        """Carry out what has changed, now; it is told even if that is nothing."""
+        """Carry out what has changed, now; it is told even if that is nothing. Any client may ask, so who asks again
+        and again for nothing waits a little."""
         self._asked = True
         self._event.set()
 
@@ -156,6 +158,8 @@ class Renewer:
             self._event.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._event.wait(), self._quiet)
+        if self._asked:
+            await asyncio.sleep(max(0.0, self._rest - time.monotonic()))
         self._event.clear()
 
     async def _turn(self) -> None:
@@ -168,6 +172,8 @@ class Renewer:
         known = asked or self._seen is not None or self.last.result is FAILED
         places = self._places
         done = await self._carry_out()
+        if asked and done.result is not CHANGED:
+            self._rest = time.monotonic() + self._quiet
         self._seen = seen if seen.settled and not done.passing and self._places == places else None
         self._follow()
         if done.result is UNCHANGED and not known:

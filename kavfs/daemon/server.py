@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from kavfs import version
 from kavfs._native import serve
@@ -24,10 +25,12 @@ from kavfs.daemon.listing import Lister
 from kavfs.daemon.notify import Notify
 from kavfs.daemon.settings import DaemonSettings
 from kavfs.daemon.tally import Tally
-from kavfs.daemon.tls import TlsRelay, context
 from kavfs.errors import SystemFailure
 from kavfs.scan.opening import Openers
 from kavfs.scan.service import Service
+
+if TYPE_CHECKING:
+    from kavfs.daemon.tls import TlsRelay
 
 PROTOCOLS = {"ave": serve.AVE, "clamd": serve.CLAMD}
 DRAIN_LOOK = 0.05
@@ -174,6 +177,7 @@ class Server:
 
     def _relay(self, sock: socket.socket, desk: Desk, protocol: int) -> TlsRelay:
         assert self.settings.tls is not None
+        from kavfs.daemon.tls import TlsRelay, context  # its library, for whoever listens with it
 
         def adopt(fd: int, address: bytes) -> int:
             return desk.front.adopt(fd, protocol, address)

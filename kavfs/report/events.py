@@ -26,6 +26,7 @@ DAMAGED = b".damaged-"
 VERSION = 1
 APPLICATION = 0x6B617666  # "kavf", in the head of the file
 BUSY = 5.0  # seconds that one commit waits for those of others
+CACHE = 256  # KiB: of a daemon that writes for weeks, SQLite would come to hold 2 MB of pages nobody reads again
 
 # What a damaged file may raise: Python cannot even read some of what SQLite says of it.
 FAILURES = (sqlite3.Error, UnicodeDecodeError)
@@ -161,6 +162,7 @@ class EventStore:
             database.execute("PRAGMA trusted_schema = OFF")
             database.execute("PRAGMA foreign_keys = ON")
             database.execute("PRAGMA synchronous = NORMAL")  # with a log: the last commits may go with a power cut
+            database.execute(f"PRAGMA cache_size = -{CACHE}")
             version = self._version(database)
             if version == 0 and create:
                 with self._alone():
@@ -270,6 +272,7 @@ class EventStore:
         since. SetAside if not."""
         try:
             with contextlib.closing(sqlite3.connect(os.fsdecode(self.path), timeout=BUSY)) as other:
+                other.execute(f"PRAGMA cache_size = -{CACHE}")
                 other.execute("SELECT count(*), max(path) FROM finding WHERE scan = ?", (scan,)).fetchone()
         except FAILURES as error:
             if _is_damage(error):

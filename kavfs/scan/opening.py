@@ -173,7 +173,11 @@ class Openers:
             return False
         if len(self._by_fd) >= self._most and not self._make_room():
             return False
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        try:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        except OSError as error:  # no descriptor is left: the client hears it, others go on
+            self._give_up(line, error.errno or errno.EIO)
+            return False
         line.number = self._next_number()
         with theirs:
             try:
@@ -181,6 +185,10 @@ class Openers:
             except SystemFailure:
                 ours.close()
                 self._lose_server()
+                return False
+            except OSError as error:
+                ours.close()
+                self._give_up(line, error.errno or errno.EIO)
                 return False
         line.sock = ours
         self._by_fd[ours.fileno()] = line

@@ -61,6 +61,7 @@ class ServiceStats(NamedTuple):
     generation: bytes  # of the signatures in use
     signatures: int
     newest: float  # seconds since 1970: of the newest database file
+    demonstration: bool  # these are only the test signatures that come with the program
 
 
 class Service:
@@ -353,6 +354,7 @@ class Service:
             generation=image.generation,
             signatures=image.signature_count,
             newest=image.newest,
+            demonstration=image.demonstration,
         )
 
     def close(self) -> None:

@@ -103,7 +103,7 @@ class Shifts:
                 return None
             try:
                 shift = self._serve(all_match)
-            except KavfsError as error:
+            except (KavfsError, OSError) as error:
                 self._blame(str(error))
                 return None
         self._touched.add(shift)
@@ -130,7 +130,7 @@ class Shifts:
         for shift, all_of_it in turns.items():
             try:
                 news = shift.crew.turn(all_of_it=all_of_it)
-            except KavfsError as error:
+            except (KavfsError, OSError) as error:
                 self._fail(shift, str(error))
                 continue
             for one in news:
@@ -166,7 +166,7 @@ class Shifts:
         try:
             self._coming = self._make(edition, False)
             self._told = told
-        except KavfsError as error:
+        except (KavfsError, OSError) as error:
             edition.retire()
             told(str(error))
 

@@ -11,9 +11,10 @@ Nothing here waits. Without walkers there is nothing to hold, to count or to ski
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from kavfs._native import dispatch
+from kavfs.errors import SystemFailure
 from kavfs.model import ENGINE_NUMBERS, Result
 from kavfs.options import ScanOptions, When
 from kavfs.ports import Image, Stores
@@ -31,6 +32,7 @@ class StandingCrew(Crew):
 
     def __init__(self, image: Image, options: ScanOptions, *, server: ForkServer, stores: Stores | None) -> None:
         super().__init__(image, options, want_clean=True, server=server, stores=stores, standing=True)
+        self._short_of = ""  # why no other worker could be made, as the log knows
         self._standing = tuple(use for use in options.engines if use.when is When.EVERY)
 
     def fileno(self) -> int:
@@ -52,15 +54,15 @@ class StandingCrew(Crew):
     def turn(self, *, all_of_it: bool) -> list[News]:
         """Go on without waiting. *all_of_it*: look after processes too. KavfsError: no worker can be had."""
         self._flags = self._dispatcher.turn()
-        if self._flags & dispatch.WANT:
-            self._start_workers()
         news: list[News] = []
         self._hear(news)
+        if self._flags & dispatch.WANT:
+            self._start(self._start_workers)
         if all_of_it:
             for death in self._children.deaths():
                 news += (note for note in self._bury(death) if isinstance(note, str))
                 self._hear(news)
-            self._fill()
+            self._start(self._fill)
             self._tell_of_sandbox()
             news += (note for note in self._notes if isinstance(note, str))
             self._notes.clear()
@@ -72,6 +74,19 @@ class StandingCrew(Crew):
                 news.append((number, records.result(path, data, text, self._first)))
             else:
                 news += (note for note in self._peer(kind, number, text.decode()) if isinstance(note, str))
+
+    def _start(self, start: Callable[[], None]) -> None:
+        """Where another worker cannot be made now (no descriptor or memory is left), those that are there go on, and it
+        is tried again."""
+        try:
+            start()
+        except (OSError, SystemFailure) as error:
+            why = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+            if not self._children.count("worker"):
+                raise SystemFailure(f"scanning processes cannot be started: {why}") from None
+            if why != self._short_of:
+                self._short_of = why
+                self._notes.append(f"another scanning process cannot be started now: {why}")
 
     def _fill(self) -> None:
         """One more worker of each engine that sees everything, when the one before has greeted: those who scan beside

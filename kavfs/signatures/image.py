@@ -175,6 +175,19 @@ def compile_image(paths: Sequence[str | bytes], state: str | bytes, *, used: Col
     return _open(paths, state, used, distrust=True, wait=True)
 
 
+def open_current(paths: Sequence[str | bytes], state: str | bytes) -> Image | None:
+    """open_image, but None where something had to be compiled."""
+    places = absolute(paths)
+    allow = read_allow(os.fsencode(state))
+    if any(imagefile.is_image(place) for place in places):
+        return _open_file(places, allow)
+    sources = (*find_sources(places), *allow.sources())
+    image = _open_current(Store(absolute_path(state)), _image_name(places), sources)
+    if image is not None:
+        image.allow = allow
+    return image
+
+
 def open_compiled(paths: Sequence[str | bytes], state: str | bytes) -> Image | None:
     """The image that was compiled last of *paths*, whatever has become of them since; None: there is none. Never
     compiles: for a daemon, which lets another process do that."""

@@ -19,6 +19,7 @@ LAZY = (
     "kavfs/__init__.py",  # the library: what a program asks for
     "kavfs/cli/",  # each command its own parts
     "kavfs/scan/",  # after the fork, what only one kind of process needs
+    "kavfs/daemon/server.py",  # TLS, which few listen with
     "kavfs/config/load.py",  # what only a mistake in the file needs
     "kavfs/signatures/image.py",  # readers and compiler, only when an image has to be renewed
 )

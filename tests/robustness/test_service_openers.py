@@ -413,3 +413,20 @@ def test_many_descriptors_of_the_same_user_on_their_way_elsewhere_do_no_harm(pla
         for _ in range(3):
             socket.send_fds(ours, [b"x"], [sent.fileno()] * 100)
         assert made.content(Peer(0, 0, (0,)), path) == b"content"
+
+
+OURSELVES = Peer(os.geteuid(), os.getegid(), tuple(os.getgroups()))
+
+
+def test_without_descriptors_for_an_opener_the_client_hears_it(place, monkeypatch):
+    (place / "file").write_bytes(b"content")
+    pair = socket.socketpair
+
+    def none_left(*words):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with desk() as made:
+        monkeypatch.setattr(socket, "socketpair", none_left)
+        assert made.error(OURSELVES, place / "file") == errno.EMFILE
+        monkeypatch.setattr(socket, "socketpair", pair)
+        assert made.content(OURSELVES, place / "file") == b"content"

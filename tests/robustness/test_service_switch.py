@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 
 from kavfs.errors import DatabaseDamaged
 from kavfs.model import Status
@@ -140,6 +142,54 @@ def test_lost_fork_server_of_a_crew_costs_its_objects_and_not_the_service(tmp_pa
         assert made.refusal(held).value == "failed"
         made.run(lambda: isinstance(made.wait(made.ask(b"EVIL"))[0], tuple))
         assert made.result(made.ask(b"EVIL")).status is Status.INFECTED
+
+
+class Descriptors:
+    """Of which none is left for a pair of sockets while *out*."""
+
+    def __init__(self, monkeypatch) -> None:
+        self.out = False
+        self._pair = socket.socketpair
+        monkeypatch.setattr(socket, "socketpair", self._take)
+
+    def _take(self, *words):
+        if self.out:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return self._pair(*words)
+
+
+def test_without_descriptors_for_another_worker_those_there_go_on(tmp_path, monkeypatch):
+    left = Descriptors(monkeypatch)
+    with desk(tmp_path, jobs=2) as made:
+        left.out = True
+        answers = made.wait(*[made.ask(b"EVIL %d" % number) for number in range(20)])
+        assert [answer.status for answer in answers] == [Status.INFECTED] * 20
+        made.run(lambda: any("another scanning process cannot be started now: Too many" in note for note in made.notes))
+        left.out = False
+        made.run(lambda: made.service.stats().workers == 2)
+        assert made.service.stats().deaths == 0
+
+
+def test_without_descriptors_for_a_new_crew_the_old_one_stays(tmp_path, monkeypatch):
+    left = Descriptors(monkeypatch)
+    with desk(tmp_path) as made:
+        made.result(made.ask(b"first"))
+        image = GenerationImage(1)
+        left.out = True
+        assert "Too many open files" in made.renew(image)
+        assert image.closed
+        left.out = False
+        assert made.result(made.ask(b"EVIL")).status is Status.INFECTED
+        assert made.renew(GenerationImage(2)) == ""
+
+
+def test_without_descriptors_for_those_who_want_all_matches_they_are_refused_and_others_go_on(tmp_path, monkeypatch):
+    left = Descriptors(monkeypatch)
+    with desk(tmp_path) as made:
+        made.result(made.ask(b"first"))
+        left.out = True
+        assert made.refusal(made.ask(b"EVIL one", all_match=True)).value == "failed"
+        assert made.result(made.ask(b"EVIL two")).status is Status.INFECTED
 
 
 def pid_of_parent(pid: int) -> int:

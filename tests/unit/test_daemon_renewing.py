@@ -15,8 +15,9 @@ from kavfs.daemon import compiling, renewing
 from kavfs.daemon.renewing import Applied, Renewer
 from kavfs.daemon.watching import Places
 from kavfs.errors import ConfigError
+from kavfs.signatures import sources
 from kavfs.signatures.allow import Allowed, to_bytes
-from kavfs.signatures.image import open_compiled, open_image
+from kavfs.signatures.image import open_compiled, open_current, open_image
 
 PATIENCE = 60.0
 QUIET = 0.05
@@ -279,3 +280,42 @@ def test_image_is_opened_without_compiling(tmp_path):
         assert image.generation == before
     assert open_compiled(places, os.fsencode(tmp_path / "nothing")) is None
     assert not (tmp_path / "nothing").exists()
+
+
+def test_what_is_new_is_compiled_by_another_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "SETTLE_NS", -(1 << 62))
+    desk = Desk(tmp_path)
+    places, state = (os.fsencode(desk.databases),), os.fsencode(desk.state)
+    with open_current(places, state) as image:
+        before = image.generation.hex()
+    desk.rule("b.ndb", "Second")
+    assert open_current(places, state) is None
+    made = compiling.compile_apart(state, places)
+    assert made.error == ""
+    with open_compiled(places, state) as image:
+        assert image.generation.hex() == made.generation != before
+    (desk.databases / "daily.cvd").write_bytes(b"no head of a pack" * 100)
+    assert "daily.cvd" in compiling.compile_apart(state, places).error
+
+
+@in_loop
+async def test_who_orders_again_for_nothing_waits_a_little(tmp_path):
+    async with begun(tmp_path) as desk:
+        wait, slept = asyncio.sleep, []
+
+        async def slow(seconds: float) -> None:
+            slept.append(seconds)
+            await wait(seconds)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "sleep", slow)
+            for count in (1, 2):
+                desk.renewer.ask()
+                assert await desk.told(count) == "unchanged"
+            desk.rule("b.ndb", "Second")
+            desk.renewer.ask()
+            assert await desk.told(3) == "changed"
+            desk.rule("c.ndb", "Third")
+            desk.renewer.ask()
+            assert await desk.told(4) == "changed"
+        assert [seconds > 0 for seconds in slept[:4]] == [False, True, True, False]

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from kavfs.model import Deed, Reason, Result, Status, Threat, Totals
-from kavfs.report import remembering
 from kavfs.report.events import EventsFailed, EventStore, Found, Retention
 from kavfs.report.past import PastFinding, Wanted, finding_record, findings, notes, page_of, scan_record, scans
 from kavfs.report.remembering import KEPT_MAX, EventReport
@@ -35,7 +34,7 @@ def path(tmp_path: Path) -> bytes:
 class Scan:
     """An EventReport and what it warned of."""
 
-    def __init__(self, path: bytes, keep: Retention = Retention(), begun: float = 0.0) -> None:  # noqa: B008
+    def __init__(self, path: bytes, keep: Retention = Retention(), begun: float = 0.0, **how) -> None:  # noqa: B008
         self.warned: list[str] = []
         begun = begun or time.time()
         self.report = EventReport(
@@ -47,6 +46,7 @@ class Scan:
             self.warned.append,
             begun=begun,
             keep=keep,
+            **how,
         )
 
     def end(self, *results: Result, totals: Totals | None = None) -> list[str]:
@@ -208,9 +208,8 @@ def test_a_store_that_is_damaged_while_a_scan_writes(path: bytes) -> None:
     assert sorted(finding.path for finding in kept(path)) == sorted(expected), "each of them once"
 
 
-def test_what_is_not_held_to_be_written_again_is_counted(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(remembering, "AGAIN_MAX", 100)
-    scan = Scan(path)
+def test_what_is_not_held_to_be_written_again_is_counted(path: bytes) -> None:
+    scan = Scan(path, again=100)
     for i in range(500):
         scan.report.add(infected(b"/%d" % i))
     (fd := os.open(path + b"-wal", os.O_WRONLY | os.O_TRUNC))
