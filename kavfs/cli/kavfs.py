@@ -27,6 +27,7 @@ COMMANDS: dict[str, str] = {
     "cache": "what is remembered of files, why one of them is scanned again; forget it all",
     "config": "check a configuration file, show what is in force and why, import those of other products",
     "quarantine": "what was taken away, and backups of what was changed: look, give back, judge again",
+    "mta": "let mail of Postfix, Exim, Sendmail or qmail go through smtpscanner, and take that back",
     "bench": "what scanning costs on this machine: stages, types, engines, and what the bottleneck is",
     "doctor": "what protects scanning processes here, which libraries and engines there are, what is missing",
     "demo": "write a tree of files that shows every status there is",

@@ -65,6 +65,11 @@ def kavfs_page(frame: str) -> str:
     return _filled(frame, {"synopsis": synopsis, "command": command, "rest": rest})
 
 
+def mta_page(frame: str) -> str:
+    """kavfs-mta(8): prose; the options are in kavfs(8)."""
+    return _filled(frame, {})
+
+
 def _options_page(frame: str, options: tuple[Argument, ...]) -> str:
     left = {option.name: option for option in options}
 
@@ -126,6 +131,7 @@ def write_all(conf: Path, out: Path) -> None:
         "man/man8/aveclient.8": aveclient_page((frames / "aveclient.8.in").read_text("utf-8")),
         "man/man8/kavfs.8": kavfs_page((frames / "kavfs.8.in").read_text("utf-8")),
         "man/man8/smtpscanner.8": smtpscanner_page((frames / "smtpscanner.8.in").read_text("utf-8")),
+        "man/man8/kavfs-mta.8": mta_page((frames / "kavfs-mta.8.in").read_text("utf-8")),
         "man/man8/kavscanner.8": kavscanner_page((frames / "kavscanner.8.in").read_text("utf-8")),
     }
     for place, text in {**pages, **completion.scripts()}.items():

@@ -25,6 +25,7 @@ PAGES = (
     "man8/aveclient.8",
     "man8/aveserver.8",
     "man8/smtpscanner.8",
+    "man8/kavfs-mta.8",
 )
 
 
