@@ -14,12 +14,12 @@ ASAN_TESTS ?= tests/unit tests/contract tests/integration tests/robustness
 
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev libdeflate-dev liblzma-dev libpcre2-dev libpng-dev libjpeg-dev libtiff-dev libssl-dev \
                    libseccomp-dev libgmime-3.0-dev python3-dev python3-venv
-TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim4-daemon-heavy clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
+TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim4-daemon-heavy m4 clamav-testfiles zip p7zip-full genisoimage lhasa clang clang-format libclang-rt-dev \
                    fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish systemd cron logrotate \
                    libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
                    dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog python3-prometheus-client
 # Cannot be installed beside the others, so they are unpacked into build/apart.
-APART_PACKAGES  := postfix rspamd libhyperscan5 libluajit2-5.1-2
+APART_PACKAGES  := postfix rspamd libhyperscan5 libluajit2-5.1-2 sendmail-bin sendmail-cf libwrap0
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libtiff-4 libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'

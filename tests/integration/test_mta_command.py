@@ -58,7 +58,7 @@ MAIN, MASTER, EXIM = "etc/postfix/main.cf", "etc/postfix/master.cf", "etc/exim4/
         (mtas.postfix_by_hand, add(MAIN, b"smtpd_proxy_filter = :10024"), ("postfix", "--way", "proxy"), "_filter ="),
         (mtas.postfix_by_hand, add(MASTER, b"localhost:10026 inet n - n - - smtpd"), ("postfix",), "has the port"),
         (mtas.postfix_by_hand, add(MASTER, b"kavfs unix - - n - - lmtp"), ("postfix",), "kavfs/unix that is not ours"),
-        (mtas.postfix_by_hand, add(MASTER, b"#"), ("postfix", "--way", "spawn"), "no account kavfs-smtpscanner"),
+        (mtas.postfix_by_hand, add(MASTER, b"#"), ("postfix", "--way", "spawn"), "no account kavfs-aveserver"),
         (
             mtas.exim_small,
             replace(EXIM, "all:\n", "all:\n  condition = ${if !eq{$interface_port}{10025}}\n"),

@@ -49,7 +49,7 @@ class Wish(NamedTuple):
     back: Address = BACK
     program: str = "/usr/bin/smtpscanner"
     config: str = "/etc/kavfs/kavfs.conf"
-    user: str = "kavfs-smtpscanner"
+    user: str = "kavfs-aveserver"
 
     @property
     def forward(self) -> str:
