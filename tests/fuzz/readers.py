@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterator
 
 from kavfs.errors import DatabaseDamaged
 from kavfs.mail.hop import Hop
+from kavfs.mail.milter import MilterLimits, MilterSession, Passed
+from kavfs.mail.milter_edits import edits
+from kavfs.mail.milter_wire import Strange
 from kavfs.mail.replies import OK
 from kavfs.mail.session import Hello, Mail, Message, Rcpt, Session
 from kavfs.mail.settings import PASSED, Settings
@@ -35,6 +38,7 @@ from kavfs.signatures.sources import Identity, Source
 from tests.fuzz.breaking import broken
 from tests.fuzz.curers import CURERS, Reader, Seeds
 from tests.support import packs
+from tests.support.milters import MailServer, frame, frames
 from tests.support.objects import EICAR
 
 
@@ -253,7 +257,55 @@ def _talk(data: bytes) -> None:
     assert all(command.reply is None or 200 <= command.reply.code < 600 for command in commands)
 
 
+MILTER_WORDS = (b"\0", b"\0\0\0\1", b"\0\0\0\x0d", b"L", b"B", b"E", b"M", b"R", b"A", b"\r\n", b"\n", b": ", b"\xff")
+
+
+def _milter_dialogue() -> Seeds:
+    server = MailServer()
+    mails = [b"A: b\r\nC:\td\r\n e\r\n\r\nbody\r\n", b"\r\nbody"]
+    return {
+        f"mail-{number}": b"".join(data for _, data in [*server.hello(), *server.mail(mail, [b"<b@x>", b"<c@x>"])])
+        for number, mail in enumerate(mails * 2)
+    }
+
+
+def _milter_mended(data: bytes) -> bytes:
+    """In frames again."""
+    made = b""
+    while len(data) > 4:
+        size = int.from_bytes(data[:4])
+        if not 1 <= size <= len(data) - 4:
+            size = min(len(data) - 4, 1 + size % 64)
+        made += frame(data[4:5], data[5 : 4 + size])
+        data = data[4 + size :]
+    return made
+
+
+def _ask(data: bytes) -> None:
+    """Whatever header comes, edits of it can be said."""
+    session = MilterSession(MilterLimits(size=1 << 16, recipients=3), Spool, lambda envelope, one: one.address != b"c")
+    with contextlib.suppress(Strange):
+        for at in range(0, len(data), 7):
+            session.receive(data[at : at + 7])
+            while (item := session.next_message()) is not None:
+                list(frames(session.output() + b"".join(session.verdict(_changed(item.spool)))))
+                item.spool.close()
+    session.close()
+
+
+def _changed(spool: Spool) -> Passed:
+    made = Spool()
+    made.write(b"X-Anti-Virus: x\r\n" + b"".join(spool.chunks()) + b"more\r\n")
+    try:
+        passed = Passed(edits(spool, made), spool, (0,))
+    finally:
+        made.close()
+    assert passed.edits.inserted or passed.edits.changed
+    return passed
+
+
 READERS: dict[str, Reader] = {
+    "milter": Reader(_milter_dialogue, _ask, MILTER_WORDS, _milter_mended),
     "smtp": Reader(_dialogue, _talk, MAIL_WORDS),
     **{f"cure-{form}": reader for form, reader in CURERS.items()},
     "pack": Reader(_packs, _read_pack, (b":", b"\n", b"COPYING", b"0", b"9" * 30), _pack_mended),

@@ -1,14 +1,14 @@
-"""The milter of smtpscanner behind a real Postfix: what arrives, what is refused, and what Postfix does without us."""
+"""The milter of smtpscanner behind a real Postfix and a real Sendmail: what arrives, and what they do without us."""
 
 from __future__ import annotations
 
 import base64
 import os
-import smtplib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from email import message_from_bytes
+from pathlib import Path
 
 import dkim
 import pytest
@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from tests.support.archives import make_zip
 from tests.support.daemons import databases
-from tests.support.mailing import PATIENCE, House, letter, open_folder, send
+from tests.support.mailing import House, free_port, letter, open_folder
 from tests.support.postfix import Postfix, postfix
 from tests.support.programs import EICAR
+from tests.support.sendmail import Sendmail, sendmail
 from tests.support.smtpscanners import smtpscanner, stand_in
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="Postfix changes its user")]
@@ -29,7 +30,7 @@ SETTINGS = """
 SocketPath=no
 StatusSocketPath=no
 [smtpscan.network]
-MilterListen=unix:{top}/milter.sock
+MilterListen=unix:{top}/m.sock,inet:{port}@127.0.0.1
 SocketMode=0666
 [smtpscan.group:curing]
 Recipients=^cure@
@@ -45,21 +46,34 @@ RecipientAction=unchanged
 FROM = "a@example.org"
 
 
+@contextmanager
+def _postfix(top: Path, milter: int, port: int) -> Iterator[Postfix | Sendmail]:
+    with postfix(top, top / "m.sock", f"smtp:[127.0.0.1]:{port}") as running:
+        yield running
+
+
+@contextmanager
+def _sendmail(top: Path, milter: int, port: int) -> Iterator[Postfix | Sendmail]:
+    yield sendmail(top, milter, port)
+
+
+# In a folder, a socket for Postfix; and a port for Sendmail, which will not have a socket below a folder of everybody.
+MTAS = {"postfix": _postfix, "sendmail": _sendmail}
+
+
 @dataclass
 class Mail:
-    postfix: Postfix
+    mta: Postfix | Sendmail
     house: House
 
     def send(self, data: bytes, *to: str) -> tuple[int, str]:
         """Code and text of the answer to the message."""
-        with smtplib.SMTP(
-            "127.0.0.1", self.postfix.port, local_hostname="test.example.org", timeout=PATIENCE
-        ) as client:
+        with self.mta.client() as client:
             client.ehlo()
             client.mail(FROM)
             for one in to:
                 assert client.rcpt(f"{one}@example.org")[0] == 250
-            code, said = client.data(data)
+            code, said = client.data(data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))
             return code, said.decode()
 
     def through(self, data: bytes, *to: str) -> tuple[tuple[str, ...], bytes]:
@@ -69,14 +83,13 @@ class Mail:
         return tuple(one.partition(b"@")[0].decode() for one in taken.recipients), taken.content
 
 
-@pytest.fixture(scope="module")
-def mail() -> Iterator[Mail]:
+@pytest.fixture(scope="module", params=["postfix", "sendmail"])
+def mail(request: pytest.FixtureRequest) -> Iterator[Mail]:
     with ExitStack() as stack:
-        top = stack.enter_context(open_folder("milter"))
-        stack.enter_context(smtpscanner(top, databases(top / "databases"), SETTINGS.format(top=top)))
+        top, port = stack.enter_context(open_folder("milter")), free_port()
+        stack.enter_context(smtpscanner(top, databases(top / "databases"), SETTINGS.format(top=top, port=port)))
         house = stack.enter_context(House())
-        running = postfix(top, top / "milter.sock", f"smtp:[127.0.0.1]:{house.port}")
-        yield Mail(stack.enter_context(running), house)
+        yield Mail(stack.enter_context(MTAS[request.param](top, port, house.port)), house)
 
 
 def test_clean_mail_arrives_as_it_was_with_our_field_and_its_signature(mail: Mail) -> None:
@@ -136,32 +149,33 @@ def test_of_several_recipients_the_strictest_counts_and_who_gets_nothing_is_take
 
 
 def test_a_large_message_is_changed_whole(mail: Mail) -> None:
-    data = letter(("big.bin", os.urandom(2 << 20)), ("game.com", EICAR)).as_bytes().replace(b"\n", b"\r\n")
+    data = letter(("big.bin", os.urandom(2 << 20)), ("game.com", EICAR)).as_bytes()
     _, content = mail.through(data, "b")
     sent, came = (message_from_bytes(one) for one in (data, content))
     big = [[p.get_payload(decode=True) for p in one.walk() if p.get_filename() == "big.bin"] for one in (sent, came)]
     assert big[0] == big[1]
 
 
-@contextmanager
-def without_engine() -> Iterator[Postfix]:
-    with open_folder("milter") as top, stand_in(top, top / "m.sock"), postfix(top, top / "m.sock") as running:
-        yield running
-
-
-def test_when_the_engine_is_down_or_we_are_killed_mail_is_to_come_again() -> None:
+@pytest.mark.parametrize("mta", MTAS)
+def test_when_the_engine_is_down_or_we_are_killed_mail_is_to_come_again(mta: str) -> None:
     def titled(subject: str) -> tuple[int, str]:
-        mail = letter()
-        mail.replace_header("Subject", subject)
-        try:
-            return send(running.port, mail)
-        except smtplib.SMTPSenderRefused as error:  # nobody is there any more
-            return error.smtp_code, ""
+        with running.client() as client:
+            for code, said in (client.ehlo(), client.mail(FROM), client.rcpt("b@example.org")):
+                if code != 250:  # nobody is there any more
+                    return code, said.decode()
+            code, said = client.data(f"From: a@example.org\r\nSubject: {subject}\r\n\r\nx\r\n".encode())
+            return code, said.decode()
 
-    with without_engine() as running:
-        assert titled("clean") == (250, "")
+    with ExitStack() as stack:
+        top, port = stack.enter_context(open_folder("milter")), free_port()
+        stack.enter_context(stand_in(top, top / "m.sock", port))
+        house = stack.enter_context(House())
+        running = stack.enter_context(MTAS[mta](top, port, house.port))
+        assert titled("clean")[0] == 250
         code, said = titled("fail")
         assert (code, said.partition(" ")[0]) == (451, "4.3.0")
-        assert titled("clean") == (250, "")
+        assert titled("clean")[0] == 250
         assert titled("kill")[0] == 451
         assert titled("clean")[0] == 451
+        assert [house.next().content.count(b"Subject: clean") for _ in range(2)] == [1, 1]
+        assert house.arrived.empty()

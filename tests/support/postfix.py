@@ -10,6 +10,7 @@ import os
 import pwd
 import select
 import signal
+import smtplib
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,11 @@ class Postfix:
     def __init__(self, top: Path, port: int) -> None:
         self.port = port
         self._top = top
+
+    @contextmanager
+    def client(self) -> Iterator[smtplib.SMTP]:
+        with smtplib.SMTP("127.0.0.1", self.port, "test.example.org", PATIENCE_MS / 1000) as client:
+            yield client
 
     def held(self) -> list[Path]:
         """Mails that are in quarantine."""

@@ -28,7 +28,9 @@ async def main():
     sock.bind(sys.argv[1])
     sock.listen()
     os.chmod(sys.argv[1], 0o666)
-    await MilterFront(MilterLine(judge)).listen(sock)
+    front = MilterFront(MilterLine(judge))
+    await front.listen(sock)
+    await front.listen(socket.create_server(("127.0.0.1", int(sys.argv[2]))))
     print("ready", flush=True)
     await asyncio.Event().wait()
 
@@ -47,9 +49,10 @@ def smtpscanner(top: Path, databases: Path, settings: str) -> Iterator[subproces
 
 
 @contextmanager
-def stand_in(top: Path, milter: Path) -> Iterator[subprocess.Popen[str]]:
-    """A milter that dies in the middle of a message with "Subject: kill", and cannot judge one with "fail"."""
-    with _running([sys.executable, "-c", STAND_IN, str(milter)], top) as process:
+def stand_in(top: Path, milter: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A milter on a path and on a port. It dies in the middle of a message with "Subject: kill", and cannot judge one
+    with "fail"."""
+    with _running([sys.executable, "-c", STAND_IN, str(milter), str(port)], top) as process:
         yield process
 
 
