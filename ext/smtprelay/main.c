@@ -40,7 +40,8 @@ static int fail(const char *what, const char *why)
 {
     static const char sorry[] = "421 4.3.2 Mail cannot be looked at now, try again later\r\n";
     complain(what, why);
-    return write(STDOUT_FILENO, sorry, sizeof sorry - 1) < 0 ? RELAY_TEMPORARY : RELAY_TEMPORARY;
+    if (write(STDOUT_FILENO, sorry, sizeof sorry - 1) < 0) complain("standard output", strerror(errno));
+    return RELAY_TEMPORARY;
 }
 
 /* Becomes the program in Python; only returns if that cannot be. */
