@@ -10,10 +10,12 @@ from typing import NamedTuple
 
 from kavfs.cli import smtpscanner_judging as judging
 from kavfs.cli.smtpscanner import Start
+from kavfs.cli.smtpscanner_events import results
 from kavfs.cli.smtpscanner_log import MailLog
 from kavfs.cli.smtpscanner_options import MILTER, RELAY
 from kavfs.cli.smtpscanner_parts import Sockets, crowd, milter_limits, onward, session, spools
 from kavfs.config.mail_settings import MailSettings
+from kavfs.daemon.keeping import Keeper
 from kavfs.mail.allowance import Allowance
 from kavfs.mail.case import Case
 from kavfs.mail.counts import Counts
@@ -57,6 +59,7 @@ class Front:
         self._mail_log = MailLog(start.log)
         self._log = LogLines(start.log.note, settings.scan.report_ok)
         self.statistics = Statistics(settings.statistics) if settings.statistics else None
+        self.keeper: Keeper | None = None  # of the event store; begun by whoever sets it
         self._parts = self._made(settings)
         self.receiver = Receiver(self._parts.line)
         self.milter = MilterFront(self._parts.milter, self.receiver.counts)
@@ -127,7 +130,7 @@ class Front:
             cure=start.curer if settings.cure else None,
             keep=keeping,
             tell=tell_nobody if isinstance(hop, NoHop) else notices,
-            record=recording(self._log.write, self.counts.write, self._count_statistics),
+            record=recording(self._log.write, self.counts.write, self._write_statistics, self._keep_event),
             bounds=judging.bounds(settings),
             pass_unscanned=settings.pass_unscanned,
             at_once=settings.messages_max,
@@ -139,9 +142,14 @@ class Front:
         milter = MilterLine(judge, make, milter_limits(settings), mates, crowd(settings))
         return Parts(hop, notices, keeping, line, milter)
 
-    def _count_statistics(self, case: Case) -> None:
+    def _write_statistics(self, case: Case) -> None:
         if self.statistics is not None:
             self.statistics.write(case)
+
+    def _keep_event(self, case: Case) -> None:
+        if self.keeper is not None:
+            for result in results(case):
+                self.keeper.found(result)
 
 
 async def _close(parts: Parts) -> None:

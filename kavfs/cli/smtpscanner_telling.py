@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from kavfs.cli.smtpscanner import PROGRAM, Start
+from kavfs.cli.smtpscanner_events import keeper_of
 from kavfs.cli.smtpscanner_front import Front
+from kavfs.daemon.keeping import Keeper
 from kavfs.daemon.renewing import Renewed, Renewer
 from kavfs.daemon.status import Status, StatusSocket, Tree
 from kavfs.errors import SystemFailure
@@ -22,10 +25,15 @@ class Telling:
         self._front = front
         self._socket: StatusSocket | None = None
         self._metrics: MetricsServer | None = None
+        self.keeper: Keeper | None = None
 
     async def begin(self, renewer: Renewer) -> None:
         wanted, log = self._start.wanted, self._start.log
-        status = Status(PROGRAM, self._start.service, renewer, None, self._tree)
+        self.keeper = self._front.keeper = keeper_of(self._start)
+        if self.keeper is not None:
+            self.keeper.begin()
+            self.keeper.note("smtpscanner begins")
+        status = Status(PROGRAM, self._start.service, renewer, self.keeper, self._tree)
         if (listener := wanted.status()) is not None:
             try:
                 self._socket = StatusSocket(listener, status.tree)
@@ -49,11 +57,21 @@ class Telling:
     def renewed(self, what: Renewed) -> None:
         """A change is over."""
         self._front.renewed()
+        if self.keeper is None or what.result == "unchanged":
+            return
+        stats = self._start.service.stats()
+        self.keeper.signatures = self.keeper.signatures._replace(
+            loaded=stats.signatures, newest=stats.newest, demonstration=False, generation=stats.generation
+        )
+        self.keeper.note(what.error or f"signatures of generation {stats.generation.hex()} have taken over")
 
     async def close(self) -> None:
         for one in (self._socket, self._metrics):
             if one is not None:
                 await one.close()
+        if self.keeper is not None:
+            self.keeper.note("smtpscanner ends")
+            await asyncio.to_thread(self.keeper.close)
 
     def _tree(self) -> Tree:
         front = self._front

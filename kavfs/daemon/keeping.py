@@ -41,7 +41,9 @@ class Keeper:
         keep: Retention = Retention(),  # noqa: B008  # a value
         *,
         pause: float = PAUSE,
+        program: str = PROGRAM,
     ) -> None:
+        self._program = program
         self.signatures = signatures  # of the next row
         self.kept = 0
         self.lost = 0
@@ -70,8 +72,11 @@ class Keeper:
 
     def told(self, task: Task, path: bytes, answer: Result | Refusal | str, seconds: float) -> None:
         """A desk.Watcher."""
-        if not isinstance(answer, Result):
-            return
+        if isinstance(answer, Result):
+            self.found(answer._replace(path=path if path[:1] == b"/" else path + b" of " + task.who))
+
+    def found(self, answer: Result) -> None:
+        """A verdict under the name that it is to be kept by."""
         totals = self._totals
         totals.files += 1
         totals.bytes += answer.size
@@ -79,7 +84,7 @@ class Keeper:
         totals.members += answer.member_count
         totals.statuses[answer.status] = totals.statuses.get(answer.status, 0) + 1
         if answer.status is not Status.CLEAN or answer.allowed:
-            self._hold(answer._replace(path=path if path[:1] == b"/" else path + b" of " + task.who))
+            self._hold(answer)
 
     def note(self, text: str) -> None:
         """Something about the daemon itself."""
@@ -111,8 +116,8 @@ class Keeper:
         """Until it is full, its day is over, the store fails, or everything ends."""
         begun = time.time()
         report = EventReport(
-            self._path, PROGRAM, self.signatures, (), lambda totals: 0, self._failed, begun=begun, keep=self._keep,
-            again=AGAIN,
+            self._path, self._program, self.signatures, (), lambda totals: 0, self._failed,
+            begun=begun, keep=self._keep, again=AGAIN,
         )  # fmt: skip
         count = 0
         while count < PER_ROW and (left := begun + DAY - time.time()) > 0:

@@ -167,6 +167,17 @@ def test_what_was_infected_is_in_quarantine_with_its_envelope(scanner) -> None:
     assert b"Test.Eicar" in done.stdout
 
 
+def test_what_was_found_is_in_the_event_store(tmp_path) -> None:
+    with running(tmp_path) as scanner:
+        send(scanner.smtp, [b"event@example.org"], wire(letter(("bad.com", EICAR))))
+        assert scanner.stop() == 0
+    call = [sys.executable, "-m", "kavfs.cli.kavfs", "report", "--state", str(tmp_path / "state"), "--json"]
+    done = subprocess.run(call, capture_output=True, env=environment(), timeout=60)
+    assert done.returncode == 0, done.stderr
+    for word in (b"smtpscanner", b"bad.com of <from@example.org>", b"Test.Eicar"):
+        assert word in done.stdout
+
+
 def test_the_program_joins_its_client_to_the_daemon(scanner, program) -> None:
     content = wire(letter(("bad.com", EICAR)))
     dialogue = b"EHLO me\r\nMAIL FROM:<from@example.org>\r\nRCPT TO:<joined@example.org>\r\nDATA\r\n"
