@@ -233,7 +233,8 @@ class Session:
 
     def _hello(self, verb: bytes, rest: bytes) -> Event | None:
         if (verb == b"LHLO") != self.settings.lmtp:
-            raise Refused(500, b"5.5.1", b"Use " + (b"LHLO" if self.settings.lmtp else b"EHLO"))
+            # Somebody's settings are wrong, and mail is not to be returned to its senders for that.
+            raise Refused(451, b"4.3.5", b"Use " + (b"LHLO" if self.settings.lmtp else b"EHLO"))
         self._other()
         self._helo = commands.hello_name(rest)
         self._protocol = {b"LHLO": b"LMTP", b"EHLO": b"ESMTP"}.get(verb, b"SMTP")

@@ -94,6 +94,7 @@ class Taken(NamedTuple):
 
     recipients: tuple[bytes, ...]
     content: bytes  # as it came, dots unstuffed
+    sender: bytes = b""
 
 
 class _Door(socketserver.StreamRequestHandler):
@@ -102,17 +103,26 @@ class _Door(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.say(b"220 house")
         recipients: list[bytes] = []
+        sender = b""
         while line := self.rfile.readline():
             word = line[:4].upper()
             if word in (b"MAIL", b"RSET"):
-                recipients = []
+                recipients, sender = [], line.partition(b"<")[2].partition(b">")[0]
             elif word == b"RCPT":
                 recipients.append(line.partition(b"<")[2].partition(b">")[0])
             elif word == b"DATA":
                 self.say(b"354 go on")
-                lines = iter(self.rfile.readline, b".\r\n")
-                content = b"".join(one.removeprefix(b".") for one in lines)
-                self.server.arrived.put(Taken(tuple(sorted(recipients)), content))
+                lines = []
+                while (line := self.rfile.readline()) != b".\r\n":
+                    if not line:
+                        return  # whoever spoke is gone
+                    lines.append(line.removeprefix(b"."))
+                content = b"".join(lines)
+                self.say(self.server.taking(Taken(tuple(sorted(recipients)), content, sender)))
+                continue
+            elif word == b"EHLO":
+                self.say(b"250-house\r\n250 8BITMIME")
+                continue
             self.say(b"221 bye" if word == b"QUIT" else b"250 fine")
             if word == b"QUIT":
                 return
@@ -135,6 +145,11 @@ class House(socketserver.ThreadingTCPServer):
     def __exit__(self, *_: object) -> None:
         self.shutdown()
         self.server_close()
+
+    def taking(self, taken: Taken) -> bytes:
+        """The answer to a message."""
+        self.arrived.put(taken)
+        return b"250 fine"
 
     def next(self) -> Taken:
         return self.arrived.get(timeout=PATIENCE)

@@ -47,7 +47,6 @@ alias_maps =
 default_transport = {transport}
 smtpd_recipient_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no
-smtpd_milters = unix:{milter}
 milter_default_action = tempfail
 """
 MASTER = """
@@ -91,8 +90,11 @@ def root_of_postfix() -> Path:
 
 
 @contextmanager
-def postfix(top: Path, milter: Path, transport: str = "discard") -> Iterator[Postfix]:
-    """*transport*: where mail goes that was taken, "smtp:[127.0.0.1]:PORT"."""
+def postfix(
+    top: Path, milter: Path | None, transport: str = "discard", settings: str = "", services: str = ""
+) -> Iterator[Postfix]:
+    """*transport*: where mail goes that was taken, "smtp:[127.0.0.1]:PORT". *settings*, *services*: more of main.cf and
+    master.cf."""
     root, port = root_of_postfix(), free_port()
     for name in ("conf", "spool", "data"):
         (top / name).mkdir()
@@ -101,10 +103,11 @@ def postfix(top: Path, milter: Path, transport: str = "discard") -> Iterator[Pos
         (top / "spool" / name).mkdir(mode=0o755 if name in ("public", "pid") else 0o700)
         os.chown(top / "spool" / name, 0 if name == "pid" else owner, 0)
     os.chown(top / "data", owner, 0)
-    values = {"top": top, "root": str(root).rstrip("/"), "owner": OWNER, "group": GROUP, "milter": milter}
-    values["transport"] = transport
-    (top / "conf" / "main.cf").write_text(MAIN.format(**values))
-    (top / "conf" / "master.cf").write_text(MASTER.format(port=port))
+    values = {"top": top, "root": str(root).rstrip("/"), "owner": OWNER, "group": GROUP, "transport": transport}
+    if milter is not None:
+        settings += f"smtpd_milters = unix:{milter}\n"
+    (top / "conf" / "main.cf").write_text(MAIN.format(**values) + settings)
+    (top / "conf" / "master.cf").write_text(MASTER.format(port=port) + services)
     environment = {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": f"{root}/usr/lib/postfix"}
     master = root / "usr/lib/postfix/sbin/master"
     # -w: it comes back when a process in the background has begun to listen

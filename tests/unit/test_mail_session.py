@@ -141,8 +141,8 @@ def test_lmtp_has_a_reply_for_each_recipient_that_was_taken() -> None:
     assert talk.codes(MAIL + RCPT + b"RCPT TO:<no@example.org>\r\n" + RCPT + b"DATA\r\n") == [250, 250, 450, 250, 354]
     assert talk.codes(b"x\r\n.\r\n") == [250, 250]
     assert talk.codes(MAIL + b"DATA\r\n") == [250, 503]
-    assert greeted(Settings(lmtp=True)).codes(b"EHLO me\r\nHELO me\r\n") == [500, 500]
-    assert greeted().codes(b"LHLO me\r\n") == [500]
+    assert greeted(Settings(lmtp=True)).codes(b"EHLO me\r\nHELO me\r\n") == [451, 451]
+    assert greeted().codes(b"LHLO me\r\n") == [451]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,75 @@
+"""Postfix with us as its filter in all ways at once: each is a port of the same Postfix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.support.mailing import free_port
+from tests.support.mta_house import Last, Scanner, Way, program
+from tests.support.postfix import Postfix, postfix
+
+USER = "nobody"  # as whom spawn(8) starts us: neither root nor the owner of the queue
+SETTINGS = """
+message_size_limit = 4000000
+content_filter =
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+"""
+SERVICES = """
+127.0.0.1:{daemon} inet n - n - - smtpd -o content_filter=kavfs:[127.0.0.1]:{lmtp}
+127.0.0.1:{spawn} inet n - n - - smtpd -o content_filter=kavfs:[127.0.0.1]:{spawned}
+127.0.0.1:{proxy} inet n - n - - smtpd
+  -o smtpd_proxy_filter=127.0.0.1:{smtp}
+127.0.0.1:{milter} inet n - n - - smtpd -o smtpd_milters=unix:{milter_socket}
+127.0.0.1:{hold} inet n - n - - smtpd -o content_filter=kavfs:[127.0.0.1]:{holding}
+127.0.0.1:{spawned} inet n n n - 10 spawn user={user} argv={program} -c {configuration}
+127.0.0.1:{back} inet n - n - - smtpd
+  -o content_filter= -o smtpd_proxy_filter= -o smtpd_milters=
+  -o smtpd_authorized_xforward_hosts=127.0.0.0/8
+  -o smtpd_client_connection_count_limit=0
+kavfs unix - - n - 10 lmtp
+  -o lmtp_send_xforward_command=yes -o disable_dns_lookups=yes -o lmtp_data_done_timeout=1200s
+"""
+WAYS = ("daemon", "spawn", "proxy", "milter")
+
+
+@dataclass
+class Ways:
+    """A running Postfix, and what is beside it."""
+
+    scanner: Scanner
+    last: Last
+    ways: dict[str, Way]
+    running: Postfix
+    holding: int  # port where the way "hold" has its filter
+
+    def __getitem__(self, name: str) -> Way:
+        return self.ways[name]
+
+
+@contextmanager
+def postfix_ways(top: Path, more: str = "") -> Iterator[Ways]:
+    """*more*: groups and settings other than the usual ones."""
+    names = (*WAYS, "hold", "holding", "spawned", "back")
+    ports = {name: free_port() for name in names}
+    with ExitStack() as stack:
+        last = stack.enter_context(Last())
+        scanner = Scanner(top, f"smtp:127.0.0.1:{ports['back']}", more)
+        stack.callback(scanner.stop)
+        scanner.start()
+        values = {
+            "milter_socket": scanner.milter,
+            "lmtp": scanner.lmtp,
+            "smtp": scanner.smtp,
+            "user": USER,
+            "program": program(top),
+            "configuration": scanner.configuration,
+        }
+        services = SERVICES.format(**ports, **values)
+        transport = f"smtp:[127.0.0.1]:{last.port}"
+        running = stack.enter_context(postfix(top, None, transport, SETTINGS, services))
+        ways = {name: Way(ports[name], last) for name in (*WAYS, "hold")}
+        yield Ways(scanner, last, ways, running, ports["holding"])
