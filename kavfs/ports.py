@@ -6,7 +6,7 @@ Implementations do not inherit from these; they are checked by the contract suit
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from kavfs.model import Result, Skip, Totals
@@ -87,6 +87,11 @@ class Image(Protocol):
     @property
     def newest(self) -> float:
         """Seconds since 1970: the modification time of the newest database file."""
+        ...
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        """Signatures that detect something, by the kind of their database ("ndb", "hdb" ...)."""
         ...
 
     @property

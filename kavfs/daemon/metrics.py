@@ -32,6 +32,7 @@ TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 HEAD_MAX = 8192
 PATIENCE = 5.0  # seconds that somebody who collects may take
 AT_ONCE = 8  # of them
+LOSSES = ("limit", "killed", "crash", "exit", "unborn")  # crew.loss_of
 
 
 class Metrics(Collector):
@@ -46,6 +47,7 @@ class Metrics(Collector):
         yield InfoMetricFamily("kavfs_build", "The program.", {"version": VERSION})
         yield InfoMetricFamily("kavfs_generation", "The signatures in use.", {"generation": tree["generation"]})
         yield from _gauges(tree)
+        yield from _signatures(tree)
         yield from _counters(tree)
         if "protocols" in tree:
             yield from _protocols(tree)
@@ -56,7 +58,6 @@ class Metrics(Collector):
 def _gauges(tree: dict[str, object]) -> Iterable[Metric]:
     for name, text, key in (
         ("kavfs_start_time_seconds", "When this run began.", "begun"),
-        ("kavfs_signatures", "Signatures in use.", "signatures"),
         ("kavfs_signature_timestamp_seconds", "When the newest database was changed.", "newest"),
         ("kavfs_signature_epoch", "Generations of signatures that have taken over in this run.", "switches"),
         ("kavfs_queue_length", "Requests that wait.", "waiting"),
@@ -66,12 +67,24 @@ def _gauges(tree: dict[str, object]) -> Iterable[Metric]:
         yield GaugeMetricFamily(name, text, value=_number(tree[key]))
 
 
+def _signatures(tree: dict[str, object]) -> Iterable[Metric]:
+    kinds = tree["kinds"]
+    assert isinstance(kinds, dict)
+    family = GaugeMetricFamily("kavfs_signatures", "Signatures in use, by kind of database.", labels=["kind"])
+    for kind, number in sorted(kinds.items()):
+        family.add_metric([kind], number)
+    yield family
+
+
 def _counters(tree: dict[str, object]) -> Iterable[Metric]:
     answered, cached = _number(tree["answered"]), _number(tree["cached"])
     yield CounterMetricFamily("kavfs_cache_hits", "Verdicts that were known.", value=cached)
     yield CounterMetricFamily("kavfs_cache_misses", "Verdicts that were not.", value=answered - cached)
     yield CounterMetricFamily("kavfs_joined_requests", "Verdicts shared by requests.", value=_number(tree["joined"]))
-    yield CounterMetricFamily("kavfs_worker_kills", "Scanning processes lost.", value=_number(tree["deaths"]))
+    losses = tree["losses"]
+    assert isinstance(losses, dict)
+    numbers = dict.fromkeys(LOSSES, 0) | losses
+    yield _labelled(CounterMetricFamily("kavfs_worker_kills", "Scanning processes lost.", labels=["reason"]), numbers)
     reloads = tree["reloads"]
     assert isinstance(reloads, dict)
     yield _labelled(CounterMetricFamily("kavfs_reloads", "Looks at what changed.", labels=["result"]), reloads)

@@ -81,7 +81,7 @@ class Crew:
         self._held = False
         self._sandbox_told = False
         self.cut_off = False  # a walker was killed, and what it had not met is not known
-        self._deaths = 0
+        self._losses: dict[str, int] = {}  # workers by why
         self._failed_starts = dict.fromkeys(self._uses, 0)  # of workers, one after the other
         self._found_by: dict[str, int] = {}
         self._unreached: list[Result] = []  # roots whose walker failed: verdicts that the dispatcher knows nothing of
@@ -253,7 +253,8 @@ class Crew:
         process = "scanning process" if engine == "native" else f"{engine} process"
         left = self._dispatcher.workers(number)
         if not (death.unborn and left):
-            self._deaths += 1
+            loss = loss_of(death)
+            self._losses[loss] = self._losses.get(loss, 0) + 1
             self._failed_starts[engine] = 0 if ready else self._failed_starts[engine] + 1
         damaged = not ready and death.exit_code == DatabaseDamaged.exit_code  # the next one would read the same
         if engine == "native" and damaged:
@@ -294,7 +295,7 @@ class Crew:
             delta=delta,
             unopened=unopened,
             suppressed=suppressed,
-            worker_deaths=self._deaths,
+            worker_deaths=sum(self._losses.values()),
             expected=self._children.counted,
             found_by=dict(self._found_by),
         )
@@ -322,6 +323,17 @@ class Crew:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def loss_of(death: Death) -> str:
+    """One word for why a worker is gone, for counts."""
+    if death.unborn:
+        return "unborn"
+    if death.child.killed:
+        return "limit"
+    if death.outside:
+        return "killed"
+    return "crash" if death.exit_code is None else "exit"
 
 
 def jobs_of(options: ScanOptions) -> dict[str, int]:

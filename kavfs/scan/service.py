@@ -20,7 +20,7 @@ import os
 import select
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import NamedTuple
 
@@ -56,12 +56,18 @@ class ServiceStats(NamedTuple):
     cached: int  # verdicts that came out of a store ...
     known: int  # ... or were known without a look inside
     joined: int  # verdicts that were those of another request
-    deaths: int  # workers that were lost
+    losses: dict[str, int]  # of workers, by why: crew.loss_of
     switches: int  # generations that took over
     generation: bytes  # of the signatures in use
     signatures: int
+    kinds: Mapping[str, int]  # of these, by the kind of their database
     newest: float  # seconds since 1970: of the newest database file
     demonstration: bool  # these are only the test signatures that come with the program
+
+    @property
+    def deaths(self) -> int:
+        """Workers that were lost."""
+        return sum(self.losses.values())
 
 
 class Service:
@@ -349,10 +355,11 @@ class Service:
             cached=self._cached,
             known=self._recalled,
             joined=self._joined,
-            deaths=self._shifts.deaths,
+            losses=self._shifts.losses,
             switches=self._shifts.switches,
             generation=image.generation,
             signatures=image.signature_count,
+            kinds=image.kinds,
             newest=image.newest,
             demonstration=image.demonstration,
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import select
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 from kavfs.errors import KavfsError
@@ -48,7 +49,7 @@ class Shifts:
         self._touched: set[Shift] = set()
         self._not_before = 0.0
         self._pause = PAUSE
-        self._deaths = 0  # in shifts that have ended
+        self._losses: Counter[str] = Counter()  # of workers, in shifts that have ended
         self.switches = 0
         self.jobs = 1  # workers of the usual shift
 
@@ -80,7 +81,7 @@ class Shifts:
             self._epoll.unregister(fd)
             del self._descriptors[fd]
         self._touched.discard(shift)
-        self._deaths += shift.crew.deaths
+        self._losses.update(shift.crew.losses)
         shift.end()
 
     def _everybody(self) -> Iterator[Shift]:
@@ -223,8 +224,12 @@ class Shifts:
         return sum(shift.crew.workers for shift in self._serving.values())
 
     @property
-    def deaths(self) -> int:
-        return self._deaths + sum(shift.crew.deaths for shift in self._everybody())
+    def losses(self) -> dict[str, int]:
+        """Workers that were lost, by why."""
+        losses = Counter(self._losses)
+        for shift in self._everybody():
+            losses.update(shift.crew.losses)
+        return dict(losses)
 
     def close(self) -> None:
         """End all processes, and close all images."""

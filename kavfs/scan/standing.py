@@ -11,7 +11,7 @@ Nothing here waits. Without walkers there is nothing to hold, to count or to ski
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from kavfs._native import dispatch
 from kavfs.errors import SystemFailure
@@ -113,9 +113,9 @@ class StandingCrew(Crew):
         return self._dispatcher.outstanding
 
     @property
-    def deaths(self) -> int:
-        """Workers that were lost."""
-        return self._deaths
+    def losses(self) -> Mapping[str, int]:
+        """Workers that were lost, by crew.loss_of."""
+        return self._losses
 
     @property
     def workers(self) -> int:

@@ -12,7 +12,7 @@ import contextlib
 import functools
 import hashlib
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from kavfs.errors import DatabaseDamaged, DatabaseMissing, SystemFailure, UsageError
 from kavfs.ports import Delta, ImagePart
@@ -67,6 +67,13 @@ class Image:
     @property
     def newest(self) -> float:
         return self._catalog.newest
+
+    @property
+    def kinds(self) -> Mapping[str, int]:
+        counts: dict[str, int] = {}
+        for entry in self.databases:
+            counts[entry.kind] = counts.get(entry.kind, 0) + entry.signatures
+        return counts
 
     @property
     def demonstration(self) -> bool:

@@ -105,6 +105,9 @@ def test_metrics_count_what_was_answered(tmp_path, objects):
         assert found["kavfs_scan_duration_seconds_count", (("protocol", "clamd"),)] == 2
         assert found["kavfs_scan_duration_seconds_bucket", (("le", "+Inf"), ("protocol", "clamd"))] == 2
         assert found["kavfs_refused_requests_total", (("protocol", "clamd"), ("reason", "not_opened"))] == 1
+        kinds = {dict(labels)["kind"]: number for (name, labels), number in found.items() if name == "kavfs_signatures"}
+        assert kinds == {"ndb": 1}
+        assert found["kavfs_worker_kills_total", (("reason", "limit"),)] == 0
         assert not any(str(tmp_path) in str(key) for key in found)
         with pytest.raises(urllib.error.HTTPError) as wrong:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/secret", timeout=60)

@@ -28,6 +28,7 @@ from tests.support.serving import EICAR, Desk, GenerationImage, desk
 MARGIN = 3.0  # seconds that a file must have rested
 SIZE = 5000
 MANY = 40
+EVERYBODYS = "everybody's"
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,9 @@ def rested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("rested")
     for number in range(MANY):
         (folder / f"{number:02}").write_bytes(b"fine %02d" % number + bytes(SIZE))
-    youngest = (folder / f"{MANY - 1:02}").stat().st_ctime
+    (folder / EVERYBODYS).write_bytes(bytes(SIZE))
+    (folder / EVERYBODYS).chmod(0o666)
+    youngest = (folder / EVERYBODYS).stat().st_ctime
     wait_until(lambda: time.time() > youngest + MARGIN + 0.1)
     return (folder / f"{number:02}" for number in count())
 
@@ -194,8 +197,10 @@ def test_what_is_there_behind_another_mount_is_not_known(table, file, tmp_path):
 
 def test_what_its_owner_may_write_is_not_to_be_known_if_owners_are_not_trusted(table, file):
     strict = Recall(lambda number: number > 0, distrust=True)
-    file.chmod(0o666)
-    assert look(strict, file) is None
+    everybodys = file.with_name(EVERYBODYS)
+    assert isinstance(look(table, everybodys), bytes)
+    assert look(strict, everybodys) is None
+    assert isinstance(look(strict, file), bytes)
 
 
 def test_a_file_system_that_is_not_trusted_has_nothing_to_be_known(file):

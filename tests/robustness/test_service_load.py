@@ -119,7 +119,7 @@ def test_worker_that_has_an_object_at_its_deadline_is_killed(tmp_path, deed):
         assert Reason.TIME in ended.reasons
         assert made.result(made.ask(b"next")).status is Status.CLEAN
         made.run(lambda: not os.path.exists(f"/proc/{worker}"))
-        made.run(lambda: made.service.stats().deaths == 1)
+        made.run(lambda: made.service.stats().losses == {"limit": 1})
 
 
 def is_worker(pid: int) -> bool:
@@ -144,7 +144,7 @@ def test_object_behind_one_in_hand_ends_at_its_deadline_and_costs_no_worker(tmp_
 def test_object_that_kills_its_workers_is_an_error_and_the_service_goes_on(one):
     assert one.result(one.ask(b"DO-ABORT x")).reasons == Reason.WORKER
     assert one.result(one.ask(b"fine")).status is Status.CLEAN
-    assert one.service.stats().deaths == 2
+    assert one.service.stats().deaths == one.service.stats().losses["crash"] == 2
 
 
 # ---- the same twice -------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ class NoImage:
     signature_count = 0
     newest = 0.0
     demonstration = True
+    kinds: dict[str, int] = {}  # noqa: RUF012  # of nobody
 
     def close(self) -> None: ...
 
