@@ -74,7 +74,7 @@ class Scanner:
 
     def start(self) -> None:
         """Clients can be served behind this."""
-        words = [sys.executable, "-m", "kavfs.cli.smtpscanner", "--daemon", "--foreground", "-c", self.configuration]
+        words = [sys.executable, "-m", "kavfs.cli.smtpscanner", "-c", self.configuration, "--foreground", "--listen"]
         where = self.top / "notify"
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify, (self.top / "said").open("ab") as said:
             where.unlink(missing_ok=True)
