@@ -233,11 +233,18 @@ class Client:
             at += self._count(i)
         raise AssertionError(name)
 
+    def asked(self) -> list[bytes]:
+        """The replies to recipients, as far as they were answered."""
+        found = [a for name, _, _ in self.steps if name.startswith("RCPT") for a in self.answers(name)]
+        return found + [a for name, _, _ in self.steps if name == "group" for a in self.answers(name)[1:-1]]
+
     def accepted(self) -> list[bool]:
         """Recipients, as far as they were answered: yes or no."""
-        found = [a for name, _, _ in self.steps if name.startswith("RCPT") for a in self.answers(name)]
-        found += [a for name, _, _ in self.steps if name == "group" for a in self.answers(name)[1:-1]]
-        return [answer.startswith(b"2") for answer in found]
+        return [answer.startswith(b"2") for answer in self.asked()]
+
+    def due(self) -> int:
+        """Replies to all that was said, with the greeting."""
+        return 1 + sum(self._count(i) for i in range(self.at + 1))
 
     def _count(self, step: int) -> int:
         count = self.steps[step][2]
@@ -262,10 +269,11 @@ class Client:
         if self.ended or self.deaf or self.at + 1 >= len(self.steps):
             self.ended = True
             return b""
-        wanted = 1 + sum(self._count(i) for i in range(self.at + 1))
         heard = len(self.replies())
-        if heard < wanted:
-            raise AssertionError(f"both sides wait: {heard} replies of {wanted} before {self.steps[self.at + 1][0]}")
+        if heard < self.due():
+            raise AssertionError(
+                f"both sides wait: {heard} replies of {self.due()} before {self.steps[self.at + 1][0]}"
+            )
         self.at += 1
         data = self.steps[self.at][1]
         if how := self._strikes("before"):
