@@ -10,6 +10,7 @@ STATE   ?=
 REPORT  := build/scan.report
 SECONDS ?= 10
 REQUESTS ?= 1000000
+MESSAGES ?= 20000
 ASAN_TESTS ?= tests/unit tests/contract tests/integration tests/robustness
 
 SYSTEM_PACKAGES := pkg-config gcc libvectorscan-dev libarchive-dev zlib1g-dev libdeflate-dev liblzma-dev libpcre2-dev libpng-dev libjpeg-dev libtiff-dev libssl-dev \
@@ -114,8 +115,9 @@ bench: build system-test $(VENV)/.test-tools  ## kernels, then every scenario be
 fuzz: build system-test $(VENV)/.test-tools  ## every parser against broken input, SECONDS=10 each
 	$(BIN)/python -m tests.fuzz --seconds $(SECONDS)
 
-soak: build system-test $(VENV)/.test-tools  ## a daemon under a million requests of all kinds (REQUESTS=1000000)
+soak: build system-test $(VENV)/.test-tools  ## daemons under a million requests (REQUESTS=), mail under kill -9 (MESSAGES=20000)
 	$(BIN)/python -m tests.soak --requests $(REQUESTS)
+	$(BIN)/python -m tests.soak.mail --messages $(MESSAGES)
 
 # Left out: what puts a limit on the address space, in which there is no room for the shadow then; formatters of other
 # people, which err; and the rules of the project, which have nothing to do with C.
