@@ -13,4 +13,7 @@
  * at the beginning of a text. Returns how many bytes were written. */
 size_t kav_plain(const uint8_t *in, size_t len, uint8_t *out, bool *space);
 
+/* The same on any processor. */
+size_t kav_plain_narrow(const uint8_t *in, size_t len, uint8_t *out, bool *space);
+
 #endif

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import random
 import re
+import subprocess
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.support.archives import make_zip
 from tests.support.databases import body, logical
 from tests.support.objects import found_in, image_of, scan, scanner
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 HTML, TEXT, ANY = Target.HTML, Target.TEXT, Target.ANY
 
 FAR = b"x " * 999  # a page that begins behind it is not matched as it is
@@ -179,6 +181,24 @@ def test_the_whole_form_of_any_mixture_is_as_promised(tmp_path: Path) -> None:
     of = image_of(tmp_path, {"a.ndb": "".join(lines)})
     for i, text in enumerate(texts):
         assert {f"Begin-{i}", f"End-{i}"} <= set(names_in(text, of)), text
+
+
+@pytest.fixture(scope="module")
+def plain_forms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("native") / "plain_forms"
+    sources = [str(CHECKOUT / "tests/native/plain_forms.c"), str(CHECKOUT / "ext/text/plain.c")]
+    flags = ["-std=gnu11", "-O1", "-fsanitize=address,undefined", f"-I{CHECKOUT / 'ext/text'}"]
+    subprocess.run(["gcc", *flags, "-o", str(out), *sources], check=True)
+    return out
+
+
+@pytest.mark.parametrize("way", ["narrow", "best"])
+@pytest.mark.parametrize("piece", [1, 63, 64, 65, 4096])
+def test_every_way_to_make_the_form_gives_the_same(plain_forms: Path, way: str, piece: int) -> None:
+    rng = random.Random(piece)
+    text = b"".join(mixture(rng) for _ in range(40))
+    made = subprocess.run([str(plain_forms), way, str(piece)], input=text, check=True, capture_output=True).stdout
+    assert made == normal(text)
 
 
 def test_data_in_a_page_is_a_part_of_it() -> None:
