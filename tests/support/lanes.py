@@ -95,11 +95,12 @@ class Case:
         ends = [answer[:1] for name, answer in self.answers.items() if name.startswith(b"END")]
         mixed = (not self.client_lmtp and len(self.to) > len(ends) > 0) or len(set(ends)) > 1
         fault = self.fault
-        if fault is None or fault.step != "end" or fault.how.startswith("worker"):
+        if fault is None or fault.how.startswith("worker") or fault.step not in ("content", "end"):
             return mixed
+        ours = fault.how.startswith("we ")  # what was written goes on without us, the end of the message too
         if self.whose == "client":
-            return mixed or fault.when == "after"
-        return mixed or fault.when == "middle" or fault.how.startswith("we ")
+            return mixed or (fault.step, fault.when) == ("end", "after") or (ours and fault.how != "we are killed")
+        return mixed or ours or (fault.step, fault.when) == ("end", "middle")
 
 
 class Lane:
