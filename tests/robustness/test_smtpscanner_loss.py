@@ -17,7 +17,7 @@ from itertools import product
 import pytest
 
 from tests.support.hops import Fault
-from tests.support.lanes import Case, Lane
+from tests.support.lanes import TO, Case, Lane
 
 LANES = 4
 WHEN = ("before", "middle", "after")
@@ -82,6 +82,14 @@ def killed_over_quarantine(hop_lmtp: bool) -> list[Case]:
     ]
 
 
+def something_fails_during_the_scan(_: bool) -> list[Case]:
+    hows = ("worker killed", "we are killed", "client dies", "hop dies")
+    return [
+        Case(lmtp, Fault("scan", "middle", how), "scan", infected=infected, to=MIXED_TO if infected else TO)
+        for lmtp, how, infected in product((False, True), hows, (False, True))
+    ]
+
+
 def answers_differ(_: bool) -> list[Case]:
     """Each of three recipients is answered in each way, where he is named and where the message ends."""
     to = (b"a@example.org", b"b@example.org", b"c@example.org")
@@ -96,7 +104,15 @@ def answers_differ(_: bool) -> list[Case]:
     ]
 
 
-ALL = (next_hop_fails, client_fails, we_fail, we_are_killed, killed_over_quarantine, answers_differ)
+ALL = (
+    next_hop_fails,
+    client_fails,
+    we_fail,
+    we_are_killed,
+    killed_over_quarantine,
+    something_fails_during_the_scan,
+    answers_differ,
+)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +128,7 @@ def run(lanes: list[Lane], cases: Cases, every: int = 1) -> None:
 
     def serve(number: int) -> list[str]:
         own = cases(number % 2 == 1)[number // 2 :: LANES // 2]
-        return [text for case in own[number % every :: every] for text in lanes[number].run(case)]
+        return [text for case in own[number * every // LANES :: every] for text in lanes[number].run(case)]
 
     for lane in lanes:
         lane.counts.clear()

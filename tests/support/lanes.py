@@ -11,8 +11,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections import Counter
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -78,7 +80,7 @@ TRIES = 6
 
 @dataclass
 class Case:
-    """One message and what goes wrong with it. *whose* fault: client, hop."""
+    """One message and what goes wrong with it. *whose* fault: client, hop; or "scan": while a worker has it."""
 
     client_lmtp: bool = False
     fault: Fault | None = None
@@ -95,12 +97,16 @@ class Case:
         ends = [answer[:1] for name, answer in self.answers.items() if name.startswith(b"END")]
         mixed = (not self.client_lmtp and len(self.to) > len(ends) > 0) or len(set(ends)) > 1
         fault = self.fault
-        if fault is None or fault.how.startswith("worker") or fault.step not in ("content", "end"):
+        if self.whose == "scan":  # which goes on without the client, and so does quarantine: the verdict is remembered
+            return self.infected and fault is not None and fault.how == "client dies"
+        if fault is None or fault.how.startswith("worker"):
             return mixed
-        ours = fault.how.startswith("we ")  # what was written goes on without us, the end of the message too
+        at, ours = (fault.step, fault.when), fault.how.startswith("we ")
         if self.whose == "client":
-            return mixed or (fault.step, fault.when) == ("end", "after") or (ours and fault.how != "we are killed")
-        return mixed or ours or (fault.step, fault.when) == ("end", "middle")
+            return mixed or at == ("end", "after") or (fault.how == "we stall" and fault.step in ("content", "end"))
+        if ours:  # what we have written goes on without us, the end of the message too
+            return mixed or fault.step in ("content", "end") or at == ("DATA", "after")
+        return mixed or at == ("end", "middle")
 
 
 class Lane:
@@ -190,16 +196,15 @@ class Lane:
                     os.kill(child, how)
                     self.counts[f"worker {how.name}"] += 1
 
-    def status(self) -> dict[str, int]:
-        """What it says of its mail."""
+    def in_scan(self) -> int:
+        """Objects that its workers have."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(PATIENCE)
             sock.connect(str(self.folder / "status"))
             said = b""
             while part := sock.recv(1 << 16):
                 said += part
-        found = json.loads(said)["mail"]
-        return {name: value for name, value in found.items() if isinstance(value, int)}
+        return int(json.loads(said)["in_scan"])
 
     # ---- a message ---------------------------------------------------------------------------------------------------
 
@@ -267,7 +272,8 @@ class Run:
         before = lane.counts["stopped"]
         with lane.connect(case.client_lmtp) as sock:
             own = fault if act else None
-            converse(sock, client, own, lane.acts, lambda: lane.counts["stopped"] > before)
+            with self._in_scan(sock) if case.whose == "scan" and self._attempts == 1 else nullcontext():
+                converse(sock, client, own, lane.acts, lambda: lane.counts["stopped"] > before)
         if lane.counts["stopped"] > before:
             os.kill(lane.pid, signal.SIGCONT)
         accepted = [address for address, good in zip(to, client.accepted(), strict=False) if good]
@@ -279,6 +285,27 @@ class Run:
             if not self._copies(address):
                 self._say(f"LOST: {address!r} was said to be taken and is not")
         return [address for address in to if address not in heard | refused]
+
+    @contextmanager
+    def _in_scan(self, sock: socket.socket) -> Iterator[None]:
+        """The fault strikes while the message is with a worker, which does nothing until then."""
+        lane, fault = self._lane, self._case.fault
+        assert fault is not None
+        acts = {**lane.acts, "client dies": lambda: sock.shutdown(socket.SHUT_RDWR), "hop dies": lane.hop.hang_up}
+
+        def strike() -> None:
+            wait_until(lambda: lane.in_scan() == 1, PATIENCE)
+            acts[fault.how]()
+            if not lane.ended:
+                lane.signal_workers(signal.SIGCONT)
+
+        lane.signal_workers(signal.SIGSTOP)
+        thread = threading.Thread(target=strike)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
 
     def _copies(self, address: bytes) -> int:
         """Where policy wants them."""
