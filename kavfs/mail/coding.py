@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from kavfs.action.cure.pieces import CHUNK, Source
@@ -14,8 +15,9 @@ from kavfs.mail.parts import Part
 RUN = re.compile(rb"=+|[^=]+")
 JUNK = re.compile(rb"[^A-Za-z0-9+/=]+")
 UU_ANYWHERE = re.compile(rb"begin(?:-base64)? [0-7]{3,6} ")
-UU_REACH = 24
-UU_BEGIN = re.compile(rb"begin(-base64)? [0-7]{3,6} +([^\r\n]+)")
+UU_REACH = 1024
+UU_MARK = re.compile(rb"(?<![^\r\n])(?:begin((?:-base64)?) [0-7]{3,6} +([^\r\n]+)|(?:end|====)[ \t\f\v]*(?=[\r\n]|\Z))")
+FILES_MAX = 2000  # in the texts of a message; more than can be looked at one by one
 
 
 class Reading(NamedTuple):
@@ -23,6 +25,15 @@ class Reading(NamedTuple):
 
     body: int
     encoding: str
+
+
+class File(NamedTuple):
+    """Where a file in a text may begin. *over*: what ends it, *stop*: where; 0: nowhere."""
+
+    at: int
+    name: bytes
+    over: bytes
+    stop: int = 0
 
 
 class Block(NamedTuple):
@@ -128,24 +139,53 @@ def _quoted(row: bytes, line_end: bytes) -> bytes:
     return b"=2D" + coded[1:] if coded.startswith(b"--") else coded
 
 
-def blocks(source: Source, start: int, end: int) -> Iterator[Block]:
-    """Files in a text; one without its end goes on to the text's."""
-    name, begun, over = b"", -1, b"end"
-    for at, line in lines(source, start, end):
-        bare = line.rstrip(b"\r\n")
-        if begun < 0 and (found := UU_BEGIN.match(bare)):
-            name, begun, over = found[2], at, b"====" if found[1] else b"end"
-        elif begun >= 0 and bare.rstrip() == over:
-            yield Block(name, begun, at + len(bare))
-            begun = -1
-    if begun >= 0:
-        yield Block(name, begun, end)
+def files_of(source: Source) -> list[File]:
+    """All lines of a message with which a file in a text can begin; of very many the first."""
+    if not _any_file(source):  # most have none
+        return []
+    found: list[File] = []
+    open_since = {b"end": 0, b"====": 0}  # those from there on have no end yet
+    for at, mark in _file_marks(source):
+        if mark[1] is not None:
+            if len(found) >= FILES_MAX:
+                break
+            found.append(File(at, mark[2], b"====" if mark[1] else b"end"))
+            continue
+        over = mark[0].rstrip()
+        for number in range(open_since[over], len(found)):
+            if found[number].over == over:
+                found[number] = found[number]._replace(stop=at + len(mark[0]))
+        open_since[over] = len(found)
+    return found
 
 
-def has_blocks(source: Source) -> bool:
-    """Whether anything in a message looks as if such a file began: most have none, and need not be read by lines."""
+def _file_marks(source: Source) -> Iterator[tuple[int, re.Match[bytes]]]:
+    for base in range(0, source.size, CHUNK):
+        first = max(0, base - 1)  # what stands before a line says that it is one
+        for mark in UU_MARK.finditer(source.upto(first, CHUNK + UU_REACH)):
+            if base <= first + mark.start() < base + CHUNK:
+                yield first + mark.start(), mark
+
+
+def _any_file(source: Source) -> bool:
     windows = (source.upto(at, CHUNK + UU_REACH) for at in range(0, source.size, CHUNK))
     return any(UU_ANYWHERE.search(window) for window in windows)
+
+
+def blocks(files: Sequence[File], start: int, end: int) -> Iterator[Block]:
+    """Files in a text; one without its end goes on to the text's."""
+    number = bisect_left(files, start, key=_begin)
+    while number < len(files) and files[number].at < end:
+        at, name, _, stop = files[number]
+        if not 0 < stop <= end:
+            yield Block(name, at, end)
+            return
+        yield Block(name, at, stop)
+        number = bisect_left(files, stop, key=_begin)
+
+
+def _begin(file: File) -> int:
+    return file.at
 
 
 def unpacked(source: Source, block: Block) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kavfs.action.cure.pieces import Source
 from kavfs.mail.case import Finding
-from kavfs.mail.coding import Block, blocks, decoded, has_blocks, readings
+from kavfs.mail.coding import FILES_MAX, Block, blocks, decoded, readings
 from kavfs.mail.findings import (
     Trouble,
     error_of,
@@ -32,13 +32,13 @@ async def examined(message: Message, examiner: Examiner) -> list[Finding]:
     try:
         result = await examiner.look(source.fd, NAME)
         tree = await apart(source.size, lambda: message.tree)
-        findings = await _Places(message, examiner).findings(result)
+        if why := beyond(tree, examiner.bounds):
+            raise TooMuch(why)
+        return await _Places(message, examiner).findings(result)
     except TooMuch as much:
         whole = trouble_of(result) if result else Trouble()
         found = [finding_of(None, whole, source.size)] if whole.statuses else []
         return [*found, error_of(str(much))]
-    why = beyond(tree, examiner.bounds)
-    return [*findings, error_of(why)] if why else findings
 
 
 def beyond(tree: Tree, bounds: Bounds) -> str:
@@ -94,24 +94,21 @@ class _Places:
 
     async def _see_blocks(self, tree: Tree) -> None:
         """Files in texts, each alone: where one ends and which of its lines count is a matter of opinion."""
-        if not await apart(self._source.size, lambda: has_blocks(self._source)):
-            return
+        files = await apart(self._source.size, lambda: self._message.files)
+        if len(files) >= FILES_MAX:
+            raise TooMuch("it has too many files in its texts")
         seen: set[tuple[int, int]] = set()
         for part in tree.leaves():
-            for block in await self._blocks(part):
+            for block in self._blocks(part):
                 if (block.start, block.end) not in seen:
                     seen.add((block.start, block.end))
                     self._see(part, (await self._block(block))[0])
 
-    async def _blocks(self, part: Part) -> list[Block]:
+    def _blocks(self, part: Part) -> list[Block]:
         """Files in a text."""
         if part.children and part.kind.startswith("multipart/"):
             return []
-        found = [
-            await apart(part.end - body, lambda: list(blocks(self._source, body, part.end)))  # noqa: B023
-            for body in part.header.bodies
-        ]
-        return [block for some in found for block in some]
+        return [block for body in part.header.bodies for block in blocks(self._message.files, body, part.end)]
 
     async def _told_apart(self, parts: list[Part]) -> list[Part]:
         """Of parts that are called the same those that are not clean; all, if that does not tell."""
@@ -154,7 +151,7 @@ class _Places:
         if any(part.encodings) or len(part.header.bodies) > 1:
             return []
         found = []
-        for block in await self._blocks(part):
+        for block in self._blocks(part):
             trouble, size = await self._block(block)
             if trouble.status in FOUND:
                 made = finding_of(part, trouble, size)

@@ -42,6 +42,7 @@ class Header(NamedTuple):
     body: int
     other: int  # where the body begins for those who go on to an empty line; the same where they agree
     whole: bool  # nothing was left unread
+    lines: int = 0  # that were read
 
     @property
     def bodies(self) -> tuple[int, ...]:
@@ -73,17 +74,21 @@ def lines(source: Source, start: int, end: int) -> Iterator[tuple[int, bytes]]:
             return
 
 
-def read_header(source: Source, start: int, end: int, is_boundary: Callable[[bytes], bool]) -> Header:
-    """The header that begins at *start*; a line that is a boundary ends it as well."""
+def read_header(
+    source: Source, start: int, end: int, is_boundary: Callable[[bytes], bool], most: int = HEADER_MAX
+) -> Header:
+    """The header that begins at *start*; a line that is a boundary ends it as well. *most*: lines that are read."""
     rows: list[list[tuple[int, bytes]]] = []  # a field each, with its continued lines
     stop = -1  # where strict readers see the end, when there is no empty line
     sure = 0  # fields above that
     at = over = start
-    for at, line in lines(source, start, end):
+    count = 0
+    for count, (at, line) in enumerate(lines(source, start, end), 1):
         over = at + len(line)
-        if over - start > HEADER_MAX:
+        if over - start > HEADER_MAX or count > most:
             body = stop if stop >= 0 else at
-            return Header(start, _fields(rows, sure if stop >= 0 else len(rows)), body, body, body, stop >= 0)
+            whole = stop >= 0 and count <= most
+            return Header(start, _fields(rows, sure if stop >= 0 else len(rows)), body, body, body, whole, count)
         if not line.strip(b"\r\n"):
             break
         if line.startswith(b"--") and is_boundary(line[2:].rstrip(b" \t\r\n")):
@@ -99,8 +104,8 @@ def read_header(source: Source, start: int, end: int, is_boundary: Callable[[byt
     else:
         at = over
     if stop < 0:
-        return Header(start, _fields(rows, len(rows)), at, over, over, True)
-    return Header(start, _fields(rows, sure), stop, stop, over if over < end else stop, True)
+        return Header(start, _fields(rows, len(rows)), at, over, over, True, count)
+    return Header(start, _fields(rows, sure), stop, stop, over if over < end else stop, True, count)
 
 
 def _fields(rows: list[list[tuple[int, bytes]]], sure: int) -> tuple[Field, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from kavfs._native.basics import TYPE_HEAD, detect
 from kavfs.action.cure.pieces import Source
 from kavfs.mail.case import Finding
-from kavfs.mail.coding import blocks, decoded, has_blocks, readings, unpacked
+from kavfs.mail.coding import Block, blocks, decoded, readings, unpacked
 from kavfs.mail.findings import harmless, shown_name
 from kavfs.mail.message import Message
 from kavfs.mail.parts import Part
@@ -18,6 +18,7 @@ from kavfs.mail.rules import Filters, Matcher
 from kavfs.mail.scanning import crosses
 from kavfs.model import Status
 
+COUNTED = 1 << 14  # bytes of a file in a text of which the size is told exactly
 PASSED_OVER = b" .\t"  # at the end of a name: some systems do not mind them
 
 
@@ -26,14 +27,14 @@ def filtered(filters: Filters, message: Message) -> list[Finding]:
     if not (filters.names or filters.mime or filters.types or filters.size_over is not None):
         return []
     found = []
-    texts = bool(filters.names) and has_blocks(message.source)
+    seen: set[Block] = set()
     for part in message.tree.leaves():
         why = _why(filters, message.source, part)
         if why:
             where = None if crosses(part) else part
             found.append(Finding(Status.FILTERED, shown_name(part), part=where, why=why))
-        elif texts:
-            found += _blocks(filters, message.source, part)
+        elif filters.names and message.files:
+            found += _blocks(filters, message, part, seen)
     return found
 
 
@@ -82,6 +83,8 @@ def _larger(source: Source, part: Part, most: int) -> bool:
     reading = readings(part)[0]
     if part.end - reading.body <= most:
         return False
+    if not reading.encoding:
+        return True
     size = 0
     for chunk in decoded(source, part, reading):
         size += len(chunk)
@@ -90,15 +93,23 @@ def _larger(source: Source, part: Part, most: int) -> bool:
     return False
 
 
-def _blocks(filters: Filters, source: Source, part: Part) -> Iterator[Finding]:
-    """Files in a text."""
+def _blocks(filters: Filters, message: Message, part: Part, seen: set[Block]) -> Iterator[Finding]:
+    """Files in a text. *seen*: those that were looked at in a part around it."""
     for body in part.header.bodies:
-        for block in blocks(source, body, part.end):
+        for block in blocks(message.files, body, part.end):
+            if block in seen:
+                continue
+            seen.add(block)
             names = variants([block.name])
             if _any(filters.names, names) and not _all(filters.spare_names, names):
-                size = sum(len(chunk) for chunk in unpacked(source, block))
-                why = "its name is not allowed"
+                size, why = _size(message.source, block), "its name is not allowed"
                 yield Finding(Status.FILTERED, harmless(block.name), part=part, size=size, why=why, block=block)
+
+
+def _size(source: Source, block: Block) -> int:
+    """Of a large one it is near enough: nobody waits for it to be decoded."""
+    size = block.end - block.start
+    return sum(len(chunk) for chunk in unpacked(source, block)) if size < COUNTED else size // 4 * 3
 
 
 def _any(matchers: Sequence[Matcher], texts: Sequence[bytes]) -> bool:

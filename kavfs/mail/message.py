@@ -7,6 +7,7 @@ from functools import cached_property
 
 from kavfs.action.cure.pieces import Source
 from kavfs.action.cure.task import joined, shown
+from kavfs.mail.coding import File, files_of
 from kavfs.mail.names import decoded_words
 from kavfs.mail.parts import Part, Tree, parts_of
 
@@ -22,6 +23,11 @@ class Message:
     @cached_property
     def tree(self) -> Tree:
         return parts_of(self.source)
+
+    @cached_property
+    def files(self) -> list[File]:
+        """Where files in its texts may begin."""
+        return files_of(self.source)
 
     def field(self, name: bytes) -> bytes:
         """The first field called so, in one line; empty when there is none."""

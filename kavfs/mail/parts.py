@@ -12,16 +12,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from kavfs.action.cure.pieces import CHUNK, Source
-from kavfs.mail.fields import Header, read_header
-from kavfs.mail.names import names_of, parameters, without_comments
+from kavfs.mail.fields import WINDOW, Field, Header, read_header
+from kavfs.mail.names import VALUE_MAX, names_of, parameters, without_comments
 
 NESTING = 100
 PARTS_MAX = 10_000
 MARKS_MAX = 500  # boundaries that are looked for at one time
 TOKEN_MAX = 1024  # bytes of a boundary
+LINES_MAX = 200_000  # of all headers together: those of guesses may lie in one another
+DASHES_MAX = 1_000_000  # lines that begin with two dashes
+SEMICOLONS_MAX = 256  # of one field: Python's library looks at each as often as there are some
 # In the middle of a line as well: an expression that begins with plain letters is twenty times as fast.
 DASHES = re.compile(rb"--([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
+BLANK = re.compile(rb"\r?\n[\r\n]|\r\r")
+DESCRIBING = re.compile(rb"[\r\n]content-[!-9;-~]*[ \t]*:", re.IGNORECASE)
 LEFT_OPEN = -1
 NEVER = b"\n"  # no line of any tree
 
@@ -128,21 +133,27 @@ class _Reader:
         self._source = source
         self._stack: list[Part] = []
         self._closed: set[int] = set()  # of multiparts in the stack, by identity: their last boundary has been
+        self._awaited: frozenset[bytes] = frozenset()  # what stands behind the dashes of a boundary of the tree
         self._known: dict[bytes, None] = {}  # boundaries that anything declares, for guesses
         self._starts: tuple[bytes, ...] = ()  # the same
         self._open: dict[bytes, list[Part]] = {}  # guesses whose end has not been seen
         self._uncut: list[Part] = []  # guesses below which no boundary of the tree has been
         self._count = 0
+        self._lines = LINES_MAX  # of headers, that may still be read
+        self._blank = self._describing = -1  # where the next empty line is, and the next field that describes content
         self._tree: Tree | None = None
+        self._exceeded = False
 
     def read(self) -> Tree:
         root = self._part(0, "1", "text/plain")
-        self._tree = tree = Tree(root)
+        self._tree = tree = Tree(root, over=self._exceeded)
         self._enter(root)
-        for dash in dashes(self._source):
-            if len(dash.token) > TOKEN_MAX:
-                continue
-            self._guess(dash, self._take(dash))
+        for number, dash in enumerate(dashes(self._source)):
+            if number >= DASHES_MAX:
+                self._over()
+                break
+            if len(dash.token) <= TOKEN_MAX:
+                self._guess(dash, self._take(dash))
         for part in self._stack:
             part.end = part.cut = self._source.size
         for part in tree.guesses:
@@ -155,6 +166,8 @@ class _Reader:
 
     def _take(self, dash: Dash) -> bool:
         """Whether the line is a boundary of the tree. Of several that it could be the outermost counts."""
+        if dash.token not in self._awaited:
+            return False
         for level, part in enumerate(self._stack):
             if not part.marks or id(part) in self._closed or dash.at < part.body:
                 continue
@@ -163,6 +176,7 @@ class _Reader:
             self._leave(level + 1, dash.at)
             if dash.token != part.marks[0]:
                 self._closed.add(id(part))
+                self._await()
             elif self._room(len(self._stack)):
                 default = "message/rfc822" if part.kind == "multipart/digest" else "text/plain"
                 child = self._part(dash.after, f"{part.place}.{len(part.children) + 1}", default)
@@ -178,9 +192,15 @@ class _Reader:
             part.end = part.cut = max(part.body, _line_before(self._source, at))
             self._closed.discard(id(part))
         del self._stack[level:]
+        self._await()
+
+    def _await(self) -> None:
+        """The stack has changed."""
+        marks = [part.marks[0] for part in self._stack if part.marks and id(part) not in self._closed]
+        self._awaited = frozenset(marks + [mark + b"--" for mark in marks])
 
     def _enter(self, part: Part) -> None:
-        self._stack.append(part)
+        self._put(part)
         while self._stack[-1].kind.startswith("message/"):
             around = self._stack[-1]
             if not self._room(len(self._stack)):
@@ -188,18 +208,23 @@ class _Reader:
             inside = self._part(around.body, around.place + ".1", "text/plain")
             inside.signed |= around.signed
             around.children.append(inside)
-            self._stack.append(inside)
+            self._put(inside)
+
+    def _put(self, part: Part) -> None:
+        self._stack.append(part)
+        self._await()
 
     def _room(self, depth: int) -> bool:
         self._count += 1
-        if depth <= NESTING and self._count <= PARTS_MAX:
+        if depth <= NESTING and self._count <= PARTS_MAX and self._lines:
             return True
         self._over()
         return False
 
     def _part(self, start: int, place: str, default: str) -> Part:
-        header = read_header(self._source, start, self._source.size, self._is_boundary)
-        if not header.whole:
+        header = read_header(self._source, start, self._source.size, self._awaited.__contains__, self._lines)
+        self._lines = max(0, self._lines - header.lines)
+        if not header.whole or any(_excessive(one) for one in header.fields):
             self._over()
         part = described(header, place, default)
         self._know(part.marks)
@@ -213,12 +238,6 @@ class _Reader:
                     del self._known[next(iter(self._known))]
                 self._known[mark] = None
                 self._starts = tuple(self._known)
-
-    def _is_boundary(self, token: bytes) -> bool:
-        return any(
-            part.marks and id(part) not in self._closed and token in (part.marks[0], part.marks[0] + b"--")
-            for part in self._stack
-        )
 
     # ---- guesses ------------------------------------------------------------------------------------------------
 
@@ -234,14 +253,14 @@ class _Reader:
             self._uncut.clear()
         elif self._starts and dash.token.startswith(self._starts):
             self._begin_guess(dash, sure=True)
-        elif dash.headed:
+        elif dash.headed and self._describes(dash.after):
             self._begin_guess(dash, sure=False)
 
     def _begin_guess(self, dash: Dash, *, sure: bool) -> None:
         """*sure*: whatever follows; else only what has a field that describes content."""
         start, kind = dash.after, "message/"
         while kind.startswith("message/"):
-            if not self._tree or len(self._tree.guesses) >= PARTS_MAX:
+            if not self._tree or len(self._tree.guesses) >= PARTS_MAX or not self._lines:
                 self._over()
                 return
             part = self._part(start, f"guess-{len(self._tree.guesses) + 1}", "text/plain")
@@ -253,9 +272,28 @@ class _Reader:
             self._open.setdefault(dash.token, []).append(part)
             start, kind = part.body, part.kind
 
+    def _describes(self, start: int) -> bool:
+        """Whether a header that begins there can have a field that describes content. What comes next is looked for
+        once for all that lie before it."""
+        if self._blank < start:
+            self._blank = _found(BLANK, self._source, start)
+        if self._describing < start:
+            self._describing = _found(DESCRIBING, self._source, start - 1)
+        return self._describing < self._blank
+
     def _over(self) -> None:
+        self._exceeded = True
         if self._tree:
             self._tree.over = True
+
+
+def _found(pattern: re.Pattern[bytes], source: Source, start: int) -> int:
+    """Where it is found first from there on; the end, if nowhere."""
+    for at in range(start, source.size, WINDOW):
+        match = pattern.search(source.upto(at, WINDOW + TOKEN_MAX))
+        if match:
+            return at + match.start() + (pattern is DESCRIBING)
+    return source.size
 
 
 def _line_before(source: Source, at: int) -> int:
@@ -275,7 +313,7 @@ def described(header: Header, place: str, default: str) -> Part:
     values = [one for one in header.fields if one.name.startswith(b"content-")]
     for one in values:
         if one.strict:
-            fields[one.name.decode("latin-1")] = one.value.decode("ascii", "surrogateescape")
+            fields[one.name.decode("latin-1")] = _taken_apart(one.value).decode("ascii", "surrogateescape")
     kinds = [fields.get_content_type()]
     marks: list[bytes] = []
     try:
@@ -296,6 +334,16 @@ def described(header: Header, place: str, default: str) -> Part:
         part.marks = (NEVER, *part.marks) if part.marks else ()  # no line of the tree: only guesses look at it
     part.signed = part.kind in ("multipart/signed", "application/pkcs7-mime", "application/x-pkcs7-mime")
     return part
+
+
+def _excessive(one: Field) -> bool:
+    """Whether it says more of the content than is looked at."""
+    return one.name.startswith(b"content-") and _taken_apart(one.value) != one.value
+
+
+def _taken_apart(value: bytes) -> bytes:
+    cut = value[:VALUE_MAX]
+    return b";".join(cut.split(b";", SEMICOLONS_MAX + 1)[: SEMICOLONS_MAX + 1])
 
 
 def _encoding(value: bytes) -> str:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from kavfs.action.cure.pieces import Source
-from kavfs.mail.coding import blocks, decoded, readings, unpacked
+from kavfs.mail.coding import blocks, decoded, files_of, readings, unpacked
 from kavfs.mail.parts import Tree, parts_of
 from tests.support.monsters import marks_in, monster
 
@@ -32,11 +32,12 @@ def contents(data: bytes) -> list[bytes]:
 
 
 def shown(source: Source, tree: Tree) -> Iterator[tuple[str, bytes]]:
+    files = files_of(source)
     for part in tree.leaves():
         for reading in readings(part):
             yield part.place, b"".join(decoded(source, part, reading))
             if not reading.encoding:
-                for block in blocks(source, reading.body, part.end):
+                for block in blocks(files, reading.body, part.end):
                     yield part.place, b"".join(unpacked(source, block))
 
 

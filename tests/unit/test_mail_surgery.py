@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from kavfs.action.cure.pieces import Scratch, chunks_of
 from kavfs.mail import headers
-from kavfs.mail.coding import blocks
+from kavfs.mail.coding import blocks, files_of
 from kavfs.mail.parts import Part, Tree
 from kavfs.mail.parts import parts_of as tree_of
 from kavfs.mail.surgery import Treatment, operated
@@ -151,7 +151,7 @@ def test_a_file_in_a_text_becomes_words() -> None:
     text = b"before\r\nbegin 644 e.com\r\n#8F%D\r\n`\r\nend\r\nafter\r\n"
     data = HEAD + b"\r\n" + text
     with held(data) as source:
-        (block,) = blocks(source, len(HEAD) + 2, len(data))
+        (block,) = blocks(files_of(source), len(HEAD) + 2, len(data))
     assert block.name == b"e.com"
     after = treated(data, lambda t, tree: t.remove_block(block, "[e.com was removed]"))
     assert after == HEAD + b"\r\nbefore\r\n[e.com was removed]\r\nafter\r\n"
