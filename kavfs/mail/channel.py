@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import os
+import select
 import socket
 import stat
+import termios
 from collections.abc import Callable
 from typing import cast
 
@@ -35,7 +39,8 @@ class Channel(asyncio.Protocol):
 
     @property
     def ended(self) -> bool:
-        return self._finished and not self._buffer
+        """Also where the loop has not heard of it yet: a copy may hang on it."""
+        return not self._buffer and (self._finished or self._hung_up())
 
     @property
     def peer(self) -> object:
@@ -124,6 +129,21 @@ class Channel(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._held = False
         self._wake()
+
+    def _hung_up(self) -> bool:
+        """Whether the kernel has the end of what comes, and nothing before it."""
+        if self._reading is None:
+            return False
+        end = self._reading.get_extra_info("socket") or self._reading.get_extra_info("pipe")
+        if end is None or end.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(end, select.POLLRDHUP)
+        if not poll.poll(0):
+            return False
+        unread = array.array("i", [0])
+        fcntl.ioctl(end, termios.FIONREAD, unread)
+        return unread[0] == 0
 
     async def _wait(self) -> None:
         """Until something has changed. Only one coroutine uses a stream."""

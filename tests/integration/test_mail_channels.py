@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kavfs import forwarding
-from kavfs.mail.channel import Connector, on_pipes
+from kavfs.mail.channel import Channel, Connector, on_pipes
 from kavfs.mail.envelope import Envelope, Judge, Plan, pass_on
 from kavfs.mail.hop import Exchange
 from kavfs.mail.pool import Pool
@@ -282,3 +282,22 @@ def test_both_protocols_at_once_and_changed_settings_for_those_who_come_then() -
         await receiver.stop(5.0)
 
     asyncio.run(run())
+
+
+def test_who_has_hung_up_is_seen_before_the_loop_turns() -> None:
+    """Else a message could go on for somebody who is going to send it again."""
+
+    async def look() -> list[bool]:
+        ours, theirs = socket.socketpair()
+        channel = Channel()
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: channel, ours)
+        seen = [channel.ended]
+        theirs.sendall(b"QUIT")
+        theirs.close()
+        seen.append(channel.ended)
+        assert await channel.read(10.0) == b"QUIT"
+        seen.append(channel.ended)
+        channel.close()
+        return seen
+
+    assert asyncio.run(look()) == [False, False, True]
