@@ -19,8 +19,9 @@ TEST_PACKAGES   := amavisd-new clamav clamav-daemon clamav-milter clamdscan exim
                    fd-find strace xfsprogs btrfs-progs man-db mandoc zsh fish systemd cron logrotate \
                    libreoffice-writer-nogui libreoffice-calc-nogui libreoffice-impress-nogui \
                    dpkg-dev lintian python3-psutil python3-cryptography python3-watchdog python3-prometheus-client
-# Cannot be installed beside the others, so they are unpacked into build/apart.
-APART_PACKAGES  := postfix rspamd libhyperscan5 libluajit2-5.1-2 sendmail-bin sendmail-cf libwrap0
+# Cannot be installed beside the others, so they are unpacked into build/apart. Where two have a file (/usr/sbin/sendmail)
+# that of the first stays.
+APART_PACKAGES  := postfix rspamd libhyperscan5 libluajit2-5.1-2 sendmail-bin sendmail-cf libwrap0 opensmtpd
 HEADERS         := libhs libarchive zlib libdeflate liblzma libpcre2-8 libpng libjpeg libtiff-4 libcrypto libseccomp gmime-3.0
 PYTHON_HAS_ALL  := import ensurepip, os, sysconfig; assert os.path.exists(sysconfig.get_path("include") + "/Python.h")
 SYSTEM_CHECK     = pkg-config --exists $(HEADERS) && gcc --version && $(PYTHON) -c '$(PYTHON_HAS_ALL)'
@@ -48,7 +49,7 @@ system-test:  ## the same for what the tests and benchmarks need besides
 	    if [ ! -e build/apart/$$name ]; then \
 	        mkdir -p build/apart && cd build/apart && rm -f *.deb && \
 	        { apt-get download -qq $$name 2>/dev/null || { apt-get update -qq && apt-get download -qq $$name; }; } && \
-	        dpkg-deb -x $$name*.deb . && touch $$name && rm -f *.deb && cd ../.. || exit 1; \
+	        dpkg-deb --fsys-tarfile $$name*.deb | tar -x --skip-old-files && touch $$name && rm -f *.deb && cd ../.. || exit 1; \
 	    fi; \
 	done
 

@@ -82,9 +82,16 @@ def open_output(path: bytes, failed: Failed, append: bool = False, mode: int = 0
     """Opens a report for writing; OSError when that cannot be done.
 
     A symbolic link at *path* is refused: reports are often kept where others may write, and a link left there would let
-    them choose which file root writes to. A FIFO without a reader is refused too instead of waiting for one.
+    them choose which file root writes to. A FIFO without a reader is refused too instead of waiting for one. A file
+    that is made here has *mode*, whatever the umask is.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-    fd = os.open(path, flags | (os.O_APPEND if append else os.O_TRUNC), mode)
+    flags |= os.O_APPEND if append else os.O_TRUNC
+    try:
+        fd = os.open(path, flags | os.O_EXCL, mode & 0o600)
+    except FileExistsError:
+        fd = os.open(path, flags, mode)
+    else:
+        os.fchmod(fd, mode)
     os.set_blocking(fd, True)
     return Output(fd, path.decode("utf-8", "backslashreplace"), failed)

@@ -15,6 +15,7 @@ from tests.support.mailing import PATIENCE, open_folder
 from tests.support.mta_house import (
     Holding,
     Scanner,
+    Ways,
     check_engine_killed,
     check_groups,
     check_kind,
@@ -22,7 +23,7 @@ from tests.support.mta_house import (
     check_too_large,
     check_waiting,
 )
-from tests.support.postfix_ways import WAYS, Ways, postfix_ways
+from tests.support.postfix_ways import WAYS, postfix_ways
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="Postfix changes its user")]
 
@@ -36,17 +37,17 @@ def house() -> Iterator[Ways]:
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_mail_arrives_as_the_rules_say(house: Ways, way: str, kind: str) -> None:
-    check_kind(house[way], kind)
+    check_kind(house.way(way), kind)
 
 
 @pytest.mark.parametrize("way", ["daemon", "spawn"])
 def test_recipients_of_a_message_get_each_their_own(house: Ways, way: str) -> None:
-    check_groups(house[way])
+    check_groups(house.way(way))
 
 
 def test_before_the_queue_recipients_of_another_group_come_again(house: Ways) -> None:
     """One reply stands for all whom the message is for, so those who would hear another one are told so before."""
-    way, mail = house["proxy"], Letter("infected")
+    way, mail = house.way("proxy"), Letter("infected")
     with smtplib.SMTP("127.0.0.1", way.port, local_hostname="test.example.org", timeout=PATIENCE) as client:
         client.ehlo()
         client.mail("a@example.org", ["BODY=8BITMIME"])
@@ -61,16 +62,16 @@ def test_before_the_queue_recipients_of_another_group_come_again(house: Ways) ->
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_is_removed_without_a_word_does_not_arrive(house: Ways, way: str) -> None:
-    check_nothing(house[way])
+    check_nothing(house.way(way))
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_too_large_a_mail_comes_back(house: Ways, way: str) -> None:
-    check_too_large(house[way])
+    check_too_large(house.way(way))
 
 
 def test_while_we_are_not_there_mail_waits_in_the_queue(house: Ways) -> None:
-    check_waiting(house["daemon"], house.scanner)
+    check_waiting(house.way("daemon"), house.scanner)
 
 
 @pytest.mark.parametrize("way", ["proxy", "milter"])
@@ -78,15 +79,15 @@ def test_while_we_are_not_there_clients_come_again(house: Ways, way: str) -> Non
     mail = Letter("clean")
     house.scanner.stop(signal.SIGKILL)
     try:
-        assert house[way].attempt(mail.content, "b@example.org") in (421, 451)
+        assert house.way(way).attempt(mail.content, "b@example.org") in (421, 451)
     finally:
         house.scanner.start()
-    check_kind(house[way], "clean")
-    assert not any(mail.id.encode() in one.content for one in house["daemon"].last.seen)
+    check_kind(house.way(way), "clean")
+    assert not any(mail.id.encode() in one.content for one in house.way("daemon").last.seen)
 
 
 def test_when_the_engine_dies_in_the_middle_the_mail_is_not_lost(house: Ways) -> None:
-    check_engine_killed(house["daemon"], house.scanner)
+    check_engine_killed(house.way("daemon"), house.scanner)
 
 
 def test_when_we_are_killed_before_the_next_server_has_answered_the_mail_comes_once(house: Ways) -> None:
@@ -96,7 +97,7 @@ def test_when_we_are_killed_before_the_next_server_has_answered_the_mail_comes_o
         mail = Letter("infected")
         ours.start()
         try:
-            way = house["hold"]
+            way = house.way("hold")
             way.sent(mail.content, "b@example.org")
             assert house_behind.came.wait(PATIENCE)
             ours.stop(signal.SIGKILL)

@@ -22,6 +22,8 @@ from tests.support.daemons import EICAR_NAME
 from tests.support.programs import EICAR
 
 KINDS = ("clean", "infected", "cured", "filtered", "protected", "oversize")
+SUSPECT = b"a mark that a heuristic speaks of"
+HEURISTIC = f"Heuristics.Test:0:*:{SUSPECT.hex()}\n"  # a signature
 OVERSIZE = 300_000  # bytes, more than SETTINGS let through
 SETTINGS = """
 [smtpscan.limits]
@@ -29,6 +31,13 @@ MaxMessageSize=256KiB
 MaxReceivedSize=1MiB
 """
 FILTERS = "FilterByName=^setup\\.exe$\n"  # of a group
+SAID = {
+    "infected": f"is infected ({EICAR_NAME}). ",
+    "filtered": "is not allowed here",
+    "suspicious": "is suspicious (Heuristics.Test",
+    "corrupted": "is damaged",
+    "protected": "is protected by a password",
+}
 FINE = bytes(range(256)) * 8
 _MARK = b"=_mark of a mail program"
 _TEXT = "Grüße\r\n.\r\n..two dots\r\n \r\ntrailing blanks  \r\n" + "long " * 190 + "\r\n"
@@ -49,6 +58,10 @@ def attachment(kind: str) -> tuple[str, bytes]:
             return "setup.exe", b"MZ is all that it has"
         case "protected":
             return "secret.zip", with_tool({"game.com": EICAR}, "zip", "-q", "-P", "word", "OUT", "FILES")
+        case "corrupted":
+            return "broken.zip", make_zip({"good.txt": os.urandom(5000)})[:2000]
+        case "suspicious":
+            return "odd.dat", b"<" + SUSPECT + b">"
     return "large.bin", os.urandom(OVERSIZE)
 
 
@@ -93,26 +106,47 @@ class Letter:
         assert "has checked this message" in text_of(parts[3])
         assert f'The attachment "{self.name}"' in text_of(parts[3])
         if self.kind == "protected":
-            assert body.startswith(self.body.removesuffix(self._end))
+            self.check_with_report(content, status)
             assert "is protected by a password" in text_of(parts[3])
             return
         assert _joined(EICAR) not in _joined(content)
         if self.kind == "cured":
             assert parts[2].get_filename() == "both.zip"
-            with zipfile.ZipFile(io.BytesIO(bytes_of(parts[2]))) as archive:
-                assert [(one, archive.read(one)) for one in archive.namelist()] == [("good.txt", b"good")]
+            self.check_cured(content, True)
             assert EICAR_NAME in text_of(parts[3])
             return
-        why = {"infected": f"is infected ({EICAR_NAME}). ", "filtered": "is not allowed here"}[self.kind]
         for part in parts[2:]:
-            assert f'The attachment "{self.name}" {why}' in text_of(part)
+            assert f'The attachment "{self.name}" {SAID[self.kind]}' in text_of(part)
             assert "It was removed." in text_of(part)
+
+    def check_removed(self, content: bytes, report: bool) -> None:
+        """That a note stands for what makes its kind, and all else is there."""
+        parts = _parts(content)
+        assert content.partition(b"\r\n\r\n")[2].startswith(self._start)
+        assert f'The attachment "{self.name}" {SAID[self.kind]}' in text_of(parts[2])
+        assert len(parts) == (4 if report else 3)
+
+    def check_cured(self, content: bytes, report: bool) -> None:
+        """That what is good in its archive is there, and nothing else of it."""
+        parts = _parts(content)
+        assert len(parts) == (4 if report else 3)
+        with zipfile.ZipFile(io.BytesIO(bytes_of(parts[2]))) as archive:
+            assert [(one, archive.read(one)) for one in archive.namelist()] == [("good.txt", b"good")]
 
     def check_unchanged(self, content: bytes, status: str) -> None:
         """That nothing was done to it."""
         head, _, body = content.partition(b"\r\n\r\n")
         self._check_header(email.message_from_bytes(head + b"\r\n\r\n"), status)
         assert body == self.body
+
+    def check_with_report(self, content: bytes, status: str = "") -> None:
+        """That a report was added, and that is all."""
+        head, _, body = content.partition(b"\r\n\r\n")
+        self._check_header(email.message_from_bytes(head + b"\r\n\r\n"), status)
+        assert body.startswith(self.body.removesuffix(self._end))
+        parts = _parts(content)
+        assert len(parts) == 4
+        assert "has checked this message" in text_of(parts[3])
 
     def _check_header(self, header: Message, status: str) -> None:
         status = status or {"oversize": "error"}.get(self.kind, self.kind)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.mailing import free_port
-from tests.support.mta_house import Last, Scanner, Way, program
-from tests.support.postfix import Postfix, postfix
+from tests.support.mta_house import Last, Scanner, Way, Ways, program
+from tests.support.postfix import postfix
 
 USER = "nobody"  # as whom spawn(8) starts us: neither root nor the owner of the queue
 SETTINGS = """
@@ -36,20 +36,6 @@ kavfs unix - - n - 10 lmtp
 WAYS = ("daemon", "spawn", "proxy", "milter")
 
 
-@dataclass
-class Ways:
-    """A running Postfix, and what is beside it."""
-
-    scanner: Scanner
-    last: Last
-    ways: dict[str, Way]
-    running: Postfix
-    holding: int  # port where the way "hold" has its filter
-
-    def __getitem__(self, name: str) -> Way:
-        return self.ways[name]
-
-
 @contextmanager
 def postfix_ways(top: Path, more: str = "") -> Iterator[Ways]:
     """*more*: groups and settings other than the usual ones."""
@@ -70,6 +56,12 @@ def postfix_ways(top: Path, more: str = "") -> Iterator[Ways]:
         }
         services = SERVICES.format(**ports, **values)
         transport = f"smtp:[127.0.0.1]:{last.port}"
-        running = stack.enter_context(postfix(top, None, transport, SETTINGS, services))
+        stack.enter_context(postfix(top, None, transport, SETTINGS, services))
         ways = {name: Way(ports[name], last) for name in (*WAYS, "hold")}
-        yield Ways(scanner, last, ways, running, ports["holding"])
+        yield Ways(scanner, last, ways, ports["holding"])
+
+
+def waiting(top: Path) -> bool:
+    """Whether there is mail that has not gone on."""
+    queues = ("maildrop", "incoming", "active", "deferred")
+    return any(files for queue in queues for _, _, files in os.walk(top / "spool" / queue))

@@ -31,6 +31,17 @@ def test_everything_written_is_there_after_close(tmp_path: Path, failed) -> None
     assert (tmp_path / "r").stat().st_mode & 0o777 == 0o600
 
 
+def test_a_report_that_is_made_has_the_mode_that_was_asked_for(tmp_path: Path, failed) -> None:
+    path = os.fsencode(tmp_path / "r")
+    before = os.umask(0o077)
+    try:
+        for asked, there in ((0o660, 0o660), (0o644, 0o660)):  # one that is there keeps its own
+            open_output(path, failed, True, asked).close()
+            assert (tmp_path / "r").stat().st_mode & 0o777 == there
+    finally:
+        os.umask(before)
+
+
 def test_a_report_is_added_to_or_begun_anew(tmp_path: Path, failed) -> None:
     for append, expected in ((False, b"a"), (True, b"aa"), (False, b"a")):
         output = open_output(os.fsencode(tmp_path / "r"), failed, append)
