@@ -19,12 +19,12 @@ from kavfs.daemon.keeping import Keeper
 from kavfs.mail.allowance import Allowance
 from kavfs.mail.case import Case
 from kavfs.mail.counts import Counts
-from kavfs.mail.judge import Judge, tell_nobody
+from kavfs.mail.judge import Judge
 from kavfs.mail.keeping import Keeping
 from kavfs.mail.loglines import LogLines
 from kavfs.mail.marks import Marks
 from kavfs.mail.milter_front import MilterFront, MilterLine
-from kavfs.mail.notices import Notices
+from kavfs.mail.notices import Notices, Untold
 from kavfs.mail.onward import NoHop, Onward
 from kavfs.mail.receiving import Line, Receiver
 from kavfs.mail.recording import recording
@@ -70,7 +70,12 @@ class Front:
 
     def begin(self) -> None:
         if isinstance(self._parts.hop, NoHop):
-            self._start.log.note("there is no ForwardMailer: no notices are sent", "W")
+            self._start.log.note(
+                "there is no ForwardMailer: no notices are sent; what the administrator would get is quarantined",
+                "W",
+            )
+        if self._start.service.image.demonstration:
+            self._start.log.note("only the starter signatures: a demonstration, not protection", "W")
         self._mail_log.begin()
         self._start.core.begin()
 
@@ -129,7 +134,7 @@ class Front:
             bases=lambda: judging.bases(start.service),
             cure=start.curer if settings.cure else None,
             keep=keeping,
-            tell=tell_nobody if isinstance(hop, NoHop) else notices,
+            tell=Untold(keeping) if isinstance(hop, NoHop) else notices,
             record=recording(self._log.write, self.counts.write, self._write_statistics, self._keep_event),
             bounds=judging.bounds(settings),
             pass_unscanned=settings.pass_unscanned,

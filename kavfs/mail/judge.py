@@ -38,6 +38,7 @@ from kavfs.mail.rules import Action, Group, Rules
 from kavfs.mail.scanning import Bounds, Examiner, Scan, Unscanned, apart
 from kavfs.mail.spool import Spool
 from kavfs.mail.surgery import line_end_of
+from kavfs.mail.threads import in_thread
 from kavfs.mail.treating import Course, copy_of, course_of, written
 from kavfs.model import Status
 from kavfs.version import VERSION
@@ -173,7 +174,7 @@ class Judge:
             blocked=course.blocked,
         )
         if any(group.rule(one.status).quarantine for one in course.findings):
-            case = case._replace(items=await asyncio.to_thread(self._keep, case))
+            case = case._replace(items=await in_thread(self._keep, case))
         if findings:
             await self._tell(case)
         if content is None:

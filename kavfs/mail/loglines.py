@@ -46,9 +46,10 @@ def received(case: Case) -> str:
     flags = "E" if envelope.protocol != b"SMTP" else ""
     flags += "D" if any(key in _DSN for parameters in asked for key, _ in parameters) else ""
     msgid = field_of(header_of(case), b"message-id").strip(b"<>")
+    client = _held(envelope.client, "]")
     return (
         f"{case.id}: RECEIVED, from=<{_held(envelope.sender)}>, nrcpt={len(envelope.recipients)}, "
-        f"size={case.spool.size}, client=[{_held(envelope.client)}], helo=<{_held(envelope.helo)}>, "
+        f"size={case.spool.size}, client=[{client}], helo=<{_held(envelope.helo)}>, "
         f"message_id=<{_held(msgid)}>, flags={flags}"
     )
 
@@ -65,6 +66,6 @@ def scanned(case: Case) -> str:
     )
 
 
-def _held(raw: bytes) -> str:
+def _held(raw: bytes, closing: str = ">") -> str:
     """For between brackets."""
-    return text_of(raw).replace(">", "\\x3e").replace("]", "\\x5d")
+    return text_of(raw).replace(closing, f"\\x{ord(closing):02x}")

@@ -30,6 +30,7 @@ from kavfs.mail.rules import Action
 from kavfs.mail.sending import Send
 from kavfs.mail.spool import Spool
 from kavfs.mail.templates import Role, Templates, filled
+from kavfs.mail.threads import in_thread
 from kavfs.model import Status, gravest
 
 log = logging.getLogger(__name__)
@@ -136,6 +137,18 @@ def _lies_nowhere_else(case: Case, finding: Finding) -> bool:
     return case.blocked or case.action is Action.REMOVE or rule.recipient_action is not there
 
 
+class Untold:
+    """Promises case.Tell where no mail can be sent: what lies nowhere else then goes to *keep*."""
+
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+
+    async def __call__(self, case: Case) -> None:
+        if any(one.sole for one in _wanted(case)):
+            items = await in_thread(self._keep, case)
+            log.info("%s: nobody can be told; the message is in quarantine: %s", case.id, ", ".join(items))
+
+
 # ---- writing and sending ---------------------------------------------------------------------------------------------
 
 
@@ -165,13 +178,13 @@ class Notices:
         self.counts: Counter[tuple[str, str]] = Counter()
 
     async def __call__(self, case: Case) -> None:
-        asked = await asyncio.to_thread(list, wanted(case)) if case.findings else []
+        asked = await in_thread(list, wanted(case)) if case.findings else []
         if not asked:
             return
-        marks, header = await asyncio.to_thread(_looked_at, case)
+        marks, header = await in_thread(_looked_at, case)
         may = [one for one in asked if await self._may_go(case, one, header, marks)]
         may.sort(key=lambda one: not one.sole)  # who waits for an answer waits for that one only
-        made = await asyncio.to_thread(self._written, case, may, marks)
+        made = await in_thread(self._written, case, may, marks)
         pairs = deque(zip(may, made, strict=True))
         try:
             while pairs:
@@ -208,7 +221,7 @@ class Notices:
         if why and why != TOLD and one.sole:
             if self._keep is None:
                 return True
-            items = await asyncio.to_thread(self._keep, case)
+            items = await in_thread(self._keep, case)
             why += f"; the message is in quarantine: {', '.join(items)}"
         if why:
             self.counts[one.role.value, "suppressed"] += 1

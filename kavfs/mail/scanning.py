@@ -7,7 +7,6 @@ alone. All scans of a message share its time.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, Protocol, TypeVar
@@ -16,6 +15,7 @@ from kavfs.action.cure.pieces import Source
 from kavfs.mail.coding import Block, Reading, decoded, readings, unpacked
 from kavfs.mail.parts import Part, Tree
 from kavfs.mail.spool import Spool
+from kavfs.mail.threads import in_thread
 from kavfs.model import Reason, Result, Status
 
 TRIES = 3  # of what a worker died of: it may have been killed for another reason
@@ -126,7 +126,7 @@ class Examiner:
 
 async def apart(size: int, work: Callable[[], Made]) -> Made:
     """Work on *size* bytes of a message; others are served meanwhile if that takes long."""
-    return work() if size < LARGE else await asyncio.to_thread(work)
+    return work() if size < LARGE else await in_thread(work)
 
 
 def name_of(part: Part) -> bytes:

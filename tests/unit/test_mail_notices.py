@@ -12,7 +12,7 @@ from kavfs.mail.answering import automatic
 from kavfs.mail.envelope import Envelope, Recipient
 from kavfs.mail.hop import HopLost
 from kavfs.mail.marks import Marks
-from kavfs.mail.notices import WAITING, Manner, Notices
+from kavfs.mail.notices import WAITING, Manner, Notices, Untold
 from kavfs.mail.rules import Action
 from kavfs.mail.templates import load
 from kavfs.model import Status
@@ -334,3 +334,31 @@ def test_values_of_a_client_begin_no_line_of_a_report() -> None:
     office = Office()
     office.tell(one)
     assert b"delivered" not in office.hop.got[0][1].replace(b"was not delivered", b"")
+
+
+# ---- nobody can be told ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        ({"admin_notify": True}, 1),
+        ({"admin_notify": True, "admin_action": Action.REMOVE}, 0),  # it may be gone
+        ({"admin_notify": True, "recipient_action": Action.UNCHANGED}, 0),  # they have it
+        ({"recipient_notify": True}, 0),
+    ],
+)
+def test_without_a_next_hop_quarantine_gets_what_the_admin_would_have_got(rule: dict[str, object], kept: int) -> None:
+    there: list[str] = []
+    untold = Untold(lambda one: (there.append(one.id) or "item",))
+    judged = case(of=group(**rule))
+    asyncio.run(untold(judged._replace(action=judged.group.rule(Status.INFECTED).recipient_action)))
+    assert len(there) == kept
+
+
+def test_without_a_next_hop_what_cannot_be_kept_is_not_taken() -> None:
+    def full(one: object) -> tuple[str, ...]:
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        asyncio.run(Untold(full)(case(of=group(admin_notify=True))))

@@ -151,6 +151,13 @@ def test_a_message_has_a_line_when_it_came_and_one_for_each_group() -> None:
     )
 
 
+def test_values_between_brackets_cannot_close_them_and_are_else_as_they_are() -> None:
+    one = case()
+    line = received(one._replace(envelope=one.envelope._replace(sender=b"a>, x=<b", helo=b"[192.0.2.7]")))
+    assert "from=<a\\x3e, x=<b>, " in line
+    assert "helo=<[192.0.2.7]>, " in line
+
+
 def test_flags_say_what_was_asked_for() -> None:
     asked = case(to=(Recipient(TO, ((b"NOTIFY", b"NEVER"),)),))
     assert received(asked).endswith("flags=ED")
