@@ -45,12 +45,12 @@ def test_recipients_of_a_message_get_each_their_own(house: Ways, way: str) -> No
     check_groups(house.way(way))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["command", "smtp"])
 def test_what_is_removed_without_a_word_does_not_arrive(house: Ways, way: str) -> None:
     check_nothing(house.way(way))
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", ["command", "smtp"])
 def test_too_large_a_mail_comes_back(house: Ways, way: str) -> None:
     check_too_large(house.way(way))
 
