@@ -14,8 +14,8 @@ from collections.abc import Iterable, Iterator
 PARAMETER = re.compile(rb"""(?:^|[;\s"])([!#$&+.^_`|~A-Za-z0-9-]+(?:\*[0-9]*)*\*?)\s*=\s*""")
 QUOTED = re.compile(rb"\"(?:[^\"\\]|\\.)*\"?", re.DOTALL)
 UNQUOTED = re.compile(rb"[^;]{0,1024}")
-COMMENT = re.compile(rb"\((?:[^()\\]|\\.)*\)")
-ENCODED = re.compile(r"=\?[^?\s]+\?[bBqQ]\?[^?]*\?=")
+BRACKET = re.compile(rb"\\.|[()]", re.DOTALL)
+LINE_END = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")  # for Python's library
 SHOWN_MAX = 100
 NAMING = ((b"content-disposition", b"filename"), (b"content-type", b"name"), (b"content-disposition", b"name"))
 VALUE_MAX = 16384  # bytes of one field that are taken apart: the expressions are not run on more
@@ -25,12 +25,21 @@ NAMES_MAX = 64
 def without_comments(value: bytes) -> bytes:
     """(Comments (nested)) taken out, which may stand anywhere in a field."""
     value = value[:VALUE_MAX]
-    for _ in range(8):
-        shorter = COMMENT.sub(b" ", value)
-        if shorter == value:
-            break
-        value = shorter
-    return value
+    begun: list[int] = []
+    comments: list[tuple[int, int]] = []
+    for match in BRACKET.finditer(value):
+        if match[0] == b"(" or (match[0] == b"\\(" and not begun):  # outside of comments nothing is escaped
+            begun.append(match.end() - 1)
+        elif match[0] == b")" and begun:
+            start = begun.pop()
+            while comments and comments[-1][0] > start:
+                comments.pop()
+            comments.append((start, match.end()))
+    pieces, at = [], 0
+    for start, end in comments:
+        pieces.append(value[at:start])
+        at = end
+    return b" ".join([*pieces, value[at:]])
 
 
 def parameters(value: bytes, name: bytes) -> Iterator[bytes]:
@@ -105,8 +114,12 @@ def decoded_words(raw: bytes) -> bytes:
     text = raw.decode("utf-8", "surrogateescape")
     if "=?" not in text:
         return raw
+    # Behind the last end there is no such word: Python's library would look for the end of each beginning there.
+    text, end, rest = LINE_END.sub(" ", text).rpartition("?=")
+    if not end:
+        return raw
     try:
-        pieces = email.header.decode_header(re.sub(r"(?<=\?=)(?==\?)", " ", text))
+        pieces = email.header.decode_header(re.sub(r"(?<=\?=)(?==\?)", " ", text + end))
     except (email.errors.HeaderParseError, ValueError):
         return raw
     out = b""
@@ -118,7 +131,7 @@ def decoded_words(raw: bytes) -> bytes:
             out += piece.decode(charset or "ascii").encode("utf-8", "surrogateescape")
         except (LookupError, ValueError):
             out += piece
-    return out
+    return out + rest.encode("utf-8", "surrogateescape")
 
 
 def names_of(fields: Iterable[tuple[bytes, bytes]]) -> tuple[bytes, ...]:

@@ -45,6 +45,7 @@ class Part:
     cut: int = LEFT_OPEN  # how far it may be replaced: a guess goes on into parts that others see
     marks: tuple[bytes, ...] = ()  # its boundary
     children: list[Part] = field(default_factory=list)
+    _names: tuple[bytes, ...] | None = None
 
     @property
     def start(self) -> int:
@@ -64,7 +65,9 @@ class Part:
         return not self.children or not self.kind.startswith("multipart/") or any(self.encodings)
 
     def names(self) -> tuple[bytes, ...]:
-        return names_of((one.name, one.value) for one in self.header.fields)
+        if self._names is None:
+            self._names = names_of((one.name, one.value) for one in self.header.fields)
+        return self._names
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from kavfs.mail.coding import blocks, files_of
 from kavfs.mail.examining import examined
 from kavfs.mail.filtering import filtered
 from kavfs.mail.message import Message
+from kavfs.mail.names import VALUE_MAX, decoded_words, names_of, without_comments
 from kavfs.mail.parts import LINES_MAX, parts_of
 from kavfs.mail.rules import Filters
 from kavfs.mail.scanning import Bounds, Examiner
@@ -149,3 +150,36 @@ def test_a_file_ends_where_its_own_end_is() -> None:
         inside = [one.name for one in blocks(files, 5, len(data))]
     assert found == [(b"a", 2), (b"c", 1)]
     assert inside == [b"b", b"c"]
+
+
+# ---- names -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("unit", [b"=?a?q?x", b"(a\\", b"=?", b"a*", b"(", b'\\"'])
+def test_a_field_of_the_greatest_length_is_taken_apart_at_once(unit: bytes) -> None:
+    """Without an end of the test this would take very long: times are not asserted."""
+    value = b'attachment; filename="' + unit * (VALUE_MAX // len(unit))
+    for _ in range(50):
+        names_of([(b"content-disposition", value)])
+
+
+@pytest.mark.parametrize(
+    ("value", "without"),
+    [
+        (b"a(b)c", b"a c"),
+        (b"a(b(c)d)e(f)", b"a e "),
+        (b"a(b\\)c)d", b"a d"),
+        (b"a(b", b"a(b"),
+        (b"a(b(c)", b"a(b "),
+        (b"a)b(c)", b"a)b "),
+        (b"a\\(b)", b"a\\ "),
+    ],
+)
+def test_comments_are_taken_out(value: bytes, without: bytes) -> None:
+    assert without_comments(value) == without
+
+
+def test_what_stands_behind_encoded_words_stays() -> None:
+    assert decoded_words(b"a =?utf-8?q?b?= c =?d?q?e") == b"a b c =?d?q?e"
+    assert decoded_words(b"=?utf-8?q?a?=.exe") == b"a.exe"
+    assert decoded_words(b"=?d?q?e") == b"=?d?q?e"
