@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import product
+from itertools import cycle, product
 from pathlib import Path
 
 import pytest
@@ -77,7 +77,7 @@ def way() -> Iterator[Way]:
 def test_one_message_or_none() -> None:
     with way() as through:
         total = Counter[str]()
-        for form, lmtp in product(FORMS, (False, True)):
+        for form, lmtp in zip(FORMS, cycle((False, True)), strict=False):
             wire = CONTENT + form + HIDDEN
             whole = b"\r\n.\r\n" in CONTENT + form  # what follows are commands of the client's own
             for at in (len(CONTENT) + 1, len(CONTENT) + len(form)):

@@ -142,7 +142,7 @@ def run(lanes: list[Lane], cases: Cases, every: int = 1) -> None:
 
 @pytest.mark.parametrize("cases", ALL)
 def test_some_faults(lanes: list[Lane], cases: Cases) -> None:
-    run(lanes, cases, every=17)
+    run(lanes, cases, every=29)
 
 
 @pytest.mark.long
