@@ -106,6 +106,8 @@ def digest(content: bytes) -> bytes:
 class Last(NextHop):
     """The last mail server: remembers numbers and digests."""
 
+    request_queue_size = 1024  # who is not let in waits for minutes to be greeted
+
     def __init__(self) -> None:
         super().__init__()
         self.seen: Counter[int] = Counter()
