@@ -183,3 +183,13 @@ def test_what_stands_behind_encoded_words_stays() -> None:
     assert decoded_words(b"a =?utf-8?q?b?= c =?d?q?e") == b"a b c =?d?q?e"
     assert decoded_words(b"=?utf-8?q?a?=.exe") == b"a.exe"
     assert decoded_words(b"=?d?q?e") == b"=?d?q?e"
+
+
+def test_guesses_that_lie_in_one_another_are_not_decoded_for_their_size() -> None:
+    coded = OPEN.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+    with held(TEXT + coded + b"QUJDREVG\r\n" * 20_000) as source:
+        message = Message(source)
+        assert len(message.tree.guesses) == 300
+        assert steps(lambda: filtered(Filters(size_over=100_000), message)) < 100_000
+        assert len(filtered(Filters(size_over=100_000), message)) == 301
+        assert [one.name for one in filtered(Filters(size_over=190_000), message)] == ["message"]
