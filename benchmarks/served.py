@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import shutil
 import signal
+import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -84,13 +85,17 @@ class Clients:
 
 def told(clients: subprocess.Popen[str], service: psutil.Process, before: float) -> Load:
     """What clients say at their end. *before*: CPU seconds of the service at their start."""
+    return told_by(clients, lambda: cpu(service) - before)
+
+
+def told_by(clients: subprocess.Popen[str], used: Callable[[], float]) -> Load:
+    """What clients say at their end. *used*: CPU seconds of the service meanwhile."""
     assert clients.stdout is not None
     text = clients.stdout.read()
     if clients.wait() != 0 or not text:
         raise RuntimeError(f"load ended with {clients.returncode}")
     said = json.loads(text)
     count = said["requests"]
-    used = cpu(service) - before
     return Load(
         count,
         said["seconds"],
@@ -99,7 +104,22 @@ def told(clients: subprocess.Popen[str], service: psutil.Process, before: float)
         said["failed"],
         said["wrong"],
         said["cpu"] / count * 1e6,
-        used / count * 1e6,
+        used() / count * 1e6,
+    )
+
+
+def middle(loads: Sequence[Load]) -> Load:
+    """Medians; what went wrong adds up."""
+
+    return Load(
+        loads[0].requests,
+        statistics.median(load.seconds for load in loads),
+        statistics.median(load.p50 for load in loads),
+        statistics.median(load.p99 for load in loads),
+        sum(load.failed for load in loads),
+        sum(load.wrong for load in loads),
+        statistics.median(load.client_cpu for load in loads),
+        statistics.median(load.service_cpu for load in loads),
     )
 
 
@@ -108,14 +128,29 @@ def everybody(process: psutil.Process) -> list[psutil.Process]:
 
 
 def cpu(process: psutil.Process) -> float:
-    """Seconds of all processes that live. Those that ended are left out: a service ends none while it is measured."""
+    """Seconds of all processes that live, and of those children of theirs that have ended."""
     used = [one.cpu_times() for one in everybody(process)]
-    return float(sum(times.user + times.system for times in used))
+    return float(sum(sum(times[:4]) for times in used))
 
 
 def memory(process: psutil.Process) -> int:
     """Bytes of all processes; what several share is divided between them (PSS)."""
-    return sum(int(one.memory_full_info().pss) for one in everybody(process))
+    return sum(_proportional(one.pid, ("Pss",)) for one in everybody(process))
+
+
+def own_memory(process: psutil.Process) -> int:
+    """The same without pages of files, which the kernel takes back when it wants."""
+    return sum(_proportional(one.pid, ("Pss_Anon", "Pss_Shmem")) for one in everybody(process))
+
+
+def _proportional(pid: int, fields: Sequence[str]) -> int:
+    """Bytes; 0 of a process that is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    found = (line.partition(":") for line in lines)
+    return sum(int(value.split()[0]) << 10 for name, _, value in found if name in fields)
 
 
 class ServedClamd:

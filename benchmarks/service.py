@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import signal
 import socket
-import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +19,7 @@ from pathlib import Path
 from benchmarks import documents, served
 from benchmarks.corpus import SEED, Words, kept
 from benchmarks.scenario import Bench, Row, progress, told
-from benchmarks.served import Aveserver, Clients, Load, Served, ServedClamd
+from benchmarks.served import Aveserver, Clients, Load, Served, ServedClamd, middle
 
 SIZE = 30_000
 NEW = 1000  # objects in a round that were never seen before
@@ -109,23 +108,8 @@ def _told(what: str, service: Served, load: Load) -> Load:
     return load
 
 
-def _middle(loads: Sequence[Load]) -> Load:
-    """Medians; what went wrong adds up."""
-
-    return Load(
-        loads[0].requests,
-        statistics.median(load.seconds for load in loads),
-        statistics.median(load.p50 for load in loads),
-        statistics.median(load.p99 for load in loads),
-        sum(load.failed for load in loads),
-        sum(load.wrong for load in loads),
-        statistics.median(load.client_cpu for load in loads),
-        statistics.median(load.service_cpu for load in loads),
-    )
-
-
 def _rows(what: str, our_loads: Sequence[Load], their_loads: Sequence[Load], factor: float) -> list[Row]:
-    ours, theirs = _middle(our_loads), _middle(their_loads)
+    ours, theirs = middle(our_loads), middle(their_loads)
     bad = ours.failed or ours.wrong
     ratio = ours.rate / theirs.rate
     cheaper = theirs.service_cpu / ours.service_cpu

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import cold, growth, new_bodies, new_digests, output, service, signatures, singles, warm
+from benchmarks import cold, growth, mail, new_bodies, new_digests, output, service, signatures, singles, warm
 from benchmarks.scenario import HEAD, Bench, Row, progress
 
 SCENARIOS: dict[str, Callable[[Bench], list[Row]]] = {
@@ -30,6 +30,7 @@ SCENARIOS: dict[str, Callable[[Bench], list[Row]]] = {
     "singles": singles.run,
     "growth": growth.run,
     "service": service.run,
+    "mail": mail.run,
 }
 
 
