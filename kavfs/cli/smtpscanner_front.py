@@ -131,7 +131,7 @@ class Front:
         judge = Judge(
             judging.rules(settings),
             start.core.scan,
-            bases=lambda: judging.bases(start.service),
+            bases=judging.bases(start.service),
             cure=start.curer if settings.cure else None,
             keep=keeping,
             tell=Untold(keeping) if isinstance(hop, NoHop) else notices,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
+from weakref import WeakKeyDictionary
 
 from kavfs.cli.smtpscanner_parts import name_of
 from kavfs.config.mail_settings import GroupSettings, MailSettings, RuleSettings
@@ -12,6 +14,7 @@ from kavfs.mail.notices import Manner
 from kavfs.mail.rules import Action, Filters, Group, Rule, Rules
 from kavfs.mail.scanning import Bounds
 from kavfs.mail.templates import Chosen, Role, Templates, load
+from kavfs.ports import Image
 from kavfs.scan.service import Service
 from kavfs.temporary import writable
 
@@ -63,10 +66,18 @@ def bounds(settings: MailSettings) -> Bounds:
     )
 
 
-def bases(service: Service) -> Bases:
+def bases(service: Service) -> Callable[[], Bases]:
     """The signatures in use, for the header."""
-    stats = service.stats()
-    return Bases(datetime.datetime.fromtimestamp(stats.newest, datetime.UTC).date(), stats.signatures)
+    known: WeakKeyDictionary[Image, Bases] = WeakKeyDictionary()  # asked for each message, and the same for an image
+
+    def asked() -> Bases:
+        image = service.image
+        if image not in known:
+            date = datetime.datetime.fromtimestamp(image.newest, datetime.UTC).date()
+            known[image] = Bases(date, image.signature_count)
+        return known[image]
+
+    return asked
 
 
 def templates(settings: MailSettings) -> Templates:

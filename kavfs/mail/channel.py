@@ -36,6 +36,8 @@ class Channel(asyncio.Protocol):
         self._held = False  # the transport has enough to write
         self._over: Callable[[], bool] = lambda: False
         self._waiting: asyncio.Future[None] | None = None
+        self._until = 0.0  # how long somebody waits
+        self._timer: asyncio.TimerHandle | None = None  # never later than that
 
     @property
     def ended(self) -> bool:
@@ -48,11 +50,11 @@ class Channel(asyncio.Protocol):
         return self._writing.get_extra_info("peername") if self._writing else None
 
     async def read(self, timeout: float) -> bytes:
-        async with asyncio.timeout(timeout):
-            while not self._buffer and not self._finished:
-                if self._over():
-                    raise TimeoutError("there is no time left")
-                await self._wait()
+        self._allow(timeout)
+        while not self._buffer and not self._finished:
+            if self._over():
+                raise TimeoutError("there is no time left")
+            await self._wait()
         return self.taken()
 
     def end_when(self, over: Callable[[], bool]) -> None:
@@ -72,15 +74,16 @@ class Channel(asyncio.Protocol):
         if self._lost or self._writing is None:
             raise ConnectionResetError("the connection was lost")
         self._writing.write(data)
-        async with asyncio.timeout(timeout):
-            while self._held and not self._lost:
-                await self._wait()
+        self._allow(timeout)
+        while self._held and not self._lost:
+            await self._wait()
         if self._lost:
             raise ConnectionResetError("the connection was lost")
 
     def close(self) -> None:
         self._finished = True
         self.closing.set()
+        self._end_timer()
         for transport in (self._reading, self._writing):
             if transport is not None:
                 transport.close()
@@ -146,12 +149,36 @@ class Channel(asyncio.Protocol):
         return unread[0] == 0
 
     async def _wait(self) -> None:
-        """Until something has changed. Only one coroutine uses a stream."""
-        self._waiting = asyncio.get_running_loop().create_future()
+        """Until something has changed. Only one coroutine uses a stream. Raises TimeoutError when its time is over."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None or self._until < self._timer.when():
+            self._end_timer()
+            self._timer = loop.call_at(self._until, self._ring)
+        self._waiting = loop.create_future()
         try:
             await self._waiting
         finally:
             self._waiting = None
+
+    def _allow(self, seconds: float) -> None:
+        """So long may be waited from now on. There is one timer, which rings now and then and looks whether it is time:
+        that costs less than one for each piece of a conversation."""
+        self._until = asyncio.get_running_loop().time() + seconds
+
+    def _end_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiting is None or self._waiting.done():
+            return
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._until:
+            self._waiting.set_exception(TimeoutError())
+        else:
+            self._timer = loop.call_at(self._until, self._ring)
 
     def _wake(self) -> None:
         if self._waiting is not None and not self._waiting.done():

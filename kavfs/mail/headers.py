@@ -4,6 +4,7 @@ and is never believed: it goes."""
 from __future__ import annotations
 
 import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from kavfs.mail.fields import Header
@@ -31,6 +32,7 @@ def long_form(version: str, bases: Bases, checked: datetime.date | None, status:
     return f"{PRODUCT} {version}/RELEASE, bases: {bases.date:%Y%m%d} #{bases.records}, {check}"
 
 
+@lru_cache(64)  # most messages are told the same
 def field(value: str, line_end: bytes, name: bytes = NAME) -> bytes:
     """A field in lines that are not too long. What is no printable ASCII is a question mark: no value can begin a field
     of its own."""

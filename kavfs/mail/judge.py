@@ -301,4 +301,4 @@ def _wants_cures(group: Group) -> bool:
 
 def new_id() -> str:
     """12 letters and digits."""
-    return "".join(secrets.choice(LETTERS) for _ in range(12))
+    return "".join(LETTERS[byte % len(LETTERS)] for byte in secrets.token_bytes(12))

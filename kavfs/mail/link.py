@@ -12,6 +12,8 @@ from kavfs.mail.hop import Exchange, Hop, HopLost, capabilities
 from kavfs.mail.replies import Reply
 from kavfs.mail.settings import Capabilities, Times
 
+BLOCK = 1 << 16  # bytes of a message that are sent at once, or a few more
+
 
 class Stream(Protocol):
     """Bytes to and from somebody. Errors are OSError, of which TimeoutError is one."""
@@ -176,10 +178,13 @@ class SmtpLink:
 
     async def _content(self, message: Content) -> None:
         """Everything but the end. A message that is broken off here was not taken by anybody."""
-        stuffer = Stuffer()
+        stuffer, held = Stuffer(), b""
         for chunk in message.chunks():
-            await self._piece(stuffer.feed(chunk))
-        await self._piece(stuffer.finish())
+            held += stuffer.feed(chunk)
+            if len(held) >= BLOCK:
+                await self._piece(held)
+                held = b""
+        await self._piece(held + stuffer.finish())
         if early := self._stream.taken():  # a reply to what was not said yet would be taken for the one to the end
             self._hop.receive(early)
         elif self._stream.ended:

@@ -44,6 +44,8 @@ def without_comments(value: bytes) -> bytes:
 
 def parameters(value: bytes, name: bytes) -> Iterator[bytes]:
     """Every reading of a parameter of a field, as it stands: quotes and percent signs are gone from it."""
+    if name not in value.lower():
+        return  # as most have it
     seen: set[bytes] = set()
     for text in dict.fromkeys((value[:VALUE_MAX], without_comments(value))):
         found: list[tuple[bytes, bytes, bytes]] = []

@@ -27,6 +27,11 @@ DASHES = re.compile(rb"--([^\r\n]*)(?:\r\n|\r|\n|\Z)")
 FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 BLANK = re.compile(rb"\r?\n[\r\n]|\r\r")
 DESCRIBING = re.compile(rb"[\r\n]content-[!-9;-~]*[ \t]*:", re.IGNORECASE)
+# Parameters without escapes, comments, charsets or anything else on which readers could differ.
+PLAIN_TYPE = re.compile(
+    rb"""([\w.+-]+/[\w.+-]+)((?:; {0,2}[a-zA-Z-]+=(?:[\w.+=-]+|"[\w.+=/:?(), -]*[\w.+=/:?(),-]"))*)"""
+)
+BOUNDARY = re.compile(rb"""; {0,2}boundary=(?:([\w.+=-]+)|"([^"]+)")""", re.IGNORECASE)
 LEFT_OPEN = -1
 NEVER = b"\n"  # no line of any tree
 
@@ -311,26 +316,15 @@ def _line_before(source: Source, at: int) -> int:
 
 
 def described(header: Header, place: str, default: str) -> Part:
-    fields = email.message.Message()
-    fields.set_default_type(default)
-    values = [one for one in header.fields if one.name.startswith(b"content-")]
-    for one in values:
-        if one.strict:
-            fields[one.name.decode("latin-1")] = _taken_apart(one.value).decode("ascii", "surrogateescape")
-    kinds = [fields.get_content_type()]
-    marks: list[bytes] = []
-    try:
-        boundary = fields.get_boundary()
-    except (ValueError, TypeError, LookupError):  # what Python's library stumbles over
-        boundary = None
-    if boundary is not None:
-        marks.append(boundary.encode("utf-8", "surrogateescape"))
-    for one in values:
-        if one.name == b"content-type":
-            word = without_comments(one.value).split(b";")[0].strip().lower()
-            kinds.append(word.decode("latin-1"))
-            marks += [mark.rstrip() for mark in parameters(one.value, b"boundary") if len(mark) <= TOKEN_MAX]
-    encodings = [_encoding(one.value) for one in values if one.name == b"content-transfer-encoding"]
+    types = [(one.value, one.strict) for one in header.fields if one.name == b"content-type"]
+    kind, boundary = _declared(next((_taken_apart(value) for value, strict in types if strict), None), default)
+    kinds = [kind]
+    marks = [] if boundary is None else [boundary]
+    for value, _ in types:
+        word = without_comments(value).split(b";")[0].strip().lower()
+        kinds.append(word.decode("latin-1"))
+        marks += [mark.rstrip() for mark in parameters(value, b"boundary") if len(mark) <= TOKEN_MAX]
+    encodings = [_encoding(one.value) for one in header.fields if one.name == b"content-transfer-encoding"]
     part = Part(header, place, tuple(dict.fromkeys(kinds)), tuple(dict.fromkeys(encodings or [""])))
     part.marks = tuple(dict.fromkeys(marks))
     if boundary is None or not part.kind.startswith("multipart/"):
@@ -347,6 +341,22 @@ def _excessive(one: Field) -> bool:
 def _taken_apart(value: bytes) -> bytes:
     cut = value[:VALUE_MAX]
     return b";".join(cut.split(b";", SEMICOLONS_MAX + 1)[: SEMICOLONS_MAX + 1])
+
+
+def _declared(value: bytes | None, default: str) -> tuple[str, bytes | None]:
+    """Type and boundary as Python's library reads a Content-Type. What is written as it should be needs no library."""
+    if value is not None and (plain := PLAIN_TYPE.fullmatch(value)):
+        found = BOUNDARY.search(plain[2])
+        return plain[1].lower().decode("ascii"), found and (found[1] or found[2]).rstrip()
+    fields = email.message.Message()
+    fields.set_default_type(default)
+    if value is not None:
+        fields["content-type"] = value.decode("ascii", "surrogateescape")
+    try:
+        boundary = fields.get_boundary()
+    except (ValueError, TypeError, LookupError):  # what Python's library stumbles over
+        boundary = None
+    return fields.get_content_type(), None if boundary is None else boundary.encode("utf-8", "surrogateescape")
 
 
 def _encoding(value: bytes) -> str:
