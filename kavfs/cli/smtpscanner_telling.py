@@ -61,7 +61,7 @@ class Telling:
             return
         stats = self._start.service.stats()
         self.keeper.signatures = self.keeper.signatures._replace(
-            loaded=stats.signatures, newest=stats.newest, demonstration=False, generation=stats.generation
+            loaded=stats.signatures, newest=stats.newest, demonstration=stats.demonstration, generation=stats.generation
         )
         self.keeper.note(what.error or f"signatures of generation {stats.generation.hex()} have taken over")
 
