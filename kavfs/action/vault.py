@@ -16,6 +16,7 @@ import hashlib
 import os
 import sqlite3
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -32,6 +33,8 @@ KEY = b"kavfs.key"
 CATALOGUE = b"kavfs.catalogue"
 MARK = b"kavfs.store"
 TOLD_MAX = 1 << 24  # bytes of an item's own words
+
+_MASKED = threading.Lock()  # the umask is that of all threads: two that change it at once would leave the wrong one
 
 
 class Vault:
@@ -154,11 +157,12 @@ class Vault:
 
     def _open_catalogue(self) -> None:
         path = os.path.join(self.path, CATALOGUE)
-        before = os.umask(0o077)
-        try:
-            self._catalogue = Catalogue(path)
-        finally:
-            os.umask(before)
+        with _MASKED:
+            before = os.umask(0o077)
+            try:
+                self._catalogue = Catalogue(path)
+            finally:
+                os.umask(before)
         if not stat.S_ISREG(os.stat(CATALOGUE, dir_fd=self.fd, follow_symlinks=False).st_mode):
             raise SystemFailure(f"the catalogue of the store {self.shown} is not a file")
         if not self._catalogue.complete:

@@ -17,6 +17,7 @@ class Spool:
     """Written once from start to end, then read. Lines end with CRLF, dots are unstuffed. Raises OSError."""
 
     def __init__(self, folder: bytes = b"/var/tmp", in_memory: int = IN_MEMORY) -> None:
+        self.fd = -1
         self._folder = folder
         self._in_memory = in_memory
         self._on_disk = False
@@ -61,6 +62,8 @@ class Spool:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
+
+    __del__ = close  # what was cancelled on its way costs no descriptor
 
 
 def nameless(folder: bytes) -> int:
