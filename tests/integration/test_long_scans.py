@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -244,10 +245,15 @@ def test_an_object_that_takes_too_long_is_left_for_next_time_when_the_window_end
 class Manners(Notebook):
     """Notes the nice value and the I/O class of all children of the scan."""
 
+    def __init__(self):
+        super().__init__()
+        self.seen = {}
+
     def add(self, result):
         super().add(result)
-        children = psutil.Process().children(recursive=True)
-        self.seen = {child.name(): (child.nice(), child.ionice().ioclass) for child in children}
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # it ended between being listed and being looked at
+                self.seen[child.name()] = (child.nice(), child.ionice().ioclass)
 
 
 @pytest.mark.parametrize("polite", [False, True])

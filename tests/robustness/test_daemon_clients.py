@@ -57,6 +57,7 @@ def _well_afterwards(server: Aveserver) -> Iterator[None]:
 
 def settled(server: Aveserver) -> int:
     """Descriptors, when nobody is connected but those who have just gone."""
+    wait_until(server.complete)
     counts = [server.descriptors()]
 
     def is_settled() -> bool:

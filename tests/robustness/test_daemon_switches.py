@@ -84,7 +84,7 @@ def test_processes_and_descriptors_are_no_more_after_many_changes(tmp_path):
     databases.mkdir()
     change(databases, 0)
     with Aveserver(tmp_path, databases) as server:
-        stream(server, b"MARK")
+        wait_until(server.complete)
         processes = len(children(server.process.pid))
         descriptors = 0
         for number in range(1, 9):
@@ -92,9 +92,9 @@ def test_processes_and_descriptors_are_no_more_after_many_changes(tmp_path):
             ask(server.clamd, b"zRELOAD\0")
             server.wait_for_line("signatures are changed", number)
             if number == 1:  # the first has less to compare itself with
-                wait_until(lambda: len(children(server.process.pid)) == processes)
+                wait_until(lambda: server.complete() and len(children(server.process.pid)) == processes)
                 descriptors = server.descriptors()
-        wait_until(lambda: len(children(server.process.pid)) == processes)
+        wait_until(lambda: server.complete() and len(children(server.process.pid)) == processes)
         wait_until(lambda: server.descriptors() <= descriptors)
 
 

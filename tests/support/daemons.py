@@ -19,6 +19,7 @@ from tests.support.programs import EICAR
 
 PATIENCE = 60.0  # seconds until a test gives up
 EICAR_NAME = "Eicar.Body.UNOFFICIAL"  # as databases() call it
+JOBS = 2  # scanning processes
 MARKS = (b"mark-one-mark-one", b"mark-two-mark-two")  # Mark.One and Mark.Two of databases()
 
 
@@ -51,7 +52,7 @@ class Aveserver:
     def __enter__(self) -> Aveserver:
         self._ready = threading.Event()
         self._news = threading.Condition()
-        words = [*self.before, sys.executable, "-m", "kavfs.cli.aveserver", "--foreground", "--jobs", "2"]
+        words = [*self.before, sys.executable, "-m", "kavfs.cli.aveserver", "--foreground", "--jobs", str(JOBS)]
         words += ["--db", str(self.databases), "--state", str(self.folder / "state")]
         words += ["--ave-socket", str(self.ave), "--clamd-socket", str(self.clamd)]
         if self.settings:
@@ -115,6 +116,14 @@ class Aveserver:
     def processes(self) -> list[int]:
         """Process ids of all that it has made, and of what they made."""
         return children(self.process.pid)
+
+    def complete(self) -> bool:
+        """Whether all workers are there; the later ones are made one by one, while it serves already."""
+        names = []
+        for one in self.processes():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                names.append(Path(f"/proc/{one}/comm").read_text())
+        return names.count("kavfs-worker\n") == JOBS
 
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
