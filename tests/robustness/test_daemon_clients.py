@@ -56,8 +56,10 @@ def _well_afterwards(server: Aveserver) -> Iterator[None]:
 
 
 def settled(server: Aveserver) -> int:
-    """Descriptors, when nobody is connected but those who have just gone."""
+    """Descriptors, when nobody is connected but those who have just gone. Found ones are noted by a thread, which opens
+    its database at the first of them."""
     wait_until(server.complete)
+    wait_until(lambda: server.holds("events.db-shm") and not server.holds("events.db.lock"))
     counts = [server.descriptors()]
 
     def is_settled() -> bool:

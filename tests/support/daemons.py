@@ -125,6 +125,13 @@ class Aveserver:
                 names.append(Path(f"/proc/{one}/comm").read_text())
         return names.count("kavfs-worker\n") == JOBS
 
+    def holds(self, name: str) -> bool:
+        """Whether a file of that name is open."""
+        links = Path(f"/proc/{self.process.pid}/fd").iterdir()
+        with suppress(FileNotFoundError):  # closed meanwhile: looked at again
+            return any(os.path.basename(os.readlink(link)) == name for link in links)
+        return False
+
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
