@@ -12,6 +12,7 @@ bool kav_input_wanted(const kav_conn *c)
 {
     if (c->phase == KAV_STREAM || c->phase == KAV_PASSING || c->phase == KAV_LINGER) return true;
     if (c->phase != KAV_COMMANDS || c->again || kav_outgoing_waits(&c->out) > KAV_SERVE_OUT_HIGH) return false;
+    if (c->in_len != c->seen) return false; /* what is left and not looked at goes first: there is room for one line */
     return c->flying < kav_conn_flights(c);
 }
 
@@ -244,6 +245,7 @@ static void linger(kav_front *f, kav_conn *c)
 static ssize_t receive(kav_front *f, kav_conn *c, size_t most)
 {
     uint8_t *at = f->scratch + c->in_len;
+    if (c->in_len + most > f->scratch_size) return -ENOBUFS; /* a defect: what waits is to be taken first */
     if (c->in_len) memcpy(f->scratch, c->in, c->in_len);
     bool passing = c->protocol == KAV_CLAMD && c->transport == KAV_UNIX;
     ssize_t got = passing ? kav_passed_receive(c, at, most) : recv(c->fd, at, most, MSG_DONTWAIT);

@@ -65,17 +65,22 @@ class Client:
 
     def receive(self) -> bytes:
         """All that has come so far."""
-        while not self.ended:
-            try:
-                piece = self.socket.recv(1 << 16)
-            except BlockingIOError:
-                break
-            except ConnectionResetError:
-                piece = b""
-            self.ended = not piece
-            if piece:
-                self.pieces.append(piece)
+        while piece := self.read(1 << 16):
+            self.pieces.append(piece)
         return b"".join(self.pieces)
+
+    def read(self, most: int) -> bytes:
+        """One piece that has come, or b""."""
+        piece = b""
+        if not self.ended:
+            try:
+                piece = self.socket.recv(most)
+            except BlockingIOError:
+                return b""
+            except ConnectionResetError:
+                pass
+            self.ended = not piece
+        return piece
 
     def close(self) -> None:
         self.socket.close()

@@ -209,6 +209,24 @@ def test_session_that_does_not_read_is_not_heard_any_further(house: House) -> No
     assert client.receive().count(b"x" * 5000) == wanted
 
 
+def test_session_that_reads_little_at_a_time_leaves_commands_where_they_are(house: House) -> None:
+    client = house.connect()
+    wanted, answered = 40_000, b"x" * 300
+
+    def answer(house: House, request: Request) -> None:
+        house.front.reply(request[0], request[1], answered, True)
+
+    said, got = b"nIDSESSION\n" + b"nPING\n" * wanted + b"nEND\n", 0
+    while not client.ended:
+        if said:
+            said = said[client.send(said[:100_000]) :]
+        house.settle(answer)
+        for _ in range(40):
+            got += client.read(4096).count(b"\n")
+        house.settle(answer)
+    assert got == len(house.requests) == wanted
+
+
 def test_nobody_starves_beside_one_who_floods(house: House) -> None:
     flood = house.connect()
     flood.send(b"nIDSESSION\n")
