@@ -9,17 +9,25 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from kavfs.cli.request import absolute, usual_configuration
+from kavfs.cli.daemon_options import (
+    NATIVE_ALONE,
+    Parser,
+    add_configuration,
+    add_rest,
+    add_signatures,
+    configured,
+    databases_of,
+    engine_places,
+    jobs_of,
+    path_of,
+    scan_options,
+)
 from kavfs.cli.serving import RUN
 from kavfs.config import server as configuration
-from kavfs.config import values
 from kavfs.config.server_settings import Addresses, ServerSettings
 from kavfs.daemon.settings import DaemonSettings, FrontSettings, Listener, Tls
-from kavfs.errors import UsageError
-from kavfs.model import Switch
-from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
+from kavfs.options import EngineChoice, EnginePlaces
 from kavfs.scan.shift import KNOWN, ServiceSettings
 
 AVE_SOCKET = RUN + b"/aveserver"
@@ -27,7 +35,6 @@ CLAMD_SOCKET = RUN + b"/clamd.sock"
 STATUS_SOCKET = b"aveserver.status"  # beside the first of them
 PID_FILE = RUN + b"/aveserver.pid"
 MEMORY_OF_A_STREAM = 1 << 20
-NATIVE_ALONE = EngineChoice()
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,7 @@ class Wanted:
     def service(self, state: bytes, engines: EngineChoice = NATIVE_ALONE) -> ServiceSettings:
         """What the core is given. *state*: the folder that is used."""
         s = self.settings
-        switches = s.scan.switches & ~Switch.ALL_MATCH
-        options = ScanOptions(WalkOptions(()), s.scan.limits, switches, jobs=s.jobs, spill_dir=s.scan.temp)
+        options = scan_options(s.scan, s.jobs)
         return ServiceSettings(
             options,
             state,
@@ -96,8 +102,7 @@ class Wanted:
 
     def places(self, state: bytes) -> EnginePlaces:
         """Where engines look for what they need."""
-        scan = self.settings.scan
-        return EnginePlaces(self.databases, state, scan.clamav_databases, scan.clamd, scan.yara_rules)
+        return engine_places(self.databases, state, self.settings.scan)
 
 
 def _listeners(settings: ServerSettings) -> Iterator[Listener]:
@@ -133,30 +138,16 @@ def _tcp(protocol: str, addresses: Addresses, *, tls: bool) -> Iterator[Listener
         yield Listener(protocol, host=host, port=port, tls=tls)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def definitions() -> argparse.ArgumentParser:
-    parser = _Parser(prog="aveserver", add_help=False, allow_abbrev=False)
+    parser = Parser("aveserver")
     add = parser.add_argument
-    add("-c", dest="config", metavar="FILE", help="take settings from FILE instead of the usual place")
+    add_configuration(parser)
     add("--foreground", action="store_true", help="stay in the foreground; under systemd it does so by itself")
-    add(
-        "--db",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="signatures: an image, or a folder of databases; may be repeated",
-    )
-    add("--state", metavar="DIR", help="where compiled signatures and the cache are kept")
+    add_signatures(parser)
     add("--ave-socket", metavar="SOCKET", help="socket of the aveserver protocol (/run/kavfs/aveserver)")
     add("--clamd-socket", metavar="SOCKET", help="socket of clamd's protocol (/run/kavfs/clamd.sock)")
-    add("--jobs", metavar="N", help="scanning processes; 0 or nothing: one for each core")
-    add("-v", "--version", action="store_true", help="print the version")
-    add("-h", "--help", action="store_true", help="print this help")
-    return parser  # fmt: skip
+    add_rest(parser)
+    return parser
 
 
 def usage() -> str:
@@ -168,35 +159,14 @@ def read_options(words: Sequence[bytes]) -> Wanted:
     given = definitions().parse_args([os.fsdecode(word) for word in words])
     if given.help or given.version:
         return Wanted("help" if given.help else "version")
-    path, settings = _configured(given.config)
+    path, settings = configured(given.config, configuration.load, ServerSettings())
     if given.ave_socket is not None:
-        settings = settings._replace(ave_socket=_path("--ave-socket", given.ave_socket))
+        settings = settings._replace(ave_socket=path_of("--ave-socket", given.ave_socket))
     if given.clamd_socket is not None:
-        settings = settings._replace(clamd_socket=_path("--clamd-socket", given.clamd_socket))
+        settings = settings._replace(clamd_socket=path_of("--clamd-socket", given.clamd_socket))
     if given.state is not None:
-        settings = settings._replace(state=_path("--state", given.state))
+        settings = settings._replace(state=path_of("--state", given.state))
     if given.jobs is not None:
-        settings = settings._replace(jobs=_jobs(given.jobs))
-    databases = tuple(_path("--db", path) for path in given.db) or tuple(filter(None, (settings.scan.databases,)))
+        settings = settings._replace(jobs=jobs_of(given.jobs))
+    databases = databases_of(given.db, settings.scan)
     return Wanted("serve", settings, databases, given.foreground, path)
-
-
-def _configured(named: str | None) -> tuple[bytes, ServerSettings]:
-    """The file that is named, or the usual one if it is there, and what it says."""
-    path = _path("-c", named) if named is not None else usual_configuration()
-    if named is None and not os.path.lexists(path):
-        return b"", ServerSettings()
-    return path, configuration.load(path)
-
-
-def _path(option: str, value: str) -> bytes:
-    if not value:
-        raise UsageError(f"option {option} needs an argument")
-    return absolute(os.fsencode(value))
-
-
-def _jobs(value: str) -> int:
-    try:
-        return values.whole(value, 0, 1024)
-    except ValueError as error:
-        raise UsageError(f"option --jobs: {error}") from None

@@ -63,16 +63,8 @@ class Telling:
 
     def renewed(self, server: Server, what: Renewed) -> None:
         """A change is over."""
-        if self.keeper is None or what.result == "unchanged":
-            return
-        stats = server.service.stats()
-        self.keeper.signatures = self.keeper.signatures._replace(
-            loaded=stats.signatures,
-            newest=stats.newest,
-            demonstration=stats.demonstration,
-            generation=stats.generation,
-        )
-        self.keeper.note(what.error or f"signatures of generation {stats.generation.hex()} have taken over")
+        if self.keeper is not None:
+            self.keeper.renewed(what, server.service.stats())
 
     async def close(self) -> None:
         for one in (self._socket, self._metrics):

@@ -9,24 +9,33 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NoReturn
 
-from kavfs.cli.request import absolute, usual_configuration
+from kavfs.cli.daemon_options import (
+    NATIVE_ALONE,
+    Parser,
+    add_configuration,
+    add_rest,
+    add_signatures,
+    configured,
+    databases_of,
+    engine_places,
+    jobs_of,
+    path_of,
+    scan_options,
+)
 from kavfs.cli.serving import RUN
 from kavfs.config import mail as configuration
-from kavfs.config import mail_combinations, mail_kinds, values
+from kavfs.config import mail_combinations, mail_kinds
 from kavfs.config.mail_settings import MailSettings, Place
 from kavfs.daemon.settings import Listener
 from kavfs.errors import ConfigError, UsageError
-from kavfs.model import Switch
-from kavfs.options import EngineChoice, EnginePlaces, ScanOptions, WalkOptions
+from kavfs.options import EngineChoice, EnginePlaces
 from kavfs.scan.shift import ServiceSettings
 
 SOCKET = RUN + b"/smtpscanner"
 STATUS_SOCKET = b"smtpscanner.status"  # beside it
 PID_FILE = RUN + b"/smtpscanner.pid"
 RELAY, MILTER = "relay", "milter"  # names of listeners that are neither smtp nor lmtp
-NATIVE_ALONE = EngineChoice()
 
 
 @dataclass(frozen=True)
@@ -75,16 +84,14 @@ class Wanted:
     def service(self, state: bytes, engines: EngineChoice = NATIVE_ALONE) -> ServiceSettings:
         """What the core is given. *state*: the folder that is used."""
         s = self.settings
-        switches = s.scan.switches & ~Switch.ALL_MATCH
-        options = ScanOptions(WalkOptions(()), s.scan.limits, switches, jobs=s.jobs, spill_dir=s.scan.temp)
+        options = scan_options(s.scan, s.jobs)
         return ServiceSettings(
             options, state, engines, cache=s.scan.cache, cache_size=s.scan.object_cache_size, known=0, deadline=0.0
         )
 
     def places(self, state: bytes) -> EnginePlaces:
         """Where engines look for what they need."""
-        scan = self.settings.scan
-        return EnginePlaces(self.databases, state, scan.clamav_databases, scan.clamd, scan.yara_rules)
+        return engine_places(self.databases, state, self.settings.scan)
 
 
 def status_path(settings: MailSettings) -> bytes:
@@ -94,15 +101,10 @@ def status_path(settings: MailSettings) -> bytes:
     return os.path.join(os.path.dirname(settings.socket or SOCKET), STATUS_SOCKET)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(message)
-
-
 def definitions() -> argparse.ArgumentParser:
-    parser = _Parser(prog="smtpscanner", add_help=False, allow_abbrev=False)
+    parser = Parser("smtpscanner")
     add = parser.add_argument
-    add("-c", dest="config", metavar="FILE", help="take settings from FILE instead of the usual place")
+    add_configuration(parser)
     add(
         "--listen",
         action="append",
@@ -113,17 +115,8 @@ def definitions() -> argparse.ArgumentParser:
         "configuration says; may be repeated",
     )
     add("--foreground", action="store_true", help="stay in the foreground; under systemd a daemon does so by itself")
-    add(
-        "--db",
-        action="append",
-        default=[],
-        metavar="PATH",
-        help="signatures: an image, or a folder of databases; may be repeated",
-    )
-    add("--state", metavar="DIR", help="where compiled signatures and the cache are kept")
-    add("--jobs", metavar="N", help="scanning processes; 0 or nothing: one for each core")
-    add("-v", "--version", action="store_true", help="print the version")
-    add("-h", "--help", action="store_true", help="print this help")
+    add_signatures(parser)
+    add_rest(parser)
     return parser
 
 
@@ -136,26 +129,18 @@ def read_options(words: Sequence[bytes]) -> Wanted:
     given = definitions().parse_args([os.fsdecode(word) for word in words])
     if given.help or given.version:
         return Wanted("help" if given.help else "version")
-    path, settings = _configured(given.config)
+    path, settings = configured(given.config, configuration.load, MailSettings())
     if any(given.listen or ()):
         settings = settings._replace(listen=tuple(_places(given.listen)))
         for loop in mail_combinations.loops(settings, {}):
             raise ConfigError(loop)
     if given.state is not None:
-        settings = settings._replace(state=_path("--state", given.state))
+        settings = settings._replace(state=path_of("--state", given.state))
     if given.jobs is not None:
-        settings = settings._replace(jobs=_jobs(given.jobs))
-    databases = tuple(_path("--db", path) for path in given.db) or tuple(filter(None, (settings.scan.databases,)))
+        settings = settings._replace(jobs=jobs_of(given.jobs))
+    databases = databases_of(given.db, settings.scan)
     task = "converse" if given.listen is None else "serve"
     return Wanted(task, settings, databases, given.foreground, path)
-
-
-def _configured(named: str | None) -> tuple[bytes, MailSettings]:
-    """The file that is named, or the usual one if it is there, and what it says."""
-    path = _path("-c", named) if named is not None else usual_configuration()
-    if named is None and not os.path.lexists(path):
-        return b"", MailSettings()
-    return path, configuration.load(path)
 
 
 def _places(words: Sequence[str]) -> Iterator[Place]:
@@ -164,16 +149,3 @@ def _places(words: Sequence[str]) -> Iterator[Place]:
             yield from mail_kinds.PLACES.read(os.fsencode(word))
         except ValueError as error:
             raise UsageError(f"option --listen: {error}") from None
-
-
-def _path(option: str, value: str) -> bytes:
-    if not value:
-        raise UsageError(f"option {option} needs an argument")
-    return absolute(os.fsencode(value))
-
-
-def _jobs(value: str) -> int:
-    try:
-        return values.whole(value, 0, 1024)
-    except ValueError as error:
-        raise UsageError(f"option --jobs: {error}") from None

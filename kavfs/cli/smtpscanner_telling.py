@@ -57,13 +57,8 @@ class Telling:
     def renewed(self, what: Renewed) -> None:
         """A change is over."""
         self._front.renewed()
-        if self.keeper is None or what.result == "unchanged":
-            return
-        stats = self._start.service.stats()
-        self.keeper.signatures = self.keeper.signatures._replace(
-            loaded=stats.signatures, newest=stats.newest, demonstration=stats.demonstration, generation=stats.generation
-        )
-        self.keeper.note(what.error or f"signatures of generation {stats.generation.hex()} have taken over")
+        if self.keeper is not None:
+            self.keeper.renewed(what, self._start.service.stats())
 
     async def close(self) -> None:
         for one in (self._socket, self._metrics):

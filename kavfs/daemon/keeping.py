@@ -12,12 +12,13 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from kavfs.daemon.renewing import Renewed
 from kavfs.daemon.task import Task
 from kavfs.model import Result, Status, Totals
 from kavfs.report.events import Retention
 from kavfs.report.remembering import EventReport
 from kavfs.report.summary import Signatures
-from kavfs.scan.service import Refusal
+from kavfs.scan.service import Refusal, ServiceStats
 
 PROGRAM = "aveserver"
 HELD_MAX = 10_000  # findings and notes
@@ -89,6 +90,15 @@ class Keeper:
     def note(self, text: str) -> None:
         """Something about the daemon itself."""
         self._hold(text)
+
+    def renewed(self, what: Renewed, now: ServiceStats) -> None:
+        """A change of signatures is over."""
+        if what.result == "unchanged":
+            return
+        self.signatures = self.signatures._replace(
+            loaded=now.signatures, newest=now.newest, demonstration=now.demonstration, generation=now.generation
+        )
+        self.note(what.error or f"signatures of generation {now.generation.hex()} have taken over")
 
     def _hold(self, what: Result | str) -> None:
         if len(self._held) >= HELD_MAX:
