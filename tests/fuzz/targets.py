@@ -326,8 +326,33 @@ def commands() -> Seeds:
     }
 
 
+def visits() -> Seeds:
+    """Deeds of fuzz_front.c: a number, which client's it is, and what belongs to it."""
+    connect, send, flood, passed, read, step, answer, lines, leave, finish, end, serve = range(12)
+
+    def deed(what: int, who: int, *more: int | bytes) -> bytes:
+        return bytes([what + 16 * who]) + b"".join(one if isinstance(one, bytes) else bytes([one]) for one in more)
+
+    def say(who: int, text: bytes, how: int = send) -> bytes:
+        return deed(how, who, len(text), text)
+
+    stream = b"\0\0\0\x40" + b"y" * 64
+    slow = say(0, b"zPING\0" * 25, flood) * 2 + deed(serve, 0, 100) * 2 + (deed(read, 0, 255) + deed(step, 0)) * 40
+    return {
+        "session": deed(connect, 0, 0) + say(0, b"zIDSESSION\0zPING\0zINSTREAM\0" + stream + bytes(4))
+        + deed(serve, 0, 2),
+        "ave": deed(connect, 1, 1) + say(1, b"SCAN bPQ /a\r\nSCAN x /b\r\nQUIT\r\n") + deed(step, 0)
+        + deed(lines, 1, 3, 0) + deed(answer, 1, 3, 0) + deed(step, 0) + deed(read, 1, 5) + deed(finish, 1),
+        "passed": deed(connect, 2, 0) + say(2, b"zFILDES\0") + deed(passed, 2, 1, 1, b"\0") + deed(serve, 0, 2),
+        "stream": deed(connect, 3, 2) + say(3, b"nINSTREAM\n" + stream * 2) + deed(step, 0) + deed(leave, 3),
+        "end": deed(connect, 0, 0) + say(0, b"zIDSESSION\0zPING\0zINS") + deed(step, 0) + deed(end, 0, 0),
+        "slow": deed(connect, 0, 0) + say(0, b"zIDSESSION\0") + slow * 18,
+    }  # fmt: skip
+
+
 TARGETS: dict[str, Target] = {
     "commands": Target("fuzz_commands", commands),
+    "front": Target("fuzz_front", visits),
     "signatures": Target("fuzz_signatures", lambda: {"lines": LINES}, (), ("trial",)),
     "required": Target("fuzz_required", expressions),
     "hashes": Target("fuzz_hashes", hash_lines),
