@@ -17,11 +17,12 @@ from typing import NoReturn
 
 from kavfs.errors import KavfsError
 from kavfs.forwarding import Destination
+from kavfs.mail.addresses import quoted
 from kavfs.mail.channel import Connector
 from kavfs.mail.envelope import Envelope, Recipient
 from kavfs.mail.hop import HopLost
 from kavfs.mail.link import SmtpLink
-from kavfs.mail.qmail import REFUSED, SERVER_TEMPORARY, network_lines, quoted
+from kavfs.mail.qmail import REFUSED, SERVER_TEMPORARY, network_lines
 from kavfs.mail.replies import Reply
 from kavfs.mail.settings import Times
 from kavfs.mail.spool import CHUNK, Spool

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Coroutine
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -52,13 +53,15 @@ class Front:
     def __init__(self, start: Start) -> None:
         settings = start.wanted.settings
         self._start = start
+        self._settings = settings  # in force
         self._closing: set[asyncio.Task[None]] = set()
         self._marks = Marks(_key(start.state))
         self._allowance = Allowance(settings.notices_hour)
         self.counts = Counts(settings.domains)
         self._mail_log = MailLog(start.log)
         self._log = LogLines(start.log.note, settings.scan.report_ok)
-        self.statistics = Statistics(settings.statistics) if settings.statistics else None
+        self._statistics = _statistics(settings)
+        self._lost = 0  # lines of statistics that were closed
         self.keeper: Keeper | None = None  # of the event store; begun by whoever sets it
         self._parts = self._made(settings)
         self.receiver = Receiver(self._parts.line)
@@ -67,6 +70,11 @@ class Front:
     @property
     def notices(self) -> Notices:
         return self._parts.notices
+
+    @property
+    def lost(self) -> int:
+        """Lines of AVStatistics that were not written."""
+        return self._lost + (self._statistics.lost if self._statistics else 0)
 
     def begin(self) -> None:
         if isinstance(self._parts.hop, NoHop):
@@ -94,9 +102,13 @@ class Front:
         self._parts = parts
         self.receiver.change(parts.line)
         self.milter.change(parts.milter)
-        task = asyncio.get_running_loop().create_task(_close(old))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        self._allowance.change(settings.notices_hour)
+        self.counts.domains = settings.domains
+        if settings.statistics != self._settings.statistics:
+            before, self._statistics = self._statistics, _statistics(settings)
+            self._meanwhile(self._end(before))
+        self._settings = settings
+        self._meanwhile(_close(old))
 
     def renewed(self) -> None:
         """The signatures are others."""
@@ -108,8 +120,8 @@ class Front:
 
     async def close(self) -> None:
         await asyncio.gather(_close(self._parts), *self._closing)
-        if self.statistics is not None:
-            await asyncio.to_thread(self.statistics.close)
+        before, self._statistics = self._statistics, None
+        await self._end(before)
         self._start.core.close()
         self._mail_log.end()
 
@@ -148,13 +160,27 @@ class Front:
         return Parts(hop, notices, keeping, line, milter)
 
     def _write_statistics(self, case: Case) -> None:
-        if self.statistics is not None:
-            self.statistics.write(case)
+        if self._statistics is not None:
+            self._statistics.write(case)
+
+    def _meanwhile(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _end(self, statistics: Statistics | None) -> None:
+        if statistics is not None:
+            await asyncio.to_thread(statistics.close)
+            self._lost += statistics.lost
 
     def _keep_event(self, case: Case) -> None:
         if self.keeper is not None:
             for result in results(case):
                 self.keeper.found(result)
+
+
+def _statistics(settings: MailSettings) -> Statistics | None:
+    return Statistics(settings.statistics) if settings.statistics else None
 
 
 async def _close(parts: Parts) -> None:

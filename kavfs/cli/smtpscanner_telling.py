@@ -47,10 +47,7 @@ class Telling:
             from kavfs.mail.counts import MailMetrics
 
             front = self._front
-            lost = front.statistics
-            mail = MailMetrics(
-                front.counts, front.receiver.counts, front.notices.counts, lambda: lost.lost if lost else 0
-            )
+            mail = MailMetrics(front.counts, front.receiver.counts, front.notices.counts, lambda: front.lost)
             self._metrics = MetricsServer(wanted.metrics(), status, others=[mail])
             await self._metrics.begin()
 

@@ -21,6 +21,10 @@ class Bucket:
         self._there = float(per_hour)
         self._since = now
 
+    def change(self, per_hour: int) -> None:
+        self._there = max(0.0, self._there + per_hour - self._most)
+        self._most = per_hour
+
     def holds(self, now: float) -> bool:
         """Whether there is one."""
         self._there = min(self._most, self._there + max(0.0, now - self._since) * self._most / HOUR)
@@ -41,6 +45,13 @@ class Allowance:
         self._kinds: dict[str, Bucket] = {}
         self._addresses: OrderedDict[bytes, Bucket] = OrderedDict()
         self._told: OrderedDict[bytes, float] = OrderedDict()
+
+    def change(self, per_hour: int) -> None:
+        """From now on so many of one kind. What was used of an hour stays used."""
+        if per_hour != self._per_hour:
+            self._per_hour = per_hour
+            for bucket in self._kinds.values():
+                bucket.change(per_hour)
 
     def refused(self, kind: str, address: bytes, news: bytes, now: float) -> str:
         """Why a notice must not go; empty: it may, and is counted. *news*: its digest; *address* b"": any number."""

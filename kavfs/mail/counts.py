@@ -25,7 +25,8 @@ _OUTCOMES = ("delivered", "settled", "refused", "deferred", "uncertain", "unhear
 
 
 class Counts:
-    """*domains*: those that are protected (LicenseDomain), in small letters; none: every address counts as a user."""
+    """*domains*: those that are protected (LicenseDomain), with or without an @ before them; none: every address counts
+    as a user. They may be changed."""
 
     def __init__(self, domains: Sequence[Matcher] = ()) -> None:
         self.messages: Counter[tuple[str, str]] = Counter()  # by action and group
@@ -34,7 +35,7 @@ class Counts:
         self.bytes = 0
         self.clean_bytes = 0
         self.kept = 0  # items in quarantine
-        self._domains = domains
+        self.domains = domains
         self._users: set[int] = set()
 
     @property
@@ -59,7 +60,8 @@ class Counts:
 
     def _use(self, address: bytes) -> None:
         domain = address.rpartition(b"@")[2]
-        if address and len(self._users) < USERS_MAX and (not self._domains or any(m(domain) for m in self._domains)):
+        ours = not self.domains or any(m(domain) or m(b"@" + domain) for m in self.domains)
+        if address and len(self._users) < USERS_MAX and ours:
             self._users.add(hash(address))
 
 

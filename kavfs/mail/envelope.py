@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import NamedTuple, Protocol
 
@@ -29,6 +30,17 @@ class Envelope(NamedTuple):
     helo: bytes = b""
     client: bytes = b""  # address, or b"" of a UNIX socket or a pipe
     protocol: bytes = b"SMTP"  # SMTP, ESMTP, LMTP
+
+    @property
+    def origin(self) -> bytes:
+        """For records: the address from which the message came to the previous hop, if that says so (XFORWARD), else
+        that of our client."""
+        given = dict(self.xforward).get(b"ADDR", b"")
+        given = given[5:] if given[:5].upper() == b"IPV6:" else given
+        try:
+            return str(ipaddress.ip_address(given.decode("ascii"))).encode("ascii")
+        except ValueError:  # [UNAVAILABLE], or nonsense
+            return self.client
 
 
 class Content(Protocol):

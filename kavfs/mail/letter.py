@@ -54,7 +54,7 @@ def letter_of(case: Case) -> Letter:
         case.id,
         case.time,
         shown_text(case.group.name),
-        text_of(envelope.client),
+        text_of(envelope.origin),
         text_of(envelope.helo),
         text_of(field_of(header, b"message-id"), FIELD_MAX),
         text_of(field_of(header, b"subject"), FIELD_MAX),

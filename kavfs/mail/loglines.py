@@ -46,7 +46,7 @@ def received(case: Case) -> str:
     flags = "E" if envelope.protocol != b"SMTP" else ""
     flags += "D" if any(key in _DSN for parameters in asked for key, _ in parameters) else ""
     msgid = field_of(header_of(case), b"message-id").strip(b"<>")
-    client = _held(envelope.client, "]")
+    client = _held(envelope.origin, "]")
     return (
         f"{case.id}: RECEIVED, from=<{_held(envelope.sender)}>, nrcpt={len(envelope.recipients)}, "
         f"size={case.spool.size}, client=[{client}], helo=<{_held(envelope.helo)}>, "

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 
+from kavfs.mail.addresses import bare
 from kavfs.mail.envelope import Content, Envelope, Parameters, Recipient
 from kavfs.mail.hop import Exchange, HopLost
 from kavfs.mail.replies import OK, Reply, reply
@@ -43,8 +43,6 @@ _MEANINGS = {
     81: (b"4.3.0", b"A defect of the queue"),
     91: (b"4.3.0", b"Envelope is wrong"),
 }
-_QUOTED = re.compile(rb'\\(.)|"', re.DOTALL)
-_PLAIN = re.compile(rb"[^\s\"\\<>]*")
 
 
 def answer(status: int) -> Reply:
@@ -54,23 +52,6 @@ def answer(status: int) -> Reply:
     code = 554 if status in PERMANENT else 451
     enhanced, text = _MEANINGS.get(status, (b"5.3.0" if code == 554 else b"4.3.0", b"Queue does not take the message"))
     return reply(code, enhanced, b"%b (qmail-queue %d)" % (text, status))
-
-
-def bare(address: bytes) -> bytes:
-    """An address of SMTP as qmail has it: no route, no quotes."""
-    if address.startswith(b"@"):
-        address = address.partition(b":")[2]
-    return _QUOTED.sub(rb"\1", address)
-
-
-def quoted(address: bytes) -> bytes:
-    """An address of qmail as SMTP has it: quotes where something in the local part needs them."""
-    local, at, domain = address.rpartition(b"@")
-    if not at:
-        local, domain = address, b""
-    if _PLAIN.fullmatch(local):
-        return address
-    return b'"' + re.sub(rb'(["\\])', rb"\\\1", local) + b'"' + at + domain
 
 
 class QmailHops:

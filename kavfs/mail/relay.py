@@ -14,7 +14,8 @@ These three are the only ways to a second copy (RFC 1047), and they are counted.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from kavfs.mail import replies
@@ -30,6 +31,7 @@ from kavfs.mail.spool import Spool
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT = 60.0  # for a client to take its replies
+RATE = 500  # bytes of a message in a second, at the least and on the average; a command has the client's idle time
 APART = reply(452, b"4.5.3", b"This recipient's mail is treated otherwise, send it again to him")
 
 
@@ -62,9 +64,18 @@ class Relay:
     reply of the others comes again; where each recipient has a reply of his own (LMTP) nobody asks."""
 
     def __init__(
-        self, session: Session, client: Stream, hops: Hops, judge: Judge, counts: Counts, mates: Mates | None = None
+        self,
+        session: Session,
+        client: Stream,
+        hops: Hops,
+        judge: Judge,
+        counts: Counts,
+        mates: Mates | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._session = session
+        self._clock = clock
+        self._left = session.idle  # seconds in which something has to come
         self._client = client
         self._hops = hops
         self._judge = judge
@@ -88,7 +99,7 @@ class Relay:
             self._client.close()
 
     async def _converse(self) -> None:
-        session, client = self._session, self._client
+        session = self._session
         while True:
             event = session.next_event()
             if event is not None:
@@ -100,7 +111,7 @@ class Relay:
                 if session.over:
                     return
                 try:
-                    data = await client.read(session.idle)
+                    data = await self._read()
                 except TimeoutError:
                     session.end(421, b"4.4.2", b"Timeout, closing")
                     continue
@@ -108,9 +119,19 @@ class Relay:
                     return
                 session.receive(data)
 
+    async def _read(self) -> bytes:
+        """A byte now and then holds nobody's place: only a reply of ours begins the time anew, and a message adds to
+        it by its bytes. Raises TimeoutError."""
+        session, begun = self._session, self._clock()
+        data = await self._client.read(max(0.0, self._left))
+        gained = len(data) / RATE if session.within_message else 0.0
+        self._left = min(session.idle, self._left - (self._clock() - begun) + gained)
+        return data
+
     async def _flush(self) -> None:
         if data := self._session.output():
             await self._client.write(data, REPLY_TIMEOUT)
+            self._left = self._session.idle
         self._taken = 0
 
     async def _handle(self, event: Event) -> None:

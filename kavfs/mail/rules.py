@@ -10,6 +10,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
+from kavfs.mail.addresses import usual
 from kavfs.model import Status
 
 
@@ -58,7 +59,7 @@ class Filters(NamedTuple):
 
 
 class Group(NamedTuple):
-    """*senders*, *recipients*: of addresses without angle brackets; empty: everybody."""
+    """*senders*, *recipients*: of addresses without angle brackets, in their usual form; empty: everybody."""
 
     name: str = "default"
     check: bool = True
@@ -85,6 +86,9 @@ class Rules(NamedTuple):
     default: Group = Group()
 
     def group_of(self, sender: bytes, recipient: bytes) -> Group:
+        if not self.groups:
+            return self.default
+        sender, recipient = usual(sender), usual(recipient)
         return next((group for group in self.groups if group.matches(sender, recipient)), self.default)
 
 

@@ -85,6 +85,7 @@ class Session:
         self._skipping = False  # the rest of a line that was too long
         self._suspicious = False  # DATA was refused: what follows may be content
         self._capabilities: Capabilities = {}
+        self._largest = settings.limits.size  # bytes of a message, also as the next hop has it; 0: any
         self._protocol = b""
         self._helo = b""
         self._xforward: Parameters = ()
@@ -113,8 +114,13 @@ class Session:
 
     @property
     def idle(self) -> float:
-        """Seconds that the client may be silent."""
+        """Seconds that the client may be silent, or need for a command."""
         return self._limits.idle
+
+    @property
+    def within_message(self) -> bool:
+        """What comes now is content."""
+        return self._content is not None
 
     @property
     def unread(self) -> bool:
@@ -145,6 +151,7 @@ class Session:
         if capabilities is None:
             self.end(421, b"4.3.2", b"Next hop cannot be reached, closing")
             return
+        self._largest = int(capabilities.get(b"SIZE", b"") or self._limits.size)
         extended = self._protocol != b"SMTP"
         self._capabilities = dict(capabilities) if extended else {}
         lines = [b" ".join((key, value)).rstrip() for key, value in self._capabilities.items()]
@@ -347,7 +354,7 @@ class Session:
         self._input[:] = behind
         self._keep(data)
         if not content.ended:
-            if self._limits.size and self._size > self._limits.size + self._limits.excess:
+            if self._largest and self._size > self._largest + self._limits.excess:
                 self.end(421, b"4.3.4", b"Message is far too large, closing")
             return None
         self._content = None
@@ -364,7 +371,7 @@ class Session:
 
     def _keep(self, data: bytes) -> None:
         self._size += len(data)
-        if self._limits.size and self._size > self._limits.size and self._trouble is None:
+        if self._largest and self._size > self._largest and self._trouble is None:
             self._trouble = reply(552, b"5.3.4", b"Message is too large")
         if self._trouble is None and self._spool is not None:
             try:

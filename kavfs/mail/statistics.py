@@ -44,7 +44,7 @@ def line_of(case: Case) -> bytes:
         b",".join(map(_value, case.addresses())),
         ",".join(statuses or [case.status.name.lower()]).encode("ascii"),
         b",".join(_value(name.encode("utf-8", "backslashreplace")) for name in threats_of(case.findings)),
-        _value(case.envelope.client),
+        _value(case.envelope.origin),
         _value(field_of(header_of(case), b"message-id")[:FIELD_MAX]),
     )
     return b"\t".join(fields) + b"\n"

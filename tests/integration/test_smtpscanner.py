@@ -227,14 +227,16 @@ def test_without_what_it_needs_the_client_is_told_to_come_again(program, tmp_pat
 
 
 def test_settings_change_without_a_gap_and_it_ends_when_told_to(tmp_path) -> None:
-    with running(tmp_path, "AddXHeaders=yes\n") as scanner:
+    text = f"AddXHeaders=yes\n[smtpscan.report]\nAVStatistics={tmp_path}/before\n"
+    with running(tmp_path, text) as scanner:
         with Conversation.to(scanner.smtp) as old, Conversation.to(scanner.smtp) as idle:
             for client in (old, idle):
                 assert client.hear() == b"220 us.example.org ESMTP"
             old.say(b"HELO me")
             old.say(b"MAIL FROM:<from@example.org>")
             path = scanner.configuration
-            path.write_text(path.read_text().replace("us.example", "new.example").replace("rs=yes", "rs=no"))
+            text = path.read_text().replace("us.example", "new.example").replace("rs=yes", "rs=no")
+            path.write_text(text.replace("/before\n", "/after\n"))
             os.kill(scanner.process.pid, signal.SIGHUP)
             scanner.wait_for(b"signatures are ")
             with Conversation.to(scanner.smtp) as new:
@@ -247,6 +249,8 @@ def test_settings_change_without_a_gap_and_it_ends_when_told_to(tmp_path) -> Non
             assert old.hear().startswith(b"421 ")
         assert scanner.stop(0) == 0
         assert scanner.hop.mail(b"old@example.org")
+    assert b"old@example.org" in (tmp_path / "after").read_bytes()
+    assert not (tmp_path / "before").exists()
 
 
 def test_a_daemon_that_is_killed_says_nothing_and_takes_nothing(tmp_path) -> None:

@@ -226,6 +226,15 @@ def test_notices_in_an_hour_are_limited_and_come_back_with_time() -> None:
     assert len(office.tell(*cases[10:])) == 9
 
 
+@pytest.mark.parametrize(("after", "more"), [(10, 4), (6, 0), (2, 0), (0, 20)])
+def test_the_number_in_an_hour_may_be_changed(after: int, more: int) -> None:
+    allowance = Allowance(6, 0)
+    granted = [not allowance.refused("admin", b"", b"%d" % number, 0.0) for number in range(9)]
+    assert sum(granted) == 6
+    allowance.change(after)
+    assert sum(not allowance.refused("admin", b"", b"again %d" % number, 0.0) for number in range(20)) == more
+
+
 def test_one_address_gets_no_more_than_its_share() -> None:
     office = Office(per_hour=1000)
     cases = [case(mail(Message_ID=f"<{n}@x>"), group(recipient_notify=True)) for n in range(25)]

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from kavfs.mail import qmail
+from kavfs.mail.addresses import bare, quoted
 from kavfs.mail.envelope import Envelope, Recipient
 from kavfs.mail.hop import HopLost
-from kavfs.mail.qmail import QmailHops, QmailLink, bare, network_lines, quoted, unix_lines
+from kavfs.mail.qmail import QmailHops, QmailLink, network_lines, unix_lines
 from kavfs.mail.replies import Reply
 from kavfs.mail.settings import Times
 from kavfs.mail.spool import Spool

@@ -28,6 +28,7 @@ from kavfs.mail.relay import Counts as Relayed
 from kavfs.mail.rules import Action
 from kavfs.mail.statistics import WAITING, Statistics, line_of
 from kavfs.model import Status
+from kavfs.patterns.lists import read_patterns
 from tests.support.acting import FINDING, hold
 from tests.support.cases import TO, case, group, mail, spool_of
 from tests.support.mailing import free_port
@@ -57,6 +58,23 @@ def test_a_line_has_eight_fields() -> None:
     ]
     assert len(fields[0]) == 19
     assert line_of(clean()).split(b"\t")[4:6] == [b"clean", b""]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (b"198.51.100.9", b"198.51.100.9"),
+        (b"IPV6:2001:DB8::1", b"2001:db8::1"),
+        (b"[UNAVAILABLE]", b"192.0.2.7"),
+        (b"1.2.3.4]", b"192.0.2.7"),
+    ],
+)
+def test_the_client_is_the_one_that_the_previous_hop_had(given: bytes, told: bytes) -> None:
+    one = case()
+    one = one._replace(envelope=one.envelope._replace(xforward=((b"NAME", b"1.2.3.4"), (b"ADDR", given))))
+    assert line_of(one).split(b"\t")[6] == told
+    assert f"client=[{told.decode()}]," in received(one)
+    assert letter.letter_of(one).client == told.decode()
 
 
 def test_nothing_of_a_message_begins_a_field_or_a_line() -> None:
@@ -193,6 +211,18 @@ def test_who_writes_down_does_not_stop_the_others() -> None:
 
 
 # ---- counters --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("domains", "users"),
+    [(r"example\.com", 2), (r"@example\.com$", 2), (r"*@example.com", 2), (r"^mail\.", 1), (r"^other\.", 0), ("", 4)],
+)
+def test_users_are_addresses_of_protected_domains_however_these_are_written(domains: str, users: int) -> None:
+    counts = Counts(read_patterns(domains))
+    addresses = (b"a@example.com", b"b@example.com", b"A@EXAMPLE.COM", b"mail.a@x.org", b"b@mail.example.org")
+    for address in addresses:
+        counts.write(clean(sender=b"", to=(Recipient(address),)))
+    assert counts.users == users
 
 
 def test_messages_are_counted_by_what_became_of_them() -> None:

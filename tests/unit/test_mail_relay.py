@@ -16,7 +16,7 @@ from kavfs.mail.pool import KEPT_FOR, KNOWN_FOR, Pool
 from kavfs.mail.relay import Counts, Relay
 from kavfs.mail.replies import OK, Garbage, ReplyReader, reply
 from kavfs.mail.session import Session
-from kavfs.mail.settings import PASSED, Settings
+from kavfs.mail.settings import PASSED, Limits, Settings
 from kavfs.mail.spool import Spool
 from tests.support.hops import Client, Killed, NextHop, dialogue, drive
 
@@ -289,6 +289,56 @@ def test_a_connection_that_was_broken_off_is_not_used_again(at: int) -> None:
     way.hop.taken.clear()
     assert codes(way.send(), "end") == [250]
     assert way.hop.taken == [(to, CONTENT) for to in TO]
+
+
+# ---- clients that take their time ------------------------------------------------------------------------------------
+
+IDLE = 60.0
+
+
+class Slow(Client):
+    """Says all that it has to say in pieces, *pause* seconds before each."""
+
+    def __init__(self, data: bytes, size: int, pause: float) -> None:
+        super().__init__([])
+        self.pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        self.pause, self.now = pause, 0.0
+
+    async def read(self, timeout: float) -> bytes:
+        if not self.pieces:
+            return b""
+        if self.pause > timeout:
+            self.now += timeout
+            raise TimeoutError
+        self.now += self.pause
+        return self.pieces.pop(0)
+
+
+GROUP = b"EHLO me\r\nMAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n"
+
+
+def last_of(client: Slow) -> bytes:
+    way = Way()
+    session = Session(Settings(b"us", limits=Limits(idle=IDLE)), Spool)
+    drive(Relay(session, client, way.pool, pass_on, way.counts, clock=lambda: client.now).run())
+    assert len(way.hop.taken) == client.replies()[-1].startswith(b"250 2.0.0 taken")
+    return client.replies()[-1]
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "pause", "taken"),
+    [
+        (GROUP + b"x\r\n.\r\n", 1, 1.0, True),  # each command within its time
+        (b"EHLO " + b"m" * 70 + b"\r\n", 1, 1.0, False),  # a byte now and then, and no command
+        (GROUP + b"x" * 100 + b"\r\n.\r\n", 1, 1.0, False),  # the same in a message
+        (GROUP + b"x" * 100_000 + b"\r\n.\r\n", 1000, 1.9, True),  # a slow line
+        (GROUP + b"x" * 100_000 + b"\r\n.\r\n", 1000, 4.0, False),  # half of what must come
+        (GROUP + b"x\r\n.\r\n", 8, 14.0, True),  # a few pieces for a command
+    ],
+)
+def test_bytes_now_and_then_hold_no_place_for_ever(data: bytes, size: int, pause: float, taken: bool) -> None:
+    last = last_of(Slow(data, size, pause))
+    assert last.startswith(b"250 2.0.0 taken" if taken else b"421 4.4.2 "), last
 
 
 # ---- the spool -------------------------------------------------------------------------------------------------------

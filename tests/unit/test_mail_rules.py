@@ -51,6 +51,12 @@ def rules(text: str) -> Rules:
         ("", "a@example.org", "to"),  # a bounce has no sender
         ("", "c@example.org", "default"),
         ("x@partnerXexample", "y@example.com", "default"),  # a point that is escaped is a point
+        ("x@other", '"a"@example.org', "to"),  # however the address is written
+        ("x@other", r"\a@example.org.", "to"),
+        ("@relay.example,@other:x@partner.example", "@relay:y@example.org", "Both"),
+        ("x@other", '"c"@example.org', "default"),
+        ("x@other", '"a b"@example.org', "default"),  # these quotes belong to it
+        ("x@other", '"x@sales.example.org:c"@example.org', "default"),
     ],
 )
 def test_the_first_group_of_which_both_lists_fit(sender: str, recipient: str, group: str) -> None:

@@ -261,6 +261,31 @@ def test_a_message_that_is_too_large() -> None:
     assert [content for _, content in talk.messages] == [b"12345678\r\n"]
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "size", "code"),
+    [
+        (0, b"1000", 1000, 250),
+        (0, b"1000", 1001, 552),  # the next hop will not have it: nor will our disk
+        (2000, b"1000", 1001, 552),
+        (500, b"1000", 501, 552),
+        (500, b"1000", 500, 250),
+        (0, b"0", 5000, 250),
+        (0, b"", 5000, 250),
+        (500, None, 501, 552),
+        (0, None, 5000, 250),
+    ],
+)
+@pytest.mark.parametrize("hello", [b"EHLO me\r\n", b"HELO me\r\n"])
+def test_a_message_that_is_too_large_for_the_next_hop(
+    hello: bytes, ours: int, theirs: bytes | None, size: int, code: int
+) -> None:
+    hop = {key: value for key, value in {**ALL, b"SIZE": theirs}.items() if value is not None}
+    talk = Talk(Settings(limits=Limits(size=ours)), hop=hop)
+    talk.say(hello + MAIL + RCPT + b"DATA\r\n")
+    assert talk.codes(b"x" * (size - 2) + b"\r\n.\r\n") == [code]
+    assert len(talk.messages) == (code == 250)
+
+
 def test_no_room_is_said_and_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     talk = greeted()
     talk.say(MAIL + RCPT + b"DATA\r\n")
