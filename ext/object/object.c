@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
-#define ARENA_SIZE   (32u << 20)
+#define ARENA_SIZE   (8u << 20) /* members and forms up to this lie in memory, larger ones in the spill file */
 #define DIGEST_CHUNK (256u << 10)
 #define DIGEST_HOLE  (1ull << 30) /* a file with a longer hole is not digested */
 #define NS_PER_S     1000000000ll
@@ -235,6 +235,12 @@ void kav_object_scan(kav_object_scanner *scanner, int fd, uint32_t delta, const 
     scanner->earlier = 0;
     scanner->known = 0;
     if (delta == 0 || !scan_delta(scanner, fd, delta, sinks, result)) scan_once(scanner, fd, sinks, result);
+    kav_store_empty(&scanner->store);
+}
+
+void kav_object_rest(kav_object_scanner *scanner)
+{
+    kav_store_rest(&scanner->store);
 }
 
 const uint8_t *kav_object_layers(const kav_object_scanner *scanner)

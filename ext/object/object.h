@@ -61,6 +61,9 @@ void kav_object_scan(kav_object_scanner *scanner, int fd, uint32_t delta, const 
 const uint8_t *kav_object_layers(const kav_object_scanner *scanner);
 const kav_learned *kav_object_learned(const kav_object_scanner *scanner);
 
+/* Between two objects, when no other is there: memory that the last ones left goes back. */
+void kav_object_rest(kav_object_scanner *scanner);
+
 /* How many layers of it were answered from the object cache. */
 uint32_t kav_object_known(const kav_object_scanner *scanner);
 

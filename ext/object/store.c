@@ -1,8 +1,10 @@
+#define _GNU_SOURCE
 #include "store.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 int kav_store_init(kav_store *s, uint64_t arena_size, int spill_fd, uint64_t spill_max)
@@ -46,11 +48,13 @@ static int write_all(int fd, const uint8_t *bytes, uint64_t len, uint64_t offset
 static void cut(kav_store *s, uint64_t length)
 {
     while (ftruncate(s->spill_fd, (off_t)length) != 0 && errno == EINTR) continue;
+    s->spill_end = length;
 }
 
-/* A hole at the end: nothing was ever written beyond spill_used, so growing the file is enough. */
+/* A hole at the end: what earlier members left there goes first. */
 static int append_hole(kav_store *s, uint64_t len)
 {
+    if (s->spill_end > s->spill_used) cut(s, s->spill_used);
     while (ftruncate(s->spill_fd, (off_t)(s->spill_used + len)) != 0)
         if (errno != EINTR) return -errno;
     return 0;
@@ -62,6 +66,7 @@ static int append_spill(kav_store *s, const void *bytes, uint64_t len)
     int error = bytes != NULL ? write_all(s->spill_fd, bytes, len, s->spill_used) : append_hole(s, len);
     if (error == 0) s->spill_used += len;
     else cut(s, s->spill_used); /* part of it may have been written */
+    if (s->spill_end < s->spill_used) s->spill_end = s->spill_used;
     return error;
 }
 
@@ -101,9 +106,25 @@ kav_source kav_store_source(const kav_store *s, const kav_stored *m)
 
 void kav_store_release(kav_store *s, const kav_stored *m)
 {
-    if (s->spill_used > m->spill_at) {
-        s->spill_used = m->spill_at;
-        cut(s, m->spill_at);
-    }
+    s->spill_used = m->spill_at;
     s->arena_used = m->arena_at;
+}
+
+uint64_t kav_store_room(const kav_store *s)
+{
+    uint64_t arena = s->arena_size - s->arena_used, file = s->spill_max - s->spill_used;
+    return arena > file ? arena : file;
+}
+
+void kav_store_empty(kav_store *s)
+{
+    if (s->spill_end > 0) cut(s, 0);
+}
+
+void kav_store_rest(kav_store *s)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)s->arena + page - 1) & ~(page - 1);
+    uintptr_t to = ((uintptr_t)s->arena + s->arena_size) & ~(page - 1);
+    if (to > from) madvise((void *)from, to - from, MADV_DONTNEED);
 }

@@ -10,6 +10,7 @@
 
 #define CHUNK     (64u << 10)
 #define TEXT_MAX  (20u << 20) /* ClamAV's MaxScriptNormalize */
+#define HELD_MAX  (1u << 20)  /* of that in memory */
 #define PAGE_MAX  (48u << 20) /* more than a page of 40 MB, its MaxHTMLNormalize, becomes */
 #define WORDS_MAX (16u << 20) /* the same of 8 MB, MaxHTMLNoTags */
 #define OVERLAP   (64u << 10) /* of two pieces of something larger */
@@ -37,17 +38,49 @@ static size_t chunk_at(const kav_source *source, uint64_t offset, uint8_t *room,
 typedef struct {
     uint8_t *data;
     size_t len, room;
+    size_t kept; /* bytes of this form that lie elsewhere, before those in data */
+    bool here;   /* all of it stays in memory */
 } text_form;
+
+/* Everything but the last bytes goes elsewhere. Non-zero: no memory. */
+static int keep(text_form *f, size_t left, const kav_views *views)
+{
+    if (views->keep(views->context, f->data, f->len - left) != 0) {
+        f->here = f->kept == 0;
+        return f->here ? 0 : -ENOMEM;
+    }
+    memmove(f->data, f->data + f->len - left, left);
+    f->kept += f->len - left;
+    f->len = left;
+    return 0;
+}
+
+/* All that there is of a form. The last bytes of it stay, as the first of the next one. Non-zero: stop. */
+static int show_text(text_form *f, size_t left, const kav_views *views)
+{
+    int rc;
+    if (f->kept == 0) {
+        rc = views->view(views->context, TEXT, f->data, f->len);
+        memmove(f->data, f->data + f->len - left, left);
+    } else {
+        if (f->len < left) return -ENOMEM;
+        if (views->keep(views->context, f->data, f->len) != 0) return -ENOMEM;
+        rc = views->view_kept(views->context, TEXT);
+        memmove(f->data, f->data + f->len - left, left);
+    }
+    f->len = left;
+    f->kept = 0;
+    return rc != 0;
+}
 
 /* Room for one chunk more; what is there is shown first when it is as much as may be. Non-zero: stop. */
 static int make_room(text_form *f, size_t more, const kav_views *views)
 {
+    if (f->kept + f->len + more > TEXT_MAX + CHUNK) return show_text(f, OVERLAP, views);
     if (f->room - f->len >= more) return 0;
-    if (f->len >= TEXT_MAX) {
-        if (views->view(views->context, TEXT, f->data, f->len) != 0) return 1;
-        memmove(f->data, f->data + f->len - OVERLAP, OVERLAP);
-        f->len = OVERLAP;
-        return 0;
+    if (f->len >= HELD_MAX && !f->here && views->keep) {
+        int rc = keep(f, OVERLAP, views);
+        if (rc != 0 || !f->here) return rc;
     }
     size_t room = f->len + more > 2 * f->room ? f->len + more : 2 * f->room;
     if (room > TEXT_MAX + CHUNK) room = TEXT_MAX + CHUNK;
@@ -60,7 +93,7 @@ static int make_room(text_form *f, size_t more, const kav_views *views)
 
 int kav_views_text(const kav_source *source, const kav_views *views)
 {
-    text_form form = {NULL, 0, 0};
+    text_form form = {.data = NULL};
     uint8_t *room = source->memory ? NULL : malloc(CHUNK);
     const uint8_t *chunk;
     bool space = false;
@@ -71,7 +104,7 @@ int kav_views_text(const kav_source *source, const kav_views *views)
         else rc = make_room(&form, n, views);
         if (rc == 0) form.len += kav_plain(chunk, n, form.data + form.len, &space);
     }
-    if (rc == 0 && form.len) views->view(views->context, TEXT, form.data, form.len);
+    if (rc == 0 && form.len) rc = show_text(&form, 0, views);
     free(room);
     free(form.data);
     return rc < 0 ? rc : 0;

@@ -2,7 +2,8 @@
  *
  * Texts are seen as plain.h makes them. Pages are seen as markup.h makes them: first the page, then its words, then its
  * scripts, these once as a page and once as a text. Memory is bounded: a text of more than 20 MB, or a page of more
- * than 40 MB - where ClamAV looks at no such form at all - is seen in pieces that overlap.
+ * than 40 MB - where ClamAV looks at no such form at all - is seen in pieces that overlap. Of a large text only a part
+ * is in memory at a time.
  */
 #ifndef KAV_VIEWS_H
 #define KAV_VIEWS_H
@@ -16,6 +17,11 @@ typedef struct {
     /* One view, and the type as which it is to be matched. Non-zero: no more of them. */
     int (*view)(void *context, kav_type type, const uint8_t *bytes, size_t len);
     int (*tick)(void *context); /* non-zero: stop */
+    /* For texts of which the form is large: its bytes, piece by piece, to be kept elsewhere than in memory of ours;
+     * then all of it is viewed at once, and given up. keep: non-zero: there is no room; before the first byte of a form
+     * that is no harm. NULL: there is no such place. */
+    int (*keep)(void *context, const uint8_t *bytes, size_t len);
+    int (*view_kept)(void *context, kav_type type);
     void *context;
 } kav_views;
 

@@ -71,19 +71,22 @@ static void take_fds(work *w, struct msghdr *message)
 }
 
 /* Wait for a message. Its length; 0 when the other end has closed; -1: see errno. */
-static ssize_t wait_for(int socket, struct msghdr *message)
+static ssize_t wait_for(int socket, kav_object_scanner *scanner, struct msghdr *message)
 {
     struct pollfd ready = {.fd = socket, .events = POLLIN};
     ssize_t n = recvmsg(socket, message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
     if (n >= 0 || (errno != EAGAIN && errno != EINTR)) return n;
-    if (poll(&ready, 1, IDLE_MS) == 0) malloc_trim(0);
+    if (poll(&ready, 1, IDLE_MS) == 0) {
+        kav_object_rest(scanner);
+        malloc_trim(0);
+    }
     do n = recvmsg(socket, message, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     return n;
 }
 
 /* Wait for a batch. 1; 0 when the other end has closed; -errno. */
-static int receive(int socket, work *w)
+static int receive(int socket, kav_object_scanner *scanner, work *w)
 {
     union {
         struct cmsghdr align;
@@ -92,7 +95,7 @@ static int receive(int socket, work *w)
     struct iovec parts[] = {{&w->header, sizeof w->header}, {w->items, sizeof w->items}};
     struct msghdr message = {
         .msg_iov = parts, .msg_iovlen = 2, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-    ssize_t n = wait_for(socket, &message);
+    ssize_t n = wait_for(socket, scanner, &message);
     if (n < 0) return errno == ECONNRESET ? 0 : -errno;
     take_fds(w, &message);
     if (n == 0 && w->fd_count == 0) return 0;
@@ -155,7 +158,7 @@ int kav_worker_run(int socket, kav_slot *slot, kav_object_scanner *scanner)
     k->slot = slot != NULL ? slot : &k->spare;
     signal(SIGXFSZ, SIG_IGN);
     hold_memory();
-    while ((rc = receive(socket, &w)) == 1) {
+    while ((rc = receive(socket, scanner, &w)) == 1) {
         rc = serve(k, scanner, socket, &w);
         if (rc != 0) break;
     }

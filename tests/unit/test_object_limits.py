@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import hashlib
 import io
 import lzma
 import os
@@ -14,6 +15,7 @@ import tempfile
 import time
 import zipfile
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +28,7 @@ from tests.support.objects import (
     F_CONTAINER,
     F_UNOPENED,
     NEAR_MISS,
+    image_of,
     scan,
     scan_fd,
     scanner,
@@ -117,8 +120,10 @@ def test_a_bomb_ends_at_the_limit_of_bytes() -> None:
 def test_a_bomb_of_many_streams_ends_at_the_limit_of_bytes() -> None:
     layer = make_zip({str(n): bytes(10 * MIB) for n in range(8)})
     bomb = make_zip({str(n): layer for n in range(16)})
-    verdict = scan(bomb, scanner(Limits(max_unpacked=100 * MIB)))
-    assert (verdict.status, verdict.reasons) == (Status.ERROR, Reason.BYTES)
+    with spill_file() as spill:
+        verdict = scan(bomb, scanner(Limits(max_unpacked=100 * MIB), spill_fd=spill))
+        assert (verdict.status, verdict.reasons) == (Status.ERROR, Reason.BYTES)
+        assert os.fstat(spill).st_size == 0
 
 
 def test_members_that_overlap_are_counted_again_each_time() -> None:
@@ -187,6 +192,23 @@ def test_large_members_in_large_members_share_the_spill_file() -> None:
         assert {b"in.tar/eicar", b"after"} <= set(verdict.infected)
         assert not verdict.reasons
         assert verdict.scanned >= 6 * len(noise)
+
+
+@pytest.mark.parametrize("name", ["holes", "noise"])
+def test_holes_are_zeros_where_another_member_lay_in_the_spill_file(tmp_path: Path, name: str) -> None:
+    """Seen by its digest; what there was before is not."""
+    size = 20 * MIB
+    with open(tmp_path / "holes", "wb") as file:
+        file.truncate(size)
+    (tmp_path / "noise").write_bytes(os.urandom(MIB) * 20)
+    packed = tmp_path / "packed.tar"
+    subprocess.run(["tar", "-C", tmp_path, "-Scf", packed, "noise", "holes"], check=True)
+    digest = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+    of = image_of(tmp_path, {"a.hsb": f"{digest}:{size}:Whole:73\n"})
+    with spill_file() as spill:
+        verdict = scan(packed.read_bytes(), scanner(spill_fd=spill, of=of))
+        assert verdict.infected == [name.encode()]
+        assert os.fstat(spill).st_size == 0
 
 
 def test_a_full_spill_file_says_so_and_the_rest_goes_on() -> None:

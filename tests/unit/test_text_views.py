@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 import random
 import re
 import subprocess
@@ -156,6 +157,29 @@ def test_a_text_of_several_pieces_is_seen_in_all_of_them(tmp_path: Path) -> None
     of = image_of(tmp_path, {"a.ndb": body("Begin", "begin here", TEXT) + body("End", "end there", TEXT)})
     data = b"Begin\nHere " + b"any words at all\n" * (50 << 16) + b"END\nthere"
     assert names_in(data, of) == ["Begin", "End"]
+
+
+@pytest.mark.parametrize("spilled", [False, True], ids=["memory", "file"])
+@pytest.mark.parametrize("size", [900_000, 1 << 20, 5 << 20, 12 << 20, 21 << 20])
+def test_a_large_text_is_seen_as_one(tmp_path: Path, size: int, spilled: bool) -> None:
+    """Wherever its form lies: words that stand over any boundary are found, both ends are in one form."""
+    step = 65536
+    marks = b"".join(b"At %07d\t" % at + b"plain words\n" * ((step - 11) // 12) for at in range(0, size, step))
+    sigs = {
+        "a.ndb": "".join(body(f"At-{at}", f"at {at:07d} plain words", TEXT) for at in range(0, size, 13 * step)),
+        "b.ldb": logical("Both", "at 0000000 plain", "the end of it", target=TEXT)
+        + logical("None", "at 0000000 plain", "The end", target=TEXT),
+    }
+    of = image_of(tmp_path, sigs)
+    with tempfile.TemporaryFile() as file:
+        using = scanner(of=of, switches=EVERYTHING | Switch.ALL_MATCH, spill_fd=file.fileno() if spilled else -1)
+        verdict = scan(marks + b"THE  End of it\n", using)
+        assert os.fstat(file.fileno()).st_size == 0
+    names = {name.decode().removesuffix(".UNOFFICIAL") for _, name in verdict.threats}
+    expected = {f"At-{at}" for at in range(0, size, 13 * step)}
+    assert names - {"Both"} == expected
+    assert ("Both" in names) == (size < 20 << 20)
+    assert not verdict.reasons
 
 
 def normal(text: bytes) -> bytes:
