@@ -28,6 +28,7 @@ COMMANDS = (
     " DETSTATSCLEAR DETSTATS ALLMATCHSCAN"
 )
 
+SILENT = b"COMMAND READ TIMED OUT"  # whatever the framing and wherever the client stopped
 BUSY = "Too many requests are waiting"
 LATE = "Time limit reached"
 CLOSING = "The server is going down"

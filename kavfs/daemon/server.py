@@ -152,6 +152,7 @@ class Server:
         )
         front.set_busy(serve.AVE, ave.BUSY)
         front.set_busy(serve.CLAMD, clamd.BUSY.encode() + b". ERROR")
+        front.set_late(serve.CLAMD, clamd.SILENT)
         desk = Desk(front, self.service, self.openers, self._lister, self.settings.folders)
         if protocol == "ave":
             desk.talk = AveTalk(desk, self.settings.alert_unscanned)

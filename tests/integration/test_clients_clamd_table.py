@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -249,3 +249,34 @@ def test_what_differs_and_why(daemons: Pair, files: Path, name: str) -> None:
     row, ours, why = DIFFERENT[name]
     assert converse(daemons.ours, files, row) == ours
     assert converse(daemons.theirs, files, row) != ours, f"no difference any more: {why}"
+
+
+HALVES = {
+    "nothing": b"",
+    "command": b"zPIN",
+    "path": b"nSCAN /a",
+    "stream": STREAM + struct.pack("!I", 32) + b"half",
+    "descriptor": b"zFILDES\0",
+    "session": SESSION + b"zPING\0",
+    "command-in-session": SESSION + b"zPING\0zVERS",
+    "stream-in-session": SESSION + STREAM + b"\0\0",
+}
+
+
+def test_who_stops_in_the_middle_hears_the_same(tmp_path: Path) -> None:
+    with (
+        pair(
+            tmp_path, ours="[aveserver.network]\nReadTimeout=1s\n", theirs="CommandReadTimeout 1\nReadTimeout 1\n"
+        ) as both,
+        ExitStack() as stack,
+    ):
+        asked = {}
+        for name, said in HALVES.items():
+            for path in (both.ours, both.theirs):
+                connection = asked[name, path] = stack.enter_context(socket.socket(socket.AF_UNIX))
+                connection.settimeout(PATIENCE)
+                connection.connect(os.fspath(path))
+                connection.sendall(said)
+        heard = {what: connection.makefile("rb").read() for what, connection in asked.items()}
+    for name in HALVES:
+        assert heard[name, both.ours] == heard[name, both.theirs] != b"", name

@@ -20,8 +20,8 @@ Answer = Callable[[socket.socket], None]
 
 
 @contextmanager
-def real_clamd(folder: Path, databases: Path, *, stream_max: str = "1M") -> Iterator[tuple[Path, str]]:
-    """The path of its socket, and its address on TCP."""
+def real_clamd(folder: Path, databases: Path, *, stream_max: str = "1M", more: str = "") -> Iterator[tuple[Path, str]]:
+    """The path of its socket, and its address on TCP. *more*: lines of its configuration."""
     assert CLAMD is not None
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -31,7 +31,7 @@ def real_clamd(folder: Path, databases: Path, *, stream_max: str = "1M") -> Iter
     settings.write_text(
         f"LocalSocket {path}\nLocalSocketMode 666\nTCPSocket {port}\nTCPAddr 127.0.0.1\nDatabaseDirectory {databases}\n"
         f"TemporaryDirectory {folder}\nForeground yes\nStreamMaxLength {stream_max}\nAlertExceedsMax yes\n"
-        "MaxThreads 4\nDisableCache yes\n"
+        f"MaxThreads 4\nDisableCache yes\n{more}"
     )
     words = [CLAMD, "--config-file", str(settings)]
     server = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

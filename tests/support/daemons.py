@@ -171,11 +171,12 @@ class Pair:
 
 
 @contextmanager
-def pair(folder: Path) -> Iterator[Pair]:
+def pair(folder: Path, *, ours: str = "", theirs: str = "") -> Iterator[Pair]:
+    """*ours*, *theirs*: lines of their configurations, beside what tests always say."""
     with ExitStack() as stack:
         (folder / "theirs").mkdir()
         (folder / "ours").mkdir()
         signatures = databases(folder / "databases")
-        theirs, _ = stack.enter_context(real_clamd(folder / "theirs", signatures))
-        server = stack.enter_context(Aveserver(folder / "ours", signatures))
-        yield Pair(server.clamd, theirs, server)
+        clamd, _ = stack.enter_context(real_clamd(folder / "theirs", signatures, more=theirs))
+        server = stack.enter_context(Aveserver(folder / "ours", signatures, ours))
+        yield Pair(server.clamd, clamd, server)
