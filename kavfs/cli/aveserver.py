@@ -152,7 +152,7 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
 
     daemon.reload = reload
     serving.make_run(listener.path for listener in wanted.daemon.listeners)
-    daemon.begin(open_listeners(wanted.daemon))
+    daemon.begin(open_listeners(wanted.daemon, log.note))
     renewer.begin()
     await telling.begin(daemon, renewer)
     path = wanted.settings.pid_file or (PID_FILE if start.caller is not None else b"")

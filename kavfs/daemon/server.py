@@ -271,7 +271,8 @@ class Server:
     def stats(self) -> bytes:
         stats = self.service.stats()
         live = stats.workers
-        load = clamd.Load(live, max(0, live - stats.in_scan), live, stats.waiting, 0)
+        memory = sum(part.length for part in self.service.image.parts)
+        load = clamd.Load(live, max(0, live - stats.in_scan), live, stats.waiting, memory)
         return clamd.stats(load)
 
     def _shut_down(self, peer: serve.Peer) -> bool:
@@ -281,20 +282,27 @@ class Server:
         return True
 
 
-def open_listeners(settings: DaemonSettings) -> Sockets:
+def open_listeners(settings: DaemonSettings, note: Callable[[str], None] = lambda text: None) -> Sockets:
     """Those that were handed over, by name ("ave", "clamd", "ave-tls" ...), and the others made. A protocol of which a
-    UNIX socket was handed over gets no other."""
+    UNIX socket was handed over gets no other. *note* hears of those that are of no use."""
     found: Sockets = {}
     given = set()
     for name, sock in listening.handed():
-        protocol, _, how = name.partition("-")
-        if protocol not in PROTOCOLS or (how == "tls" and settings.tls is None):
+        protocol, tls = name.removesuffix("-tls"), name.endswith("-tls")
+        if why := _of_no_use(protocol, tls, settings):
+            note(f"nobody listens on the socket {name} that was handed over: {why}")
             sock.close()
             continue
-        found.setdefault((protocol, how == "tls"), []).append(sock)
+        found.setdefault((protocol, tls), []).append(sock)
         if sock.family == socket.AF_UNIX:
             given.add(protocol)
     for listener in settings.listeners:
         if not (listener.path and listener.protocol in given):
             found.setdefault((listener.protocol, listener.tls), []).append(listening.listen(listener))
     return found
+
+
+def _of_no_use(protocol: str, tls: bool, settings: DaemonSettings) -> str:
+    if protocol not in PROTOCOLS:
+        return "FileDescriptorName= must be ave, clamd, ave-tls or clamd-tls"
+    return "TlsCertificate is not set" if tls and settings.tls is None else ""

@@ -251,6 +251,12 @@ def test_what_differs_and_why(daemons: Pair, files: Path, name: str) -> None:
     assert converse(daemons.theirs, files, row) != ours, f"no difference any more: {why}"
 
 
+def test_stats_tell_how_much_signatures_take(daemons: Pair) -> None:
+    told = re.search(rb"pools_used ([\d.]+)M pools_total ([\d.]+)M\n", daemons.server.ask(b"nSTATS\n"))
+    assert told
+    assert 0 < float(told[1]) <= float(told[2]) < 100
+
+
 HALVES = {
     "nothing": b"",
     "command": b"zPIN",
