@@ -1,5 +1,4 @@
 #include "delta.h"
-#include "hashset.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,17 +49,25 @@ void kav_delta_close(kav_delta *delta)
     free(delta);
 }
 
-static const kav_delta_row *find_row(const kav_delta *delta, const uint8_t generation[16])
+const kav_delta_row *kav_delta_find(const kav_delta *delta, const uint8_t generation[16], uint32_t *row)
 {
     uint32_t low = 0, high = delta->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         int order = memcmp(delta->rows[middle].generation, generation, 16);
-        if (order == 0) return &delta->rows[middle];
+        if (order == 0) {
+            *row = middle;
+            return &delta->rows[middle];
+        }
         if (order < 0) low = middle + 1;
         else high = middle;
     }
     return NULL;
+}
+
+const kav_hashset *kav_delta_set(const kav_delta *delta, uint32_t row, uint32_t i)
+{
+    return &delta->sets[row][i];
 }
 
 /* One layer, of which what is in known is remembered, against the new hash signatures of a row. */
@@ -140,9 +147,8 @@ enum kav_judgement kav_judge(const kav_delta *delta, const uint8_t now[16], cons
     *wants_extra = false;
     if (!memcmp(now, generation, 16)) return KAV_J_HOLDS;
     if (!delta || fact->status != KAV_CLEAN || fact->reasons || fact->flags & KAV_FACT_JOURNAL) return KAV_J_FULL;
-    const kav_delta_row *found = find_row(delta, generation);
+    const kav_delta_row *found = kav_delta_find(delta, generation, row);
     if (!found || found->flags & KAV_DELTA_FULL) return KAV_J_FULL;
-    *row = (uint32_t)(found - delta->rows);
     if (found->targets & (fact->views | 1u << KAV_T_ANY)) return KAV_J_DELTA;
     return judge_hashes(delta, *row, fact, extra, wants_extra);
 }

@@ -11,6 +11,7 @@
 #define KAV_DELTA_H
 
 #include "fact.h"
+#include "hashset.h"
 
 #define KAV_DELTA_MAGIC "KAVDELT" /* with its NUL: 8 bytes */
 #define KAV_DELTA_SETS  4         /* of a row */
@@ -47,6 +48,13 @@ typedef struct kav_delta kav_delta;
 /* Check and adopt; bytes must outlive it and be 8-byte aligned. NULL: malformed, or out of memory. */
 kav_delta *kav_delta_open(const void *bytes, size_t length);
 void kav_delta_close(kav_delta *delta);
+
+/* The row of a generation, for who remembers less than facts and judges for himself; NULL: there is none. *row is its
+ * number. */
+const kav_delta_row *kav_delta_find(const kav_delta *delta, const uint8_t generation[16], uint32_t *row);
+
+/* The i-th of its sets, i < set_count. */
+const kav_hashset *kav_delta_set(const kav_delta *delta, uint32_t row, uint32_t i);
 
 enum kav_judgement {
     KAV_J_HOLDS = 0, /* the fact holds for the signatures of now */

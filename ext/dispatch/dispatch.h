@@ -54,7 +54,8 @@ typedef struct {
     uint32_t fd_budget; /* descriptors of objects held at most; at least KAV_BATCH_FILES */
     bool want_clean;    /* clean and complete objects are events too */
     bool all_match;     /* classes that follow are asked even of what is known to be infected */
-    bool one_by_one; /* each object is work of its own, and one more worker pays off for each: somebody waits for it */
+    bool one_by_one;    /* each object is work of its own, and one more worker pays off for each: somebody waits for it.
+                           The    layers stand behind the notes of its KAV_EV_RESULT */
     kav_dispatch_class classes[KAV_ENGINE_COUNT]; /* one at least must see every object */
 } kav_dispatch_options;
 
@@ -123,9 +124,10 @@ int kav_dispatch_finish(kav_dispatch *d);
 int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd);
 int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd);
 
-/* An object that no walker found; fd is taken over on success. tag comes back in its KAV_EV_RESULT. When the same inode
+/* An object that no walker found; fd is taken over on success. delta: the row that is enough, counted from 1, 0 = scan
+ * in full. tag comes back in its KAV_EV_RESULT. When the same inode
  * is being scanned just now it waits for that verdict, and is scanned itself if that was about another state of it. */
-int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag);
+int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint32_t delta, uint64_t tag);
 
 /* The object with this tag is not waited for any longer: it ends as KAV_ERROR with KAV_R_TIME and text, in an event
  * like any other. A worker that has it in hand, or shows nothing in hand, is lost with it (KAV_EV_LOST); where another

@@ -61,7 +61,7 @@ cdef extern from "dispatch.h" nogil:
     int kav_dispatch_finish(kav_dispatch *d)
     int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
     int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd)
-    int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
+    int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint32_t delta, uint64_t tag)
     int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len)
     int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bint outside)
     int kav_dispatch_give_up(kav_dispatch *d, uint32_t engine, const void *text, size_t text_len)
@@ -208,8 +208,8 @@ cdef class Dispatcher:
     def add_worker(self, uint32_t id, int socket_fd, int slot_fd, uint32_t engine=0):
         check(kav_dispatch_add_worker(self.alive(), id, engine, socket_fd, slot_fd))
 
-    def submit(self, int fd, bytes path, uint64_t tag):
-        check(kav_dispatch_submit(self.alive(), fd, <const char *>path, <size_t>len(path), tag))
+    def submit(self, int fd, bytes path, uint64_t tag, uint32_t delta=0):
+        check(kav_dispatch_submit(self.alive(), fd, <const char *>path, <size_t>len(path), delta, tag))
 
     def abort(self, uint64_t tag, bytes text):
         """Whether there was such an object without a verdict."""

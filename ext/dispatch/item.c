@@ -41,7 +41,7 @@ static int64_t nanoseconds(struct statx_timestamp t)
     return t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-kav_item *kav_item_submitted(int fd, const void *path, size_t path_len)
+kav_item *kav_item_submitted(int fd, const void *path, size_t path_len, uint32_t delta)
 {
     struct statx st;
     /* What the kernel knows since it was opened: to ask a file system that is gone would let everybody wait. */
@@ -60,6 +60,7 @@ kav_item *kav_item_submitted(int fd, const void *path, size_t path_len)
         .mode = st.stx_mode,
         .nlink = st.stx_nlink,
         .name_len = (uint32_t)path_len,
+        .delta = delta,
         .kind = KAV_E_FILE,
         .flags = KAV_EF_DEDUP,
     };

@@ -51,7 +51,7 @@ struct kav_frame {
 kav_frame *kav_frame_new(const uint8_t *message, size_t len, const int *fds);
 
 /* A frame of one item around an open descriptor, its entry filled in by statx. NULL: errno says why. */
-kav_item *kav_item_submitted(int fd, const void *path, size_t path_len);
+kav_item *kav_item_submitted(int fd, const void *path, size_t path_len, uint32_t delta);
 
 /* The item has its verdict: close, free; the frame goes with its last item. */
 void kav_item_done(kav_item *item);

@@ -335,10 +335,10 @@ int kav_dispatch_turn(kav_dispatch *d)
 /* ---- what Python asks ---------------------------------------------------------------------------------------------
  */
 
-int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint64_t tag)
+int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint32_t delta, uint64_t tag)
 {
     if (!path_len || path_len > KAV_PATH_MAX || memchr(path, 0, path_len)) return -EINVAL;
-    kav_item *item = kav_item_submitted(fd, path, path_len);
+    kav_item *item = kav_item_submitted(fd, path, path_len, delta);
     if (!item) return -errno;
     item->tag = tag;
     item->alone = d->options.one_by_one;

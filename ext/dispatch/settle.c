@@ -63,17 +63,20 @@ static void put_record(uint8_t *to, const kav_entry *entry, const kav_verdict *v
     record.mtime_ns = entry->mtime_ns;
     record.ctime_ns = entry->ctime_ns;
     memcpy(to, &record, sizeof record);
-    memcpy(to + sizeof record, verdict->bytes + sizeof record,
-           (size_t)verdict->data_len - sizeof record + verdict->text_len);
+    memcpy(to + sizeof record, verdict->bytes + sizeof record, (size_t)verdict->data_len - sizeof record);
 }
 
 static int emit(kav_dispatch *d, const kav_item *item, const kav_verdict *verdict)
 {
     size_t path_len = (size_t)item->entry->dir_len + item->entry->name_len;
-    uint8_t *to = kav_events_add(&d->events, KAV_EV_RESULT, item->tag, path_len, verdict->data_len, verdict->text_len);
+    size_t layers_len = d->options.one_by_one ? verdict->layers_len : 0, data_len = verdict->data_len + layers_len;
+    uint8_t *to = kav_events_add(&d->events, KAV_EV_RESULT, item->tag, path_len, data_len, verdict->text_len);
     if (!to) return -ENOMEM;
     put_path(to, item);
     put_record(to + path_len, item->entry, verdict);
+    const uint8_t *text = verdict->bytes + verdict->data_len;
+    memcpy(to + path_len + verdict->data_len, text + verdict->text_len, layers_len);
+    memcpy(to + path_len + data_len, text, verdict->text_len);
     return 0;
 }
 

@@ -93,6 +93,19 @@ uint32_t kav_hashset_kinds(const kav_hashset *set, uint64_t size)
     return kinds;
 }
 
+bool kav_hashset_next_size(const kav_hashset *set, uint64_t *at, uint64_t *size)
+{
+    const uint8_t *slots = set->data + set->part[KAV_HP_SIZES];
+    uint64_t count = set->data ? part_length(set->part, KAV_HP_SIZES) / 8 : 0;
+    while (*at < count) {
+        uint64_t slot = load64(slots + 8 * (*at)++);
+        if (!slot) continue;
+        *size = slot >> 3;
+        return true;
+    }
+    return false;
+}
+
 enum { FIND_MAX = 256 };
 
 #define GONE UINT64_MAX

@@ -31,6 +31,10 @@ int kav_hashset_open(kav_hashset *set, const void *data, uint64_t length);
 /* Which digests (KAV_D_*) could match a layer of this size. */
 uint32_t kav_hashset_kinds(const kav_hashset *set, uint64_t size);
 
+/* The sizes of which there are signatures, one at each call; *at begins at 0. False at the end. Those of any size are
+ * in none of them: kav_hashset_kinds(set, UINT64_MAX). */
+bool kav_hashset_next_size(const kav_hashset *set, uint64_t *at, uint64_t *size);
+
 /* The matching signatures, least line first; up to max of them. Returns how many. */
 size_t kav_hashset_find(const kav_hashset *set, uint64_t size, const kav_digests *digests, kav_hashset_hit *out,
                         size_t max);

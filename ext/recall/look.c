@@ -42,7 +42,6 @@ bool kav_recall_file(const struct statx *st, kav_recall_key *key)
         .mtime_ns = ns(st->stx_mtime),
         .ctime_ns = ns(st->stx_ctime),
         .btime_ns = st->stx_mask & STATX_BTIME ? ns(st->stx_btime) : INT64_MIN,
-        .used = 1,
     };
     return true;
 }
@@ -60,7 +59,7 @@ bool kav_recall_stream(kav_fingerprint *f, int fd, kav_recall_key *key)
     bool done = kav_fingerprint_start(f) == 0 && kav_fingerprint_feed(f, bytes, size) == 0 &&
                 kav_fingerprint_finish(f, name) == 0;
     munmap(bytes, size);
-    *key = (kav_recall_key){.size = size, .used = 1};
+    *key = (kav_recall_key){.size = size};
     memcpy(&key->dev, name, sizeof key->dev);
     memcpy(&key->ino, name + sizeof key->dev, sizeof key->ino);
     return done;

@@ -1,7 +1,7 @@
 """Recall: what this process has seen to be clean, for Python (contract: recall.h)."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "recall.h" nogil:
@@ -22,8 +22,16 @@ cdef extern from "recall.h" nogil:
     kav_recalled kav_recall_look(kav_recall *r, int fd, uint32_t context, kav_recall_key *key)
     int64_t kav_recall_mount_of(int fd)
     void kav_recall_mount(kav_recall *r, uint64_t mount, bint trusted)
-    bint kav_recall_add(kav_recall *r, int fd, const kav_recall_key *key)
+    uint32_t kav_recall_row(const kav_recall *r, const kav_recall_key *key)
+    bint kav_recall_add(kav_recall *r, int fd, const kav_recall_key *key, const uint8_t *said, size_t length)
+    void kav_recall_renew(kav_recall *r, const uint8_t *now, const void *delta, size_t length)
     void kav_recall_forget(kav_recall *r)
+
+
+cdef const kav_recall_key *key_of(bytes key) except NULL:
+    if len(key) != sizeof(kav_recall_key):
+        raise ValueError("no key")
+    return <const kav_recall_key *>PyBytes_AS_STRING(key)
 
 
 cdef class Recall:
@@ -57,11 +65,23 @@ cdef class Recall:
             return PyBytes_FromStringAndSize(<const char *>&key, sizeof(kav_recall_key))
         return None
 
-    def add(self, int fd, bytes key not None):
-        """What look() gave was scanned and is clean and complete. Whether it is known now: it has not changed."""
-        if len(key) != sizeof(kav_recall_key):
-            raise ValueError("no key")
-        return bool(kav_recall_add(self.r, fd, <const kav_recall_key *>PyBytes_AS_STRING(key)))
+    def row(self, bytes key not None):
+        """Of what look() gave: the row of the delta table that a scan needs, counted from 1; 0 = it needs all."""
+        return kav_recall_row(self.r, key_of(key))
+
+    def add(self, int fd, bytes key not None, bytes said not None):
+        """What look() gave was scanned and is clean and complete; *said* is the record of that, with notes and layers.
+        Whether it is known now: it has not changed."""
+        cdef const uint8_t *record = <const uint8_t *>PyBytes_AS_STRING(said)
+        return bool(kav_recall_add(self.r, fd, key_of(key), record, <size_t>len(said)))
+
+    def renew(self, bytes now not None, bytes delta not None):
+        """Other signatures, of generation *now*. *delta*: their table (ext/cache/delta.h), or b""; what it does not
+        speak of is forgotten."""
+        cdef const char *table = PyBytes_AS_STRING(delta)
+        if len(now) != 16:
+            raise ValueError("a generation has 16 bytes")
+        kav_recall_renew(self.r, <const uint8_t *>PyBytes_AS_STRING(now), table if delta else NULL, <size_t>len(delta))
 
     def forget(self):
         kav_recall_forget(self.r)

@@ -1,8 +1,9 @@
 """Known: objects that this daemon has seen to be clean and complete, answered again without a scan.
 
 A file is known by its identity, under the conditions under which a scan remembers one, a stream by what it holds
-(ext/recall/recall.h says both exactly). In memory, for the signatures in use alone: at a change everything is
-forgotten. Nothing else is ever known: not what was found, cut by a limit, lifted by an exception or the allow list.
+(ext/recall/recall.h says both exactly). In memory. When signatures change, what is new is asked whether it concerns an
+object: if not, that is known as before; if it may, a scan of the new lines alone is enough. Nothing else is ever known:
+not what was found, cut by a limit, lifted by an exception or the allow list.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import signal
 from kavfs._native.recall import Recall
 from kavfs.errors import SystemFailure
 from kavfs.model import Result, Status
+from kavfs.ports import Image
 from kavfs.walk import filesystems, mounts
 
 
@@ -22,20 +24,30 @@ class Known:
     def __init__(self, places: int, distrust: bool = False) -> None:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
         self._table = Recall(stamps_changes, places=places, distrust=distrust)
-        self._edition = 0
 
-    def look(self, fd: int, edition: int, all_match: bool) -> int | bytes | None:
+    def look(self, fd: int, all_match: bool) -> int | bytes | None:
         """How many known bytes are behind *fd*; or a key to add them with when they have been scanned, which begins
-        after this; or None. *edition* counts changes of signatures."""
-        if edition != self._edition:
-            self._table.forget()
-            self._edition = edition
-        return self._table.look(fd, (edition & 0x7FFFFFFF) << 1 | all_match)
+        after this; or None."""
+        return self._table.look(fd, int(all_match))
 
-    def add(self, fd: int, key: bytes, edition: int, result: Result) -> None:
-        """What look() gave the key for was scanned with this edition. *fd* is still the same object."""
-        if edition == self._edition and is_lasting(result):
-            self._table.add(fd, key)
+    def row(self, key: bytes) -> int:
+        """The row of the image's deltas that is enough for what look() gave the key for, counted from 1; 0 = it is
+        scanned in full."""
+        return self._table.row(key)
+
+    def add(self, fd: int, key: bytes, result: Result, said: bytes) -> None:
+        """What look() gave the key for was scanned with the signatures of now, and this came of it; *said* is the
+        record of that. *fd* is still the same object."""
+        if is_lasting(result):
+            self._table.add(fd, key, said)
+
+    def renew(self, image: Image) -> None:
+        """These are the signatures from now on."""
+        self._table.renew(image.generation, image.delta_table)
+
+    def forget(self) -> None:
+        """What was known was asked in another way."""
+        self._table.forget()
 
 
 def is_lasting(result: Result) -> bool:

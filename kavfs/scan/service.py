@@ -35,7 +35,7 @@ from kavfs.scan.known import Known
 from kavfs.scan.shift import Edition, Note, Shift
 from kavfs.scan.shift import ServiceSettings as ServiceSettings
 from kavfs.scan.shifts import Shifts
-from kavfs.scan.standing import TICK
+from kavfs.scan.standing import TICK, Verdict
 from kavfs.scan.streams import Streams
 from kavfs.scan.waiting import Waiting
 from kavfs.signatures.allow import AllowList
@@ -97,10 +97,13 @@ class Service:
         self._in_scan = self._answered = self._refused = self._cached = self._joined = self._recalled = 0
         lasting = settings.known and not settings.engines.passing
         self._known = Known(settings.known, settings.distrust_owners) if lasting else None
+        self._asked_otherwise = False  # what is known was asked with other settings than what comes
+        self._switches = 0
         self._shifts = Shifts(server, self._epoll, settings, self._lost, note)
         edition = Edition(image, allow)
         try:
             self._shifts.begin(edition)
+            self._switched()
         except BaseException:
             edition.retire()
             self._epoll.close()
@@ -113,7 +116,7 @@ class Service:
         The descriptor stays the caller's."""
         if self._known is None or self._closing:
             return None
-        answer = self._known.look(fd, self._shifts.switches, all_match)
+        answer = self._known.look(fd, all_match)
         if not isinstance(answer, int):
             return answer
         self._answered += 1
@@ -163,6 +166,7 @@ class Service:
     def change(self, settings: ServiceSettings) -> None:
         """Other settings, in the same state folder: limits and deadlines hold at once, what scanning processes are made
         with when the next ones are, so at the next renew()."""
+        self._asked_otherwise |= settings != self._settings
         self._settings = settings
         self._waiting.limit(settings.queue_max, settings.queue_max_client)
         self._shifts.change(settings)
@@ -204,11 +208,13 @@ class Service:
             self._hear(self._shifts.turn((), False))
         if tick:
             self._shifts.tidy(now)
+            if self._shifts.switches != self._switches:
+                self._switched()
         for _ in range(len(self._answers)):
             self._answers.popleft()()
 
-    def _hear(self, verdicts: list[tuple[int, Result]]) -> None:
-        for ticket, result in verdicts:
+    def _hear(self, verdicts: list[Verdict]) -> None:
+        for ticket, result, said in verdicts:
             request = self._requests.get(ticket)
             if request is None or request.shift is None:
                 continue
@@ -217,13 +223,23 @@ class Service:
             self._in_scan -= 1
             judged = shift.edition.allow.judge(result)
             if request.again >= 0 and shift.edition is self._shifts.edition:
-                self._learn(request, judged)
+                self._learn(request, judged, said)
             self._end(request, judged)
 
-    def _learn(self, request: Request, judged: Result) -> None:
+    def _learn(self, request: Request, judged: Result, said: bytes) -> None:
         assert self._known is not None
         assert request.key is not None
-        self._known.add(request.again, request.key, self._shifts.switches, judged)
+        self._known.add(request.again, request.key, judged, said)
+
+    def _switched(self) -> None:
+        """Others serve from now on."""
+        self._switches = self._shifts.switches
+        if self._known is None:
+            return
+        if self._asked_otherwise or self._settings.engines.knowledge:  # a delta tells nothing of other engines
+            self._known.forget()
+        self._asked_otherwise = False
+        self._known.renew(self._shifts.edition.image)
 
     def _end_late(self, now: float) -> None:
         for ticket in self._deadlines.due(now):
@@ -247,9 +263,11 @@ class Service:
                 self._refuse(request, Refusal.FAILED)
                 continue
             try:
-                if request.key is not None:
+                row = 0
+                if request.key is not None and self._known is not None:
                     request.again = os.dup(request.fd)
-                shift.crew.give(request.fd, request.name, request.ticket)
+                    row = self._known.row(request.key)
+                shift.crew.give(request.fd, request.name, request.ticket, row)
             except OSError as error:
                 self._end(request, records.unreadable(request.name, error.strerror or str(error)))
                 continue

@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 from kavfs.errors import KavfsError
-from kavfs.model import Result
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.shift import Edition, Note, ServiceSettings, Shift
+from kavfs.scan.standing import Verdict
 
 IDLE_MATCHING = 60.0  # seconds that the shift for all matches stays for nothing
 PAUSE = 1.0  # seconds before another try, when a shift has failed ...
@@ -117,7 +117,7 @@ class Shifts:
 
     # ---- turns -----------------------------------------------------------------------------------------------------
 
-    def turn(self, ready: Collection[int], tick: bool) -> list[tuple[int, Result]]:
+    def turn(self, ready: Collection[int], tick: bool) -> list[Verdict]:
         """Let those go on who have something to do: by the descriptors that are *ready*, or all of them."""
         turns: dict[Shift, bool] = dict.fromkeys(self._touched, False)
         self._touched.clear()
@@ -127,7 +127,7 @@ class Shifts:
                 turns[shift] = turns.get(shift, False) or is_server
         if tick:
             turns = dict.fromkeys(self._everybody(), True)
-        verdicts: list[tuple[int, Result]] = []
+        verdicts: list[Verdict] = []
         for shift, all_of_it in turns.items():
             try:
                 news = shift.crew.turn(all_of_it=all_of_it)

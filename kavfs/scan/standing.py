@@ -2,7 +2,7 @@
 
     crew = StandingCrew(image, options, server=server, stores=stores)
     crew.give(fd, b"name", tag)
-    for news in crew.turn(all_of_it=True): ...      (tag, Result) or a note
+    for news in crew.turn(all_of_it=True): ...      (tag, Result, its record) or a note
 
 A turn is due whenever fileno() is readable, and one with all of it when server_fileno() is, and at each TICK.
 
@@ -24,7 +24,8 @@ from kavfs.scan.forkserver import ForkServer
 
 TICK = 0.05  # seconds between two turns while anything is on its way: budgets are watched in them
 
-News = tuple[int, Result] | str
+Verdict = tuple[int, Result, bytes]  # tag; the record that it was read from, with notes and layers
+News = Verdict | str
 
 
 class StandingCrew(Crew):
@@ -43,9 +44,10 @@ class StandingCrew(Crew):
         """Readable when a process has gone."""
         return self._server.fileno()
 
-    def give(self, fd: int, path: bytes, tag: int) -> None:
-        """Scan what is behind a descriptor, which is the crew's from now on; OSError: it is still the caller's."""
-        self._dispatcher.submit(fd, path, tag)
+    def give(self, fd: int, path: bytes, tag: int, row: int = 0) -> None:
+        """Scan what is behind a descriptor, which is the crew's from now on; OSError: it is still the caller's. *row*:
+        which of the image's deltas is enough, counted from 1; 0 = all of it."""
+        self._dispatcher.submit(fd, path, tag, row)
 
     def abort(self, tag: int, why: str) -> None:
         """Wait no longer for this object: it ends as ERROR with Reason.TIME, and with it the worker that has it."""
@@ -71,7 +73,7 @@ class StandingCrew(Crew):
     def _hear(self, news: list[News]) -> None:
         for kind, number, path, data, text in self._dispatcher.events():
             if kind == dispatch.EV_RESULT:
-                news.append((number, records.result(path, data, text, self._first)))
+                news.append((number, records.result(path, data, text, self._first), data))
             else:
                 news += (note for note in self._peer(kind, number, text.decode()) if isinstance(note, str))
 

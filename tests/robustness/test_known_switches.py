@@ -14,7 +14,8 @@ from tests.support.switches import Copy, Rule
 pytestmark = pytest.mark.long
 
 TESTS = "tests/robustness/test_known_truth.py"
-LOOK, TABLE, KNOWN = "ext/recall/look.c", "ext/recall/table.c", "kavfs/scan/known.py"
+LOOK, TABLE = "ext/recall/look.c", "ext/recall/table.c"
+KNOWN, SERVICE = "kavfs/scan/known.py", "kavfs/scan/service.py"
 BUILD = ("recall",)
 
 RULES = {
@@ -64,11 +65,16 @@ RULES = {
         (("    key->context = context;\n    const mount", "    (void)context;\n    const mount"),),
         BUILD,
     ),
-    "way of matching": Rule("test_all_matches_is_another_question", KNOWN, (("<< 1 | all_match", "<< 1"),)),
+    "way of matching": Rule("test_all_matches_is_another_question", KNOWN, (("int(all_match)", "0"),)),
     "signatures": Rule(
-        "test_other_signatures_know_nothing",
-        KNOWN,
-        (("(edition & 0x7FFFFFFF) << 1 | all_match", "all_match"), ("self._table.forget()", "pass")),
+        "test_signatures_of_which_nobody_says_what_is_new_know_nothing",
+        SERVICE,
+        (("self._known.renew(self._shifts.edition.image)", "pass"),),
+    ),
+    "older signatures": Rule(
+        "test_what_older_signatures_say_after_a_change_is_not_known",
+        SERVICE,
+        ((" and shift.edition is self._shifts.edition", ""),),
     ),
     "reasons": Rule("test_nothing_but_clean_for_good_is_lasting", KNOWN, (("or result.reasons or", "or"),)),
     "exceptions": Rule("test_nothing_but_clean_for_good_is_lasting", KNOWN, (("result.suppressed or ", ""),)),

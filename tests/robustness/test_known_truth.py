@@ -19,11 +19,11 @@ import pytest
 from kavfs._native.recall import Recall
 from kavfs.model import Reason, Result, Status, Threat
 from kavfs.scan import known
-from kavfs.scan.known import Known, is_lasting
+from kavfs.scan.known import is_lasting
 from kavfs.scan.scanner import memory_file
 from tests.support import disks
 from tests.support.daemon import wait_until
-from tests.support.serving import EICAR, Desk, GenerationImage, desk
+from tests.support.serving import EICAR, Desk, Gate, GenerationImage, desk
 
 MARGIN = 3.0  # seconds that a file must have rested
 SIZE = 5000
@@ -67,7 +67,7 @@ def learn(table: Recall, path: Path, context: int = 2) -> None:
     with path.open("rb") as opened:
         key = table.look(opened.fileno(), context)
         assert isinstance(key, bytes)
-        assert table.add(opened.fileno(), key)
+        assert table.add(opened.fileno(), key, b"")
     assert look(table, path, context) == path.stat().st_size
 
 
@@ -178,7 +178,7 @@ def test_what_changed_between_look_and_verdict_is_not_added(table, file):
         key = table.look(opened.fileno(), 2)
         assert isinstance(key, bytes)
         file.chmod(0o600)
-        assert not table.add(opened.fileno(), key)
+        assert not table.add(opened.fileno(), key, b"")
     assert not is_known(table, file)
 
 
@@ -227,7 +227,7 @@ def test_the_table_is_bounded_and_forgets_some(table):
         for fd in streams:
             key = small.look(fd, 2)
             assert isinstance(key, bytes)
-            assert small.add(fd, key)
+            assert small.add(fd, key, b"")
         assert sum(isinstance(small.look(fd, 2), int) for fd in streams) == 4
     finally:
         for fd in streams:
@@ -243,7 +243,7 @@ def test_a_stream_is_known_by_its_bytes():
     try:
         key = table.look(first, 2)
         assert isinstance(key, bytes)
-        assert table.add(first, key)
+        assert table.add(first, key, b"")
         assert table.look(same, 2) == 4 * 999
         assert isinstance(table.look(other, 2), bytes)
         assert isinstance(table.look(same, 3), bytes)
@@ -286,20 +286,6 @@ def test_nothing_but_clean_for_good_is_lasting(result):
     assert not is_lasting(result)
 
 
-def test_a_key_of_signatures_that_were_changed_adds_nothing():
-    table = Known(64)
-    fd = memory_file(b"fine")
-    try:
-        key = table.look(fd, 0, False)
-        assert isinstance(key, bytes)
-        assert isinstance(table.look(fd, 1, False), bytes)
-        table.add(fd, key, 0, CLEAN)
-        table.add(fd, key, 1, CLEAN)
-        assert isinstance(table.look(fd, 1, False), bytes)
-    finally:
-        os.close(fd)
-
-
 # ---- the service
 
 
@@ -339,11 +325,25 @@ def test_all_matches_is_another_question(serving):
     assert asked(serving, b"fine", all_match=True).cached
 
 
-def test_other_signatures_know_nothing(serving):
+def test_signatures_of_which_nobody_says_what_is_new_know_nothing(serving):
+    """What they say instead is in test_known_carried.py."""
     asked(serving, b"fine")
     assert serving.renew(GenerationImage(1)) == ""
     assert not asked(serving, b"fine").cached
     assert asked(serving, b"fine").cached
+
+
+def test_what_older_signatures_say_after_a_change_is_not_known(serving):
+    gate, same = Gate(), memory_file(b"fine")
+    key = serving.service.recall(same, b"object")
+    assert isinstance(key, bytes)
+    ticket = serving.ask(gate, key=key)
+    serving.run(lambda: serving.service.stats().in_scan)
+    assert serving.renew(GenerationImage(1)) == ""
+    gate.open()
+    assert serving.result(ticket).status is Status.CLEAN
+    assert not isinstance(serving.service.recall(same, b"object"), Result)
+    os.close(same)
 
 
 def test_it_can_be_turned_off(tmp_path):
