@@ -29,7 +29,9 @@ from kavfs.config import mail_combinations, mail_kinds
 from kavfs.config.mail_settings import MailSettings, Place
 from kavfs.daemon.settings import Listener
 from kavfs.errors import ConfigError, UsageError
+from kavfs.model import Switch
 from kavfs.options import EngineChoice, EnginePlaces
+from kavfs.record import replace
 from kavfs.scan.shift import ServiceSettings
 
 SOCKET = RUN + b"/smtpscanner"
@@ -85,6 +87,7 @@ class Wanted:
         """What the core is given. *state*: the folder that is used."""
         s = self.settings
         options = scan_options(s.scan, s.jobs)
+        options = replace(options, switches=options.switches | Switch.MAILPLAIN)  # or no part would be scanned
         return ServiceSettings(
             options, state, engines, cache=s.scan.cache, cache_size=s.scan.object_cache_size, known=0, deadline=0.0
         )

@@ -135,6 +135,8 @@ def _no_effect(settings: MailSettings, key: Key, entry: Entry) -> str:
     if key.section == "smtpscan.report" and key.name in ("ReportFilePermission", "Append"):
         usual = key.kind.read(entry.value) == getattr(Settings(), key.field)
         return "the report goes to no file" if settings.scan.report_file in _LOGS and not usual else ""
+    if key.section == "smtpscan.options" and key.name == "MailPlain" and not key.kind.read(entry.value):
+        return "smtpscanner opens every message"
     if key.section == "smtpscan.report" and key.name == "ShowOk" and settings.scan.report_ok:
         return "" if settings.scan.report_level >= 4 else "clean messages are reported from ReportLevel=4 on"
     return ""

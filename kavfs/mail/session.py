@@ -263,14 +263,15 @@ class Session:
         )
         return Mail(self._slot(verb), self._envelope)
 
-    def _rcpt(self, verb: bytes, rest: bytes) -> Event:
+    def _rcpt(self, verb: bytes, rest: bytes) -> Event | None:
         if not self._mail_open or self._envelope is None:
             raise Refused(503, b"5.5.1", b"MAIL first")
         utf8 = (b"SMTPUTF8", b"") in self._envelope.parameters
         recipient = Recipient(*commands.rcpt_path(rest, self._capabilities, utf8))
         waiting = sum(slot.recipient is not None for slot in self._slots)
         if len(self._recipients) + waiting >= self._limits.recipients:
-            raise Refused(452, b"4.5.3", b"Too many recipients")
+            self._say(reply(452, b"4.5.3", b"Too many recipients"))  # no error of the client's: they come again
+            return None
         return Rcpt(self._slot(verb, recipient), recipient)
 
     def _data(self, _verb: bytes, rest: bytes) -> Event | None:

@@ -41,7 +41,9 @@ Recipients=@unlooked\.org$
 Check=no
 [smtpscan.limits]
 MaxMessageSize=100KiB
-"""
+[smtpscan.options]
+MailPlain=no
+"""  # the last is for files: messages are opened all the same
 LONG = "x" * 70
 
 

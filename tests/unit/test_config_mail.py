@@ -248,6 +248,7 @@ NOBODY = "Senders=^nobody$\n"
         ),
         ("[smtpscan.group:default]\nQuarantinePath=/q\n", "QuarantinePath has no effect: nothing is put in quarantine"),
         ("[smtpscan.group:default]\nExcludeName=a\n", "ExcludeName has no effect: nothing is filtered"),
+        ("[smtpscan.options]\nMailPlain=no\n", "k.conf:2: MailPlain has no effect: smtpscanner opens every message"),
         ("[smtpscan.notify.admin.error]\nTemplate=/no/such\n", "k.conf:2: Template: there is no file /no/such"),
     ],
 )
@@ -262,6 +263,7 @@ def test_what_hardly_means_what_it_says_is_told(text: str, said: str) -> None:
         f"[smtpscan.group:a]\n{NOBODY}Check=no\nAddXHeaders=no\n",
         "[smtpscan.group:default]\nAdminNotify=no\nQuarantine=yes\nQuarantinePath=/var/q\n",
         "[smtpscan.group:default]\nAdminNotify=no\nRecipientAction=unchanged\n",
+        "[smtpscan.options]\nMailPlain=yes\nMailBases=no\n",
         "[smtpscan.group:default]\nFilterByName=a\nExcludeName=b\nSenderNotify=no\n",
         "[smtpscan.general]\nForwardMailer=smtp:localhost:10026\n[smtpscan.network]\nListen=10025,lmtp:/run/x\n"
         "MilterListen=10027\n",

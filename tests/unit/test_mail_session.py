@@ -232,8 +232,12 @@ def test_a_bare_lf_ends_no_command() -> None:
 
 
 def test_too_many_recipients_come_again() -> None:
-    talk = greeted(Settings(limits=Limits(recipients=2)))
+    talk = greeted(Settings(limits=Limits(recipients=2, errors=2)))
     assert talk.codes(MAIL + RCPT * 3 + b"DATA\r\n") == [250, 250, 250, 452, 354]
+    assert talk.codes(b"x\r\n.\r\n") == [250]
+    assert talk.codes(MAIL + RCPT * 9 + b"DATA\r\n") == [250, 250, 250, *[452] * 7, 354], "these are no errors"
+    assert talk.codes(b"x\r\n.\r\n") == [250]
+    assert len(talk.messages) == 2
 
 
 def test_a_line_may_not_be_endless() -> None:
