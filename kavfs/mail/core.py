@@ -9,11 +9,15 @@ core.close()                              before the service
 from __future__ import annotations
 
 import asyncio
+import math
 import os
-import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 from kavfs.errors import KavfsError, SystemFailure
+from kavfs.mail.scanning import Unscanned
 from kavfs.mail.spool import Spool
 from kavfs.model import Result
 from kavfs.options import ScanOptions
@@ -28,6 +32,7 @@ REFUSALS = {
     Refusal.CLOSING: "the scanner ends",
     Refusal.FAILED: "no scanning process can be had",
 }
+CURES = 4  # at once
 ROUNDS = 4  # of steps before others of the loop have their turn
 
 
@@ -127,7 +132,8 @@ class Core:
 
 
 class Curer:
-    """Cures one file at a time, in a process of its own. Make it before threads. A `kavfs.mail.curing.Cure`.
+    """Cures files, each in a process of its own, some at once: a slow one holds up few. Make it before threads. A
+    `kavfs.mail.curing.Cure`.
 
     *recipes*: those of the signatures in use. *options*: of the service."""
 
@@ -140,20 +146,25 @@ class Curer:
     ) -> None:
         self._core = core
         self._spools = spools
-        self._lock = threading.Lock()
-        self._curing = Curing(options, self._rescan, recipes)
-        self._curing.start()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._root = Curing(options, None, recipes)  # makes the others, and cures nothing itself
+        self._root.start()
+        self._free: list[Curing] = []
+        self._threads = ThreadPoolExecutor(CURES, "cure")
 
-    async def __call__(self, fd: int, result: Result) -> Spool | str:
+    async def __call__(self, fd: int, result: Result, seconds: float) -> Spool | str:
         """What is left of a file without what is infected in it, or why it cannot be cured."""
-        self._loop = asyncio.get_running_loop()
-        out = self._spools()
+        try:
+            out = self._spools()
+        except OSError as error:
+            raise Unscanned(f"nothing can be cured: {error}") from None
         try:
             out.move()
-            why = await asyncio.to_thread(self._cure, os.dup(fd), os.dup(out.fd), result)
+            why = await self._in_turn(fd, out.fd, result, seconds)
             out.size = os.fstat(out.fd).st_size
-        except (KavfsError, OSError) as error:
+        except (SystemFailure, OSError) as error:  # not the file's fault
+            out.close()
+            raise Unscanned(f"nothing can be cured: {error}") from None
+        except KavfsError as error:
             why = str(error)
         except BaseException:
             out.close()
@@ -163,23 +174,56 @@ class Curer:
             return why
         return out
 
-    def _cure(self, source: int, out: int, result: Result) -> str:
-        """In a thread. The descriptors are its own: whoever waits for it may give up."""
+    async def _in_turn(self, source: int, out: int, result: Result, seconds: float) -> str:
+        """The descriptors are the thread's own: whoever waits for it may give up."""
+        loop = asyncio.get_running_loop()
+        end = time.monotonic() + seconds if seconds else math.inf
+        with ExitStack() as own:
+            fds = [_duplicate(fd, own) for fd in (source, out)]
+            own.callback(fds.clear)
+            work = self._threads.submit(self._cure, fds, result, end, loop)
+            closing = own.pop_all()
+        work.add_done_callback(lambda done: closing.close())  # also when it was never begun
         try:
-            with self._lock:
-                return self._curing(source, out, result).why
-        finally:
-            os.close(source)
-            os.close(out)
+            cured = asyncio.wrap_future(work)
+            await asyncio.wait([cured], timeout=seconds or None)
+            if work.cancel():
+                raise Unscanned("too many attachments wait to be cured")
+            return await cured
+        except BaseException:
+            work.cancel()
+            raise
 
-    def _rescan(self, fd: int, name: bytes) -> Result:
-        """In the thread that cures."""
-        assert self._loop is not None
-        answer = asyncio.run_coroutine_threadsafe(self._core.scan(fd, name, 0.0), self._loop).result()
-        if isinstance(answer, str):
-            raise SystemFailure(answer)
-        return answer
+    def _cure(self, fds: list[int], result: Result, end: float, loop: asyncio.AbstractEventLoop) -> str:
+        """In a thread."""
+
+        def rescan(fd: int, name: bytes) -> Result:
+            left = 0.0 if math.isinf(end) else max(0.001, end - time.monotonic())
+            answer = asyncio.run_coroutine_threadsafe(self._core.scan(fd, name, left), loop).result()
+            if isinstance(answer, str):
+                raise SystemFailure(answer)
+            return answer
+
+        curing = self._free.pop() if self._free else self._root.another()
+        try:
+            source, out = fds
+            why = curing(source, out, result, end, rescan).why
+        except BaseException:  # its processes may be what is wrong
+            curing.close()
+            raise
+        self._free.append(curing)
+        return why
 
     def close(self) -> None:
-        """After the last cure."""
-        self._curing.close()
+        """After the last cure; what goes on is ended."""
+        self._root.close()
+        self._threads.shutdown(cancel_futures=True)
+        for curing in self._free:
+            curing.close()
+
+
+def _duplicate(fd: int, own: ExitStack) -> int:
+    """Another descriptor for the same, closed with *own*."""
+    made = os.dup(fd)
+    own.callback(os.close, made)
+    return made

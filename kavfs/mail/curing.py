@@ -15,9 +15,10 @@ from kavfs.model import FOUND, Result, Status
 class Cure(Protocol):
     """Makes a clean file of an infected one. `kavfs.mail.core.Curer` is one."""
 
-    async def __call__(self, fd: int, result: Result) -> Spool | str:
+    async def __call__(self, fd: int, result: Result, seconds: float) -> Spool | str:
         """*fd*: the file of which *result* speaks; it stays the caller's. A spool is the caller's from now on. Text:
-        why it cannot be cured."""
+        why it cannot be cured. *seconds*: it may take so long, 0 = as long as it takes. Raises Unscanned where it was
+        not begun in that time, or something of ours is missing."""
         ...
 
 
@@ -51,7 +52,7 @@ async def _cured(finding: Finding, message: Message, examiner: Examiner, cure: C
         result = await examiner.single(content, name_of(finding.part))
         if result.status is not Status.INFECTED:
             return None
-        spool = await cure(content.fd, result)
+        spool = await cure(content.fd, result, examiner.left())
     except TooMuch:
         return None
     finally:

@@ -72,7 +72,7 @@ class Examiner:
     async def look(self, fd: int, name: bytes) -> Result:
         """Raises Unscanned, TooMuch."""
         for number in range(1, TRIES + 1):
-            result = await self._scan(fd, name, self._left())
+            result = await self._scan(fd, name, self.left())
             if isinstance(result, str):
                 raise Unscanned(result)
             if result.reasons & OURS and result.status is Status.ERROR:
@@ -82,7 +82,8 @@ class Examiner:
                 return result
         raise AssertionError
 
-    def _left(self) -> float:
+    def left(self) -> float:
+        """Seconds that the message has; 0 = as many as it takes. Raises TooMuch."""
         if not self.bounds.seconds:
             return 0.0
         left = self._end - time.monotonic()

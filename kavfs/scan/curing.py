@@ -18,11 +18,13 @@ and where it was wrong such a container goes as a whole.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import select
 import signal
 import struct
+import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -50,6 +52,7 @@ PIPE_BYTES = 65536  # what a pipe takes without anybody reading: the longest ans
 ROOM = 16 * MIB  # bytes by which a file that was packed again may be larger
 Lines = Sequence[tuple[bytes, int]]  # infected members, and what only holds such: path, bytes
 SLASH = ord("/")
+LATE = "time limit of curing"
 SLOW = 4.0  # packing takes so much longer than scanning
 
 
@@ -62,7 +65,7 @@ def no_recipes(name: str) -> Sequence[str]:
 
 
 class Curing:
-    """Cures one file after the other, each in a process of its own."""
+    """Cures one file after the other, each in a process of its own. Some of them cure at once."""
 
     def __init__(
         self, options: ScanOptions, rescan: Rescan | None = None, recipes: Callable[[str], Sequence[str]] = no_recipes
@@ -72,8 +75,20 @@ class Curing:
         self._recipes = recipes
         self._server: ForkServer | None = None
         self._number = 0
+        self._end = math.inf
 
-    def __call__(self, source: int, out: int, result: Result) -> Cured:
+    def another(self) -> Curing:
+        """One that cures while this one does; made at any time, from a thread too. It ends with this one's processes at
+        the latest."""
+        curing = Curing(self._options, self._rescan, self._recipes)
+        curing._server = self.start().another()
+        return curing
+
+    def __call__(
+        self, source: int, out: int, result: Result, end: float = math.inf, rescan: Rescan | None = None
+    ) -> Cured:
+        """*end*: of time.monotonic(): the latest, whatever the limits allow. *rescan*: instead of the usual one."""
+        self._end = end
         found = [threat for threat in result.threats if threat.status is result.status]
         recipes = self._known(found)
         threats = {threat.member for threat in found if threat.member}
@@ -88,9 +103,10 @@ class Curing:
         inmost = inmost_of(threats)
         about = {"form": result.format, "name": text_of(os.path.basename(result.path)), "recipes": recipes}
         cured = self._cured(source, out, about, inmost, lines)
-        if cured.why or inmost == threats or self._rescan is None:
+        rescan = rescan or self._rescan
+        if cured.why or inmost == threats or rescan is None:
             return cured
-        again = self._rescan(out, result.path)
+        again = rescan(out, result.path)
         if any(threat.status is result.status for threat in again.threats):
             os.ftruncate(out, 0)
             return self._cured(source, out, about, threats, lines)
@@ -122,8 +138,10 @@ class Curing:
             "limits": asdict(self._options.limits),
             "user": worker_user(self._options.user),
             "polite": self._options.polite,
-            "seconds": time_limit(self._options.limits, size),
+            "seconds": min(time_limit(self._options.limits, size), self._end - time.monotonic()),
         }
+        if setup["seconds"] <= 0:
+            return (), LATE
         answer, ours = os.pipe2(os.O_CLOEXEC)
         try:
             spill = open_spill(writable(self._options.spill_dir))
@@ -188,13 +206,13 @@ def time_limit(limits: Limits, size: int) -> float:
 
 def _ending(message: Message, late: bool) -> str:
     if late:
-        return "time limit of curing"
+        return LATE
     if "failed" in message:
         return f"no curing process: {message['failed']}"
     status = message["status"]
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
-        return "time limit of curing" if number == signal.SIGXCPU else f"the curing process died of signal {number}"
+        return LATE if number == signal.SIGXCPU else f"the curing process died of signal {number}"
     return WHY_TEXTS[Why.DEFECT] if os.WEXITSTATUS(status) else ""
 
 

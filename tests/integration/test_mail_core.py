@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import resource
+import threading
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from kavfs.mail.core import REFUSALS, Core, Curer
+from kavfs.mail.core import CURES, REFUSALS, Core, Curer
 from kavfs.mail.envelope import Plan
-from kavfs.mail.scanning import Bounds
+from kavfs.mail.scanning import Bounds, Unscanned
 from kavfs.model import Reason, Result, Status
 from kavfs.scan.asked import Refusal
 from tests.support.cores import core_parts
@@ -56,12 +60,111 @@ def test_what_was_not_cured_says_why(tmp_path: Path) -> None:
         spool = spooled(EICAR)
         result = await core.scan(spool.fd, b"e.com", 0.0)
         assert isinstance(result, Result)
-        why = await curer(spool.fd, result)
+        why = await curer(spool.fd, result, 0.0)
         spool.close()
         return why
 
     with core_parts(tmp_path) as parts:
         assert "the whole file" in str(parts.run(doing))
+
+
+async def cured(core: Core, curer: Curer, seconds: float = 0.0) -> list[tuple[str, bytes]] | str:
+    """What becomes of an infected archive: what is left in it, or why it is not cured."""
+    with closing(spooled(INFECTED_ZIP)) as spool:
+        result = await core.scan(spool.fd, b"a.zip", 0.0)
+        assert isinstance(result, Result)
+        made = await curer(spool.fd, result, seconds)
+        if isinstance(made, str):
+            return made
+        with closing(made):
+            return unzipped(b"".join(made.chunks()))
+
+
+@contextmanager
+def slow_cures(tmp_path: Path, slow: int):  # type: ignore[no-untyped-def]
+    """The core's parts; and what makes a curer of which the first cures do not end before an event."""
+    end, begun = threading.Event(), threading.Semaphore(0)
+
+    def recipes(name: str) -> list[str]:
+        nonlocal slow
+        if slow:
+            slow -= 1
+            begun.release()
+            assert end.wait(60)
+        return []
+
+    with core_parts(tmp_path) as parts:
+        yield parts, lambda core: Curer(core, parts.options, recipes), begun, end
+
+
+LEFT = [("fine", b"fine " * 50)]
+
+
+def test_a_slow_cure_holds_up_no_other(tmp_path: Path) -> None:
+    with slow_cures(tmp_path, 1) as (parts, make, begun, end):
+
+        async def doing(core: Core, _: Curer) -> tuple[object, object, bool]:
+            curer = make(core)
+            slow = asyncio.ensure_future(cured(core, curer))
+            await asyncio.to_thread(begun.acquire)
+            quick = await cured(core, curer)
+            waits = not slow.done()
+            end.set()
+            made = quick, await slow, waits
+            curer.close()
+            return made
+
+        assert parts.run(doing) == (LEFT, LEFT, True)
+
+
+def test_a_cure_that_takes_too_long_is_none_and_one_that_was_not_begun_is_our_fault(tmp_path: Path) -> None:
+    with slow_cures(tmp_path, CURES) as (parts, make, begun, end):
+
+        async def doing(core: Core, _: Curer) -> tuple[list[object], str]:
+            curer = make(core)
+            slow = [asyncio.ensure_future(cured(core, curer, 1.0)) for _ in range(CURES)]
+            for _ in range(CURES):
+                await asyncio.to_thread(begun.acquire)
+            with pytest.raises(Unscanned) as caught:
+                await cured(core, curer, 0.01)
+            await asyncio.sleep(1.0)  # that long it may take
+            end.set()
+            made = await asyncio.gather(*slow)
+            assert await cured(core, curer, 60.0) == LEFT
+            curer.close()
+            return made, str(caught.value)
+
+        made, why = parts.run(doing)
+    assert made == ["time limit of curing"] * CURES
+    assert "wait to be cured" in why
+
+
+def test_without_descriptors_nothing_is_cured_and_none_is_lost(tmp_path: Path) -> None:
+    async def doing(core: Core, curer: Curer) -> object:
+        with closing(spooled(INFECTED_ZIP)) as spool:
+            result = await core.scan(spool.fd, b"a.zip", 0.0)
+            assert isinstance(result, Result)
+            assert await cured(core, curer) == LEFT  # what it keeps is there
+            before = os.listdir("/proc/self/fd")
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            for more in range(5):
+                resource.setrlimit(resource.RLIMIT_NOFILE, (first_free() + more, hard))
+                try:
+                    with pytest.raises(Unscanned):
+                        await curer(spool.fd, result, 0.0)
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert await cured(core, curer) == LEFT
+            return sorted(os.listdir("/proc/self/fd")) == sorted(before)
+
+    with core_parts(tmp_path) as parts:
+        assert parts.run(doing)
+
+
+def first_free() -> int:
+    fd = os.open("/dev/null", os.O_RDONLY)
+    os.close(fd)
+    return fd
 
 
 def gated(tmp_path: Path, doing, **settings: object):  # type: ignore[no-untyped-def]

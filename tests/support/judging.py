@@ -73,6 +73,7 @@ class Court:
     cases: list[Case] = field(default_factory=list)
     done: list[str] = field(default_factory=list)  # in order: scan, keep, tell, record
     fails: set[str] = field(default_factory=set)  # keep, tell
+    allowed: list[float] = field(default_factory=list)  # seconds of each cure
     settings: dict[str, object] = field(default_factory=dict)
 
     async def scan(self, fd: int, name: bytes, seconds: float) -> Result | str:
@@ -81,7 +82,8 @@ class Court:
         answer = self.answers.pop(0) if self.answers else None
         return result_of(fd, name, self.using) if answer is None else answer
 
-    async def cure(self, fd: int, result: Result) -> Spool | str:
+    async def cure(self, fd: int, result: Result, seconds: float) -> Spool | str:
+        self.allowed.append(seconds)
         try:
             outcome = cured(os.pread(fd, os.fstat(fd).st_size, 0), result.path)
         except Refused as refused:

@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from kavfs.mail.rules import Action, Filters
+from kavfs.mail.scanning import Bounds, Unscanned
 from kavfs.model import Member, Reason, Result, Status, Threat
 from tests.support.archives import make_uu
 from tests.support.curing import unzipped, zip_of
@@ -130,6 +131,32 @@ def test_a_message_that_is_nothing_but_an_infected_text_keeps_its_header_alone()
     assert EICAR not in got
     assert email.message_from_bytes(got)["Subject"] == "hello"
     assert "It was removed." in words(got)
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0])
+def test_a_cure_has_what_is_left_of_the_time_of_the_message(seconds: float) -> None:
+    court = Court(settings={"bounds": Bounds(seconds=seconds)})
+    court.send(mail(("a.zip", INFECTED_ZIP)))
+    (left,) = court.allowed
+    assert left == 0.0 if not seconds else 0.0 < left <= seconds
+
+
+@pytest.mark.parametrize(("why", "codes"), [("time limit of curing", []), (Unscanned("too many wait"), [451])])
+def test_what_is_not_cured_in_time_is_infected_and_what_we_could_not_begin_comes_again(
+    why: str | Unscanned, codes: list[int]
+) -> None:
+    async def cure(fd: int, result: Result, seconds: float) -> str:
+        if isinstance(why, Unscanned):
+            raise why
+        return why
+
+    court = Court(settings={"pass_unscanned": True})
+    court.cure = cure  # type: ignore[method-assign, assignment]
+    outcome = court.send(mail(("a.zip", INFECTED_ZIP), ("fine.txt", b"fine")))
+    assert outcome.codes == codes
+    assert [case.status for case in court.cases] == ([] if codes else [Status.INFECTED])
+    if not codes:
+        assert "a.zip" not in attached(outcome.only)
 
 
 def test_nothing_left_and_no_report_wanted_is_nothing_sent() -> None:
