@@ -135,6 +135,10 @@ int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_l
  * scanned himself. -ENOENT: no such object, or it has its verdict. */
 int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len);
 
+/* Milliseconds that a worker has had the object with this tag in hand, give or take the time between two turns; -1: it
+ * waits, also behind another one at the same worker. */
+int64_t kav_dispatch_held(kav_dispatch *d, uint64_t tag);
+
 /* The worker's process is gone. What it had is scanned again: the object in hand alone, the rest as new work. An object
  * on which workers of one class died for the second time gets KAV_R_WORKER with text. outside: it was killed by neither
  * us nor itself as far as can be told (SIGKILL); that says less about the object, so it takes four of these. -ENOENT:

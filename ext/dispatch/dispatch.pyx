@@ -63,6 +63,7 @@ cdef extern from "dispatch.h" nogil:
     int kav_dispatch_add_worker(kav_dispatch *d, uint32_t id, uint32_t engine, int socket, int slot_fd)
     int kav_dispatch_submit(kav_dispatch *d, int fd, const void *path, size_t path_len, uint32_t delta, uint64_t tag)
     int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len)
+    int64_t kav_dispatch_held(kav_dispatch *d, uint64_t tag)
     int kav_dispatch_retire(kav_dispatch *d, uint32_t id, const void *text, size_t text_len, bint outside)
     int kav_dispatch_give_up(kav_dispatch *d, uint32_t engine, const void *text, size_t text_len)
     int kav_dispatch_forget(kav_dispatch *d)
@@ -218,6 +219,10 @@ cdef class Dispatcher:
             return False
         check(code)
         return True
+
+    def held_ms(self, uint64_t tag):
+        """Milliseconds that a worker has had this object in hand; -1: it waits."""
+        return kav_dispatch_held(self.alive(), tag)
 
     def retire(self, uint32_t id, bytes text, bint outside):
         return check(kav_dispatch_retire(self.alive(), id, <const char *>text, <size_t>len(text), outside)) == 1

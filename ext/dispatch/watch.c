@@ -155,6 +155,13 @@ static int take_away(kav_dispatch *d, const kav_whereabouts *at, const void *tex
     return failed ? failed : now;
 }
 
+int64_t kav_dispatch_held(kav_dispatch *d, uint64_t tag)
+{
+    kav_whereabouts at = {0};
+    if (!find_flying(d, tag, &at) || at.link || kav_watch_in_hand(at.worker) != at.item) return -1;
+    return at.item->started ? (int64_t)at.worker->in_hand_ms : 0;
+}
+
 int kav_dispatch_abort(kav_dispatch *d, uint64_t tag, const void *text, size_t text_len)
 {
     kav_whereabouts at = {0};

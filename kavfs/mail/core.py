@@ -21,7 +21,7 @@ from kavfs.mail.scanning import Unscanned
 from kavfs.mail.spool import Spool
 from kavfs.model import Result
 from kavfs.options import ScanOptions
-from kavfs.scan.asked import Answer, Refusal
+from kavfs.scan.asked import Answer, Begun, Refusal
 from kavfs.scan.curing import Curing, no_recipes
 from kavfs.scan.service import Service
 from kavfs.scan.verifier import reopened
@@ -60,7 +60,7 @@ class Core:
         """Nothing is scanned any more; what waits has no verdict. May be called twice."""
         self._stop("the scanner ends")
 
-    async def scan(self, fd: int, name: bytes, seconds: float) -> Result | str:
+    async def scan(self, fd: int, name: bytes, seconds: float, begun: Begun | None = None) -> Result | str:
         """A `kavfs.mail.scanning.Scan`."""
         if self._why or self._loop is None:
             return self._why
@@ -74,7 +74,9 @@ class Core:
             if not future.done():
                 future.set_result(answer if isinstance(answer, Result) else REFUSALS[answer])
 
-        ticket = self._service.submit(own, name, done, client=self, deadline=seconds)
+        ticket = self._service.submit(
+            own, name, done, client=self, deadline=seconds, begun=begun or (lambda since: None)
+        )
         self._waiting.add(future)
         if self._soon is None:
             self._soon = self._loop.call_soon(self._step)

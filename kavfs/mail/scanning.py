@@ -17,6 +17,7 @@ from kavfs.mail.parts import Part, Tree
 from kavfs.mail.spool import Spool
 from kavfs.mail.threads import in_thread
 from kavfs.model import Reason, Result, Status
+from kavfs.scan.asked import Begun
 
 TRIES = 3  # of what a worker died of: it may have been killed for another reason
 OURS = Reason.ENGINE | Reason.UNREADABLE  # says something about us, not about the message
@@ -29,17 +30,18 @@ Made = TypeVar("Made")
 class Scan(Protocol):
     """One verdict. `kavfs.mail.core.Core.scan` is one."""
 
-    async def __call__(self, fd: int, name: bytes, seconds: float) -> Result | str:
+    async def __call__(self, fd: int, name: bytes, seconds: float, begun: Begun | None = None) -> Result | str:
         """The verdict on what is behind a descriptor, which stays the caller's. Text: why none can be had, which is our
-        fault and not the object's. *seconds*: it may take so long, 0 = as long as it takes; if it does not wait any
-        more but is in scan then, the verdict is ERROR with Reason.TIME."""
+        fault and not the object's. *seconds*: it may wait so long, and then be scanned so long, 0 = as long as it
+        takes; if the latter is over, the verdict is ERROR with Reason.TIME. *begun* is told since when it has been
+        scanned, by time.monotonic(); if never, it only waited."""
         ...
 
 
 class Bounds(NamedTuple):
     """What one message may be and cost; beyond that it has the status ERROR. 0: no limit."""
 
-    seconds: float = 60.0  # of all scans and cures of a message
+    seconds: float = 60.0  # of all scans and cures of a message; and as many again for waiting until they begin
     size: int = 0  # bytes of a message
     parts: int = 1000
     nesting: int = 50  # parts inside parts
@@ -62,7 +64,8 @@ class Examiner:
         self.spoken = False  # there was a verdict on something
         self._scan = scan
         self._spools = spools
-        self._end = time.monotonic() + bounds.seconds
+        self._came = time.monotonic()
+        self._waited = 0.0  # seconds, for scans to begin
         self._alone = 0
 
     def again(self) -> Examiner:
@@ -72,7 +75,7 @@ class Examiner:
     async def look(self, fd: int, name: bytes) -> Result:
         """Raises Unscanned, TooMuch."""
         for number in range(1, TRIES + 1):
-            result = await self._scan(fd, name, self.left())
+            result = await self._scanned(fd, name)
             if isinstance(result, str):
                 raise Unscanned(result)
             if result.reasons & OURS and result.status is Status.ERROR:
@@ -82,11 +85,22 @@ class Examiner:
                 return result
         raise AssertionError
 
+    async def _scanned(self, fd: int, name: bytes) -> Result | str:
+        asked = time.monotonic()
+        since: list[float] = []
+        try:
+            return await self._scan(fd, name, self.left(), since.append)
+        finally:
+            self._waited += max(0.0, (since[0] if since else time.monotonic()) - asked)
+
     def left(self) -> float:
-        """Seconds that the message has; 0 = as many as it takes. Raises TooMuch."""
+        """Seconds that the message has; 0 = as many as it takes. What it has waited is not its own. Raises TooMuch,
+        and Unscanned where it has waited too long."""
         if not self.bounds.seconds:
             return 0.0
-        left = self._end - time.monotonic()
+        if self._waited > self.bounds.seconds:
+            raise Unscanned("it has waited too long to be scanned")
+        left = self._came + self.bounds.seconds + self._waited - time.monotonic()
         if left <= 0:
             raise TooMuch(f"not checked within {self.bounds.seconds:g} seconds")
         return left

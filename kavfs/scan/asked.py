@@ -27,6 +27,7 @@ class Refusal(enum.Enum):
 
 Answer = Result | Refusal
 Done = Callable[[Answer], None]
+Begun = Callable[[float], None]  # time.monotonic() since when a worker has had it in hand
 
 
 @dataclass(slots=True, eq=False)
@@ -50,3 +51,6 @@ class Request:
     key: bytes | None = None  # under which it may be known from now on, if nothing speaks against it
     again: int = -1  # a second descriptor, to look whether it has changed meanwhile
     late: bool = False  # its time is over, and the shift was told so
+    seconds: float = 0.0  # that a worker may have it in hand; 0: the deadline is for all
+    begun: Begun | None = None  # not told yet
+    given: float = 0.0  # when a shift got it; time.monotonic()

@@ -6,6 +6,7 @@
 
 Every submit is answered exactly once, unless it was cancelled. Clients take turns; what is too much is BUSY. A deadline
 counts from submit: who still waits then is LATE, and a worker that has the object is killed (ERROR with Reason.TIME).
+Who gives *begun* has that time twice: for waiting, and again from the moment when a worker has his object in hand.
 What recall() knows to be clean needs no submit. The same bytes at once are scanned once: files by their inode, streams
 by what they hold, if signatures and the way of matching are the same; where the first came to nothing, the next is
 scanned itself.
@@ -27,7 +28,7 @@ from typing import NamedTuple
 from kavfs.model import Reason, Result, Status
 from kavfs.ports import Image
 from kavfs.scan import records
-from kavfs.scan.asked import Answer, Done, Request
+from kavfs.scan.asked import Answer, Begun, Done, Request
 from kavfs.scan.asked import Refusal as Refusal
 from kavfs.scan.deadlines import Deadlines
 from kavfs.scan.forkserver import ForkServer
@@ -90,6 +91,7 @@ class Service:
         self._waiting = Waiting(settings.queue_max, settings.queue_max_client)
         self._streams = Streams()
         self._deadlines = Deadlines()
+        self._unbegun: set[int] = set()  # that a shift has, and somebody wants to know when a worker has
         self._answers: deque[Callable[[], None]] = deque()
         self._last_ticket = 0
         self._tick_at = 0.0
@@ -133,9 +135,11 @@ class Service:
         all_match: bool = False,
         deadline: float | None = None,
         key: bytes | None = None,
+        begun: Begun | None = None,
     ) -> int:
         """Scan what is behind a descriptor, which is the service's from now on. *client* tells clients apart, for
-        turns and limits. *deadline*: seconds, instead of the usual ones; 0 = none. Returns a ticket for cancel()."""
+        turns and limits. *deadline*: seconds, instead of the usual ones; 0 = none. *begun*: is told once, at the latest
+        before a verdict, since when it has been scanned; never of who joined another. Returns a ticket for cancel()."""
         self._last_ticket += 1
         request = Request(self._last_ticket, fd, name, done, client, all_match, key=key)
         self._requests[request.ticket] = request
@@ -145,6 +149,8 @@ class Service:
         seconds = self._settings.deadline if deadline is None else deadline
         if seconds:
             self._deadlines.add(request.ticket, time.monotonic() + seconds)
+        if begun is not None:
+            request.seconds, request.begun = seconds, begun
         self._enter(request)
         return request.ticket
 
@@ -201,6 +207,7 @@ class Service:
         tick = now >= self._tick_at
         if tick:
             self._tick_at = now + TICK
+            self._tell_begun(now)
         self._hear(self._shifts.turn(ready, tick))
         for _ in range(ROUNDS):
             if not self._give():
@@ -218,9 +225,10 @@ class Service:
             request = self._requests.get(ticket)
             if request is None or request.shift is None:
                 continue
-            shift, request.shift = request.shift, None
-            shift.given -= 1
-            self._in_scan -= 1
+            shift = self._take_back(request)
+            if request.begun is not None:
+                now = time.monotonic()
+                request.begun(max(request.given, now - TICK))  # no tick saw it in hand
             judged = shift.edition.allow.judge(result)
             if request.again >= 0 and shift.edition is self._shifts.edition:
                 self._learn(request, judged, said)
@@ -244,11 +252,37 @@ class Service:
     def _end_late(self, now: float) -> None:
         for ticket in self._deadlines.due(now):
             request = self._requests[ticket]
+            held = None if request.shift is None else request.shift.crew.held(ticket)
             if request.shift is None:
+                self._refuse(request, Refusal.LATE)
+            elif request.seconds and held is not None and held < request.seconds:
+                self._deadlines.add(ticket, now + request.seconds - held)
+            elif request.seconds and held is None:
+                self._shifts.abort(request.shift, ticket)
+                self._take_back(request)
                 self._refuse(request, Refusal.LATE)
             else:
                 request.late = True
                 self._shifts.abort(request.shift, ticket)
+
+    def _tell_begun(self, now: float) -> None:
+        for ticket in list(self._unbegun):
+            request = self._requests[ticket]
+            assert request.shift is not None
+            assert request.begun is not None
+            held = request.shift.crew.held(ticket)
+            if held is not None:
+                self._unbegun.remove(ticket)
+                begun, request.begun = request.begun, None
+                begun(now - held)
+
+    def _take_back(self, request: Request) -> Shift:
+        """It has its verdict, or is not waited for: its shift has one less."""
+        shift, request.shift = request.shift, None
+        assert shift is not None
+        shift.given -= 1
+        self._in_scan -= 1
+        return shift
 
     @property
     def _most(self) -> int:
@@ -273,6 +307,9 @@ class Service:
                 continue
             request.fd = -1
             request.shift = shift
+            if request.begun is not None:
+                request.given = time.monotonic()
+                self._unbegun.add(request.ticket)
             shift.given += 1
             self._in_scan += 1
             given = True
@@ -298,6 +335,7 @@ class Service:
     def _end(self, request: Request, answer: Answer | None) -> None:
         """The answer is there; None: nobody asks any more."""
         del self._requests[request.ticket]
+        self._unbegun.discard(request.ticket)
         self._deadlines.drop(request.ticket)
         self._streams.drop(request)
         if request.leader is not None:
@@ -394,6 +432,7 @@ class Service:
                 if fd >= 0:
                     os.close(fd)
         self._requests.clear()
+        self._unbegun.clear()
         self._shifts.close()
         self._epoll.close()
         while self._answers:

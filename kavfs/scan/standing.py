@@ -53,6 +53,11 @@ class StandingCrew(Crew):
         """Wait no longer for this object: it ends as ERROR with Reason.TIME, and with it the worker that has it."""
         self._dispatcher.abort(tag, why.encode())
 
+    def held(self, tag: int) -> float | None:
+        """Seconds that a worker has had this object in hand, to a TICK; None: it waits."""
+        passed = self._dispatcher.held_ms(tag)
+        return None if passed < 0 else passed / 1000
+
     def turn(self, *, all_of_it: bool) -> list[News]:
         """Go on without waiting. *all_of_it*: look after processes too. KavfsError: no worker can be had."""
         self._flags = self._dispatcher.turn()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import resource
 import threading
+import time
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from kavfs.mail.envelope import Plan
 from kavfs.mail.scanning import Bounds, Unscanned
 from kavfs.model import Reason, Result, Status
 from kavfs.scan.asked import Refusal
+from kavfs.scan.standing import TICK
 from tests.support.cores import core_parts
 from tests.support.curing import unzipped
 from tests.support.judging import INFECTED_ZIP, Court, attached, mail, spooled
@@ -97,6 +99,7 @@ def slow_cures(tmp_path: Path, slow: int):  # type: ignore[no-untyped-def]
         yield parts, lambda core: Curer(core, parts.options, recipes), begun, end
 
 
+SECONDS = 3.0
 LEFT = [("fine", b"fine " * 50)]
 
 
@@ -195,6 +198,46 @@ def test_time_that_is_over_in_the_queue_is_no_verdict_and_in_a_scan_is_one(tmp_p
     assert second == REFUSALS[Refusal.LATE]
     assert isinstance(third, Result)
     assert (third.status, third.reasons) == (Status.ERROR, Reason.TIME)
+
+
+def test_who_waits_behind_another_at_a_worker_waits(tmp_path: Path) -> None:
+    """That is no time of its own, and no end of the other's."""
+
+    async def doing(core: Core) -> tuple[Result | str, Result | str]:
+        gate = Gate()
+        first = asyncio.ensure_future(core.scan(gate.fd, b"first", 0.0))
+        await asyncio.sleep(0)
+        second = await scanned(core, b"second", 0.2)
+        gate.open()
+        return await first, second
+
+    first, second = gated(tmp_path, doing, objects_max=2)
+    assert second == REFUSALS[Refusal.LATE]
+    assert isinstance(first, Result)
+    assert first.status is Status.CLEAN
+
+
+@pytest.mark.parametrize("objects_max", [1, 2])
+def test_the_time_of_a_scan_begins_when_a_worker_has_it(tmp_path: Path, objects_max: int) -> None:
+    async def doing(core: Core) -> tuple[Result | str, bool, bool]:
+        gates = [Gate(), Gate()]
+        first = asyncio.ensure_future(core.scan(gates[0].fd, b"first", 0.0))
+        await asyncio.sleep(0)
+        since: list[float] = []
+        asked = time.monotonic()
+        second = asyncio.ensure_future(core.scan(gates[1].fd, b"second", SECONDS, since.append))
+        await asyncio.sleep(0.6 * SECONDS)
+        early = bool(since)
+        gates[0].open()
+        await first
+        while time.monotonic() < asked + 1.1 * SECONDS:
+            await asyncio.sleep(0.05)
+        gates[1].open()
+        return await second, early, since[0] >= asked + 0.6 * SECONDS - TICK
+
+    second, early, late = gated(tmp_path, doing, objects_max=objects_max)
+    assert isinstance(second, Result)
+    assert (second.status, early, late) == (Status.CLEAN, False, True)
 
 
 def test_too_many_that_wait_are_told_so(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import email
 import email.policy
 import os
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from kavfs.mail.replies import Reply
 from kavfs.mail.rules import Action, Group, Matcher, Rule, Rules
 from kavfs.mail.spool import Spool
 from kavfs.model import ENGINES, Member, Reason, Result, Status, Target, Threat
+from kavfs.scan.asked import Begun
 from tests.support.curing import cured, zip_of
 from tests.support.mailing import letter
 from tests.support.objects import EICAR, ready
@@ -76,9 +78,11 @@ class Court:
     allowed: list[float] = field(default_factory=list)  # seconds of each cure
     settings: dict[str, object] = field(default_factory=dict)
 
-    async def scan(self, fd: int, name: bytes, seconds: float) -> Result | str:
+    async def scan(self, fd: int, name: bytes, seconds: float, begun: Begun | None = None) -> Result | str:
         self.scanned.append(name)
         self.done.append("scan")
+        if begun:
+            begun(time.monotonic())
         answer = self.answers.pop(0) if self.answers else None
         return result_of(fd, name, self.using) if answer is None else answer
 
