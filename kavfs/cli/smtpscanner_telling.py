@@ -44,7 +44,7 @@ class Telling:
                 log.note(str(error), "E")  # nobody asked for it
         if wanted.metrics():
             from kavfs.daemon.metrics import MetricsServer  # its library, for whoever collects
-            from kavfs.mail.counts import MailMetrics
+            from kavfs.mail.metrics import MailMetrics
 
             front = self._front
             mail = MailMetrics(front.counts, front.receiver.counts, front.notices.counts, lambda: front.lost)

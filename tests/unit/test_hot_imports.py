@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -41,3 +42,13 @@ def test_the_start_of_a_small_scan_loads_nothing_dear(tmp_path: Path) -> None:
         f"print([name for name in {DEAR!r} if name in sys.modules])"
     )
     assert Desk(tmp_path / "home").shell(f"{sys.executable} -c '{program.replace(chr(39), chr(34))}'").lines == ["[]"]
+
+
+def test_a_conversation_about_mail_loads_no_metrics() -> None:
+    """One on standard input and output serves none."""
+    program = (
+        "import sys; from kavfs.cli import smtpscanner, smtpscanner_front\n"
+        "print([name for name in ('prometheus_client', 'kavfs.mail.metrics') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

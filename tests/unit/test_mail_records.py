@@ -19,10 +19,11 @@ from kavfs.action.vault import CATALOGUE
 from kavfs.errors import KavfsError
 from kavfs.mail import letter
 from kavfs.mail.case import Case
-from kavfs.mail.counts import Counts, MailMetrics
+from kavfs.mail.counts import Counts
 from kavfs.mail.envelope import Recipient
 from kavfs.mail.keeping import Keeping
 from kavfs.mail.loglines import LogLines, received, scanned
+from kavfs.mail.metrics import MailMetrics
 from kavfs.mail.recording import recording
 from kavfs.mail.relay import Counts as Relayed
 from kavfs.mail.rules import Action
