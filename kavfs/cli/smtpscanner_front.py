@@ -134,7 +134,7 @@ class Front:
         keeping = Keeping(folder, scan.quarantine_max_size, start.service.image.generation, scan.quarantine_max_age)
         notices = Notices(
             Sender(hop),
-            judging.templates(settings),
+            judging.templates(settings, lambda text: start.log.note(text, "W")),
             self._marks,
             self._allowance,
             judging.manner(settings),

@@ -80,13 +80,14 @@ def bases(service: Service) -> Callable[[], Bases]:
     return asked
 
 
-def templates(settings: MailSettings) -> Templates:
-    """Texts of notices. ConfigError: a file cannot be read."""
+def templates(settings: MailSettings, note: Callable[[str], None]) -> Templates:
+    """Texts of notices. *note* is told of files that are missing. ConfigError: one cannot be read."""
     return load(
         {
             (Role(role), status): Chosen(notice.subject, notice.template)
             for (role, status), notice in settings.notices.items()
-        }
+        },
+        note,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from kavfs.errors import ConfigError
@@ -55,21 +55,26 @@ class Chosen(NamedTuple):
 Templates = Mapping[tuple[Role, Status], Template]
 
 
-def load(chosen: Mapping[tuple[Role, Status], Chosen]) -> Templates:
-    """All templates, those that were not chosen as the program has them. ConfigError with the file in it."""
+def load(chosen: Mapping[tuple[Role, Status], Chosen], note: Callable[[str], None] = lambda text: None) -> Templates:
+    """All templates, those that were not chosen as the program has them, and those of which the file is missing: *note*
+    is told. ConfigError with the file in it."""
     made = {}
     for role in Role:
         for status in RULED:
             one, usual = chosen.get((role, status), Chosen()), builtin(role, status)
-            made[role, status] = Template(one.subject or usual.subject, _read(one.path) if one.path else usual.text)
+            text = _read(one.path, note) if one.path else None
+            made[role, status] = Template(one.subject or usual.subject, usual.text if text is None else text)
     return made
 
 
-def _read(path: bytes) -> str:
+def _read(path: bytes, note: Callable[[str], None]) -> str | None:
     shown = shown_text(path.decode("utf-8", "backslashreplace"))
     try:
         with open(path, "rb") as file:
             data = file.read(TEMPLATE_MAX + 1)
+    except FileNotFoundError:  # mail does not wait for it
+        note(f"there is no template {shown}: the text that is shipped is used")
+        return None
     except OSError as error:
         raise ConfigError(f"template {shown} cannot be read: {error.strerror}") from None
     if len(data) > TEMPLATE_MAX:

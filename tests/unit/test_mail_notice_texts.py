@@ -59,15 +59,25 @@ def test_macros_are_filled_once(text: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"x" * (TEMPLATE_MAX + 1), "64 KiB"), (b"ok\xff", "not UTF-8, at byte 2"), (None, "No such file")],
+    [(b"x" * (TEMPLATE_MAX + 1), "64 KiB"), (b"ok\xff", "not UTF-8, at byte 2"), (None, "Is a directory")],
 )
 def test_a_template_that_cannot_be_used_is_named(tmp_path: Path, content: bytes | None, why: str) -> None:
     file = tmp_path / "template"
-    if content is not None:
+    if content is None:
+        file.mkdir()
+    else:
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=why) as error:
         load({(Role.ADMIN, Status.ERROR): Chosen(path=bytes(file))})
     assert str(file) in str(error.value)
+
+
+def test_without_the_file_the_template_is_the_one_that_is_shipped(tmp_path: Path) -> None:
+    said: list[str] = []
+    key = Role.ADMIN, Status.ERROR
+    made = load({key: Chosen("Mine", bytes(tmp_path / "missing"))}, said.append)[key]
+    assert made == builtin(*key)._replace(subject="Mine")
+    assert said == [f"there is no template {tmp_path}/missing: the text that is shipped is used"]
 
 
 def test_a_template_of_the_administrator_is_used(tmp_path: Path) -> None:
