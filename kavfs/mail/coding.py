@@ -50,9 +50,9 @@ def readings(part: Part) -> tuple[Reading, ...]:
     return tuple(Reading(body, encoding) for body in part.header.bodies for encoding in encodings)
 
 
-def decoded(source: Source, part: Part, reading: Reading) -> Iterator[bytes]:
-    """The content in pieces. Damage is passed over, as readers do."""
-    raw = (source.upto(at, min(CHUNK, part.end - at)) for at in range(reading.body, max(reading.body, part.end), CHUNK))
+def decoded(source: Source, part: Part, reading: Reading, step: int = CHUNK) -> Iterator[bytes]:
+    """The content in pieces. Damage is passed over, as readers do. *step*: bytes that are read at a time."""
+    raw = (source.upto(at, min(step, part.end - at)) for at in range(reading.body, max(reading.body, part.end), step))
     if reading.encoding == "base64":
         return from_base64(raw)
     if reading.encoding == "quoted-printable":

@@ -11,25 +11,52 @@ from kavfs._native.basics import TYPE_HEAD, detect
 from kavfs.action.cure.pieces import Source
 from kavfs.mail.case import Finding
 from kavfs.mail.coding import Block, blocks, decoded, readings, unpacked
-from kavfs.mail.findings import harmless, shown_name
+from kavfs.mail.findings import error_of, harmless, shown_name
 from kavfs.mail.message import Message
 from kavfs.mail.parts import Part
 from kavfs.mail.rules import Filters, Matcher
-from kavfs.mail.scanning import crosses
+from kavfs.mail.scanning import TooMuch, crosses
 from kavfs.model import Status
 
+READ_MOST = 4  # times the size of a message: its parts may lie in one another, and be read in several ways ...
+READ_MORE = 64 << 20  # ... and bytes
+STEP = 48 << 10  # bytes of a part that are read at a time to tell what it is
 COUNTED = 1 << 14  # bytes of a file in a text of which the size is told exactly
 PASSED_OVER = b" .\t"  # at the end of a name: some systems do not mind them
 
 
+class _Read(Source):
+    """A message that is read so often and no more. Raises TooMuch."""
+
+    left: int  # bytes
+
+    def upto(self, at: int, count: int) -> bytes:
+        data = super().upto(at, count)
+        self.left -= len(data)
+        if self.left < 0:
+            raise TooMuch("its parts are more than can be looked into")
+        return data
+
+
+def _read(source: Source) -> _Read:
+    read = _Read(*source)
+    read.left = READ_MOST * source.size + READ_MORE
+    return read
+
+
 def filtered(filters: Filters, message: Message) -> list[Finding]:
-    """What the filters of a group say of each part; of a file that stands in a text by what it is called."""
+    """What the filters of a group say of each part; of a file that stands in a text by what it is called. Where that
+    takes too much the rest is not looked at, which is an error of the message."""
     if not (filters.names or filters.mime or filters.types or filters.size_over is not None):
         return []
-    found = []
+    found: list[Finding] = []
     seen: set[Block] = set()
+    source = _read(message.source)
     for part in message.tree.leaves():
-        why = _why(filters, message.source, part)
+        try:
+            why = _why(filters, source, part)
+        except TooMuch as much:
+            return [*found, error_of(str(much))]
         if why:
             where = None if crosses(part) else part
             found.append(Finding(Status.FILTERED, shown_name(part), part=where, why=why))
@@ -71,7 +98,7 @@ def _formats(source: Source, part: Part) -> Iterator[bytes]:
     """What the content is by its first bytes, in each way in which it may be read."""
     for reading in readings(part):
         head = b""
-        for chunk in decoded(source, part, reading):
+        for chunk in decoded(source, part, reading, STEP):
             head += chunk
             if len(head) >= TYPE_HEAD:
                 break

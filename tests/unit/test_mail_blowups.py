@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from kavfs.mail.scanning import Bounds, Examiner
 from kavfs.mail.spool import Spool
 from kavfs.model import Result, Status
 from kavfs.patterns.lists import read_patterns
+from kavfs.scan.asked import Begun
 
 TEXT = b"Subject: x\r\n\r\n"
 
@@ -116,7 +118,7 @@ def test_a_field_that_describes_content_makes_a_guess_wherever_it_stands_in_the_
 OPEN = b"".join(b"--%d\r\nContent-Type: text/plain\r\n\r\n" % number for number in range(300))
 
 
-async def clean(fd: int, name: bytes, seconds: float) -> Result:
+async def clean(fd: int, name: bytes, seconds: float, begun: Begun | None = None) -> Result:
     return Result(name, Status.CLEAN, format="mail")
 
 
@@ -193,3 +195,23 @@ def test_guesses_that_lie_in_one_another_are_not_decoded_for_their_size() -> Non
         assert steps(lambda: filtered(Filters(size_over=100_000), message)) < 100_000
         assert len(filtered(Filters(size_over=100_000), message)) == 301
         assert [one.name for one in filtered(Filters(size_over=190_000), message)] == ["message"]
+
+
+@pytest.mark.parametrize(("rows", "over"), [(10_000, False), (80_000, True)])
+def test_what_parts_hold_is_looked_into_up_to_a_bound(rows: int, over: bool) -> None:
+    """Each of many guesses goes on to the end of the message, and nothing comes out of it."""
+    coded = OPEN.replace(b"\r\n\r\n", b"\r\nContent-Transfer-Encoding: base64\r\n\r\n")
+    with held(TEXT + coded + b"!!!!\r\n" * rows) as source:
+        message = Message(source)
+        found = filtered(Filters(types=read_patterns("^pe$")), message)
+        assert [(one.status, one.part) for one in found] == ([(Status.ERROR, None)] if over else [])
+        assert steps(lambda: filtered(Filters(types=read_patterns("^pe$")), message)) < 400_000
+
+
+def test_of_a_large_message_with_many_parts_each_is_looked_into() -> None:
+    part = b"\r\n--x\r\nContent-Type: application/x\r\nContent-Transfer-Encoding: base64\r\n\r\n"
+    fine, bad = base64.encodebytes(b"fine" * 9000), base64.encodebytes(b"%PDF-1.4" + b"bad" * 9000)
+    data = b"Content-Type: multipart/mixed; boundary=x\r\n" + part + (part + fine) * 300 + part + bad + b"\r\n--x--\r\n"
+    with held(data.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")) as source:
+        found = filtered(Filters(types=read_patterns("^pdf$")), Message(source))
+    assert [(one.status, one.why) for one in found] == [(Status.FILTERED, "what it holds is not allowed")]
