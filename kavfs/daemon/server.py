@@ -27,7 +27,7 @@ from kavfs.daemon.settings import DaemonSettings
 from kavfs.daemon.tally import Tally
 from kavfs.errors import SystemFailure
 from kavfs.scan.opening import Openers
-from kavfs.scan.service import Service
+from kavfs.scan.service import Service, ServiceStats
 
 if TYPE_CHECKING:
     from kavfs.daemon.tls import TlsRelay
@@ -36,6 +36,7 @@ PROTOCOLS = {"ave": serve.AVE, "clamd": serve.CLAMD}
 DRAIN_LOOK = 0.05
 DEFECTS_TOLD = 100
 ROUNDS = 4
+STATS_LAST = 0.1  # seconds that an answer to STATS is good for
 LOAD_LOOK = 5.0  # seconds between two looks at the load average
 
 Sockets = dict[tuple[str, bool], list[socket.socket]]  # by protocol, and whether with TLS
@@ -72,6 +73,8 @@ class Server:
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._lister = Lister(self._opened)
+        self._version = self._stats = b""
+        self._stats_until = 0.0  # of the loop's time
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -157,7 +160,7 @@ class Server:
         if protocol == "ave":
             desk.talk = AveTalk(desk, self.settings.alert_unscanned)
         else:
-            answers = Answers(self.version, self.stats, lambda: self.reload(), self._shut_down)
+            answers = Answers(lambda: self._version, self.stats, lambda: self.reload(), self._shut_down)
             desk.talk = ClamdTalk(desk, answers, self.settings.strict)
         tally = self.tallies[protocol] = Tally()
         desk.watchers = [*self.watchers, tally.told]
@@ -258,22 +261,26 @@ class Server:
     # ---- what is told ----------------------------------------------------------------------------------------------
 
     def renamed(self) -> None:
-        """The signatures are others: greetings say so."""
+        """The signatures are others: greetings and answers to VERSION say so."""
         stats = self.service.stats()
+        self._version = self._version_now(stats)
         for desk in self.desks.values():
             desk.front.greet(serve.AVE, ave.greeting(version.VERSION, stats.newest, stats.signatures))
 
-    def version(self) -> bytes:
-        stats = self.service.stats()
+    def _version_now(self, stats: ServiceStats) -> bytes:
         date = time.strftime("%a %b %e %H:%M:%S %Y", time.gmtime(stats.newest))
         return clamd.version(f"kavfs {version.VERSION}", stats.generation.hex()[:8], date)
 
     def stats(self) -> bytes:
-        stats = self.service.stats()
-        live = stats.workers
-        memory = sum(part.length for part in self.service.image.parts)
-        load = clamd.Load(live, max(0, live - stats.in_scan), live, stats.waiting, memory)
-        return clamd.stats(load)
+        """Not told anew for each of many who ask: they would keep others from their turn."""
+        now = self._loop.time()
+        if now >= self._stats_until:
+            stats = self.service.stats()
+            live = stats.workers
+            memory = sum(part.length for part in self.service.image.parts)
+            load = clamd.Load(live, max(0, live - stats.in_scan), live, stats.waiting, memory)
+            self._stats, self._stats_until = clamd.stats(load), now + STATS_LAST
+        return self._stats
 
     def _shut_down(self, peer: serve.Peer) -> bool:
         if not self.settings.shutdown or peer.uid not in (0, os.geteuid()):

@@ -103,10 +103,13 @@ def test_broken_database_is_refused_and_the_old_one_stays(tmp_path):
     databases.mkdir()
     change(databases, 1)
     with Aveserver(tmp_path, databases) as server:
+        version = server.ask(b"nVERSION\n")
         (databases / "daily.cvd").write_bytes(b"no head of a pack" * 100)
         server.wait_for_line("what was in force stays: ")
         assert stream(server, b"MARK") == b"stream: Mark.1.UNOFFICIAL FOUND\0"
+        assert server.ask(b"nVERSION\n") == version
         (databases / "daily.cvd").unlink()
         change(databases, 2)
         server.wait_for_line("signatures are changed")
         assert stream(server, b"MARK") == b"stream: Mark.2.UNOFFICIAL FOUND\0"
+        assert server.ask(b"nVERSION\n").split(b"/")[1] != version.split(b"/")[1]
