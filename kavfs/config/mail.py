@@ -81,6 +81,9 @@ def group_of(name: str, said: Mapping[str, Any]) -> GroupSettings:
     What it does not say is usual: nothing is taken from the default group. For in the product's manual (5.2.2) a group
     that says Quarantine=no and RecipientAction=unchanged gets all its mail, though the default group beside it says
     InfectedQuarantine=yes and CuredRecipientAction=cured.
+
+    ProtectedRecipientAttachReport=no is also said of the recipients' notice, unless that has its own word
+    (ProtectedRecipientNotify): in 5.2.3 they hear nothing with that alone, and in 5.2.5 both stand there.
     """
     fields = {GROUP_FIELDS[key]: value for key, value in said.items() if key in GROUP_FIELDS}
     told = {RULE_OF[key]: value for key, value in said.items() if key in RULE_OF}
@@ -88,6 +91,8 @@ def group_of(name: str, said: Mapping[str, Any]) -> GroupSettings:
     rules: dict[Status, RuleSettings] = {}
     for status, usual in USUAL.items():
         own = {field: value for (of, field), value in told.items() if of is status}
+        if status is Status.PROTECTED and own.get("recipient_attach_report") is False:
+            own.setdefault("recipient_notify", False)
         rules[status] = usual._replace(**{**general, **own})
     return GroupSettings(name=name, **fields, rules=rules)
 

@@ -176,8 +176,26 @@ def test_5_2_3_its_note_can_be_switched_off_and_nothing_else_is() -> None:
     text = "[smtpscan.group:default]\nProtectedRecipientAttachReport=no\nProtectedAdminNotify=no\n"
     group = settings(text).default
     assert where(group, "recipient_attach_report", False) == ("Protected",)
+    assert where(group, "recipient_notify", False) == ("Protected",)
     assert where(group, "admin_notify", False) == ("Protected",)
     assert where(group, "recipient_action", "unchanged") == ("Protected",)
+
+
+@pytest.mark.parametrize(
+    ("said", "silent"),
+    [
+        ("ProtectedRecipientAttachReport=no\nRecipientNotify=yes\n", ("Protected",)),
+        ("ProtectedRecipientAttachReport=no\nProtectedRecipientNotify=yes\n", ()),
+        ("ProtectedRecipientAttachReport=yes\n", ()),
+        ("RecipientAttachReport=no\n", ()),
+        ("InfectedRecipientAttachReport=no\n", ()),
+    ],
+)
+def test_5_2_3_without_the_note_recipients_hear_nothing_unless_their_notice_has_its_own_word(
+    said: str, silent: tuple[str, ...]
+) -> None:
+    group = settings(f"[smtpscan.group:default]\n{said}").default
+    assert where(group, "recipient_notify", False) == silent
 
 
 def test_5_2_4_what_is_protected_can_be_blocked_with_all_others() -> None:
