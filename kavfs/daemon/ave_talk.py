@@ -20,6 +20,7 @@ _REFUSALS = {
 _ERRORS = {
     errno.EACCES: ave.NO_ACCESS,
     errno.EPERM: ave.OUTSIDE,
+    errno.EXDEV: ave.OUTSIDE,  # it leads out of a folder
     errno.ENOENT: ave.NOT_FOUND,
     errno.ENOTDIR: ave.NOT_FOUND,
     errno.ENAMETOOLONG: ave.NOT_FOUND,

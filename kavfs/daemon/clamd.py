@@ -35,7 +35,8 @@ CLOSING = "The server is going down"
 FAILED = "Scanning is not possible"
 NOT_SUPPORTED = "Not supported file type"
 
-_SAME = {errno.EPERM: errno.EACCES, errno.EINVAL: errno.ENOENT}  # what may not be named; what is no whole path
+# What may not be named, or leads out of a folder; what is no whole path.
+_SAME = {errno.EPERM: errno.EACCES, errno.EXDEV: errno.EACCES, errno.EINVAL: errno.ENOENT}
 
 _FOUND = (Status.INFECTED, Status.CUREFAILED, Status.SUSPICIOUS, Status.WARNING)
 _STRICT = {Status.PROTECTED: b"Heuristics.Encrypted", Status.CORRUPTED: b"Heuristics.Broken"}
