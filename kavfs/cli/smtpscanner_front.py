@@ -110,6 +110,10 @@ class Front:
         self._settings = settings
         self._meanwhile(_close(old))
 
+    def tidy(self) -> None:
+        """Now and then."""
+        self._parts.hop.tidy()
+
     def renewed(self) -> None:
         """The signatures are others."""
         self._parts.keeping.generation = self._start.service.image.generation

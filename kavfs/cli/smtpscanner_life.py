@@ -20,7 +20,7 @@ from kavfs.daemon.watching import Places
 from kavfs.scan.service import Service
 from kavfs.signatures.sources import absolute, absolute_path, default_databases
 
-LOAD_LOOK = 5.0  # seconds between two looks at the load average
+LOAD_LOOK = 5.0  # seconds between two looks at the load average, and after connections that nobody needs
 
 _AT_START = (
     *("socket", "status_socket", "pid_file", "state", "listen", "milter", "metrics", "socket_mode", "socket_group"),
@@ -88,6 +88,7 @@ class Life:
         most = self._settings.wanted.settings.scan.max_load
         with suppress(OSError):  # no /proc
             self._start.service.full = bool(most) and os.getloadavg()[0] > most
+        self._front.tidy()
         self._loop.call_later(LOAD_LOOK, self._look_at_load)
 
 

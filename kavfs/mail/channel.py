@@ -80,7 +80,10 @@ class Channel(asyncio.Protocol):
         if self._lost:
             raise ConnectionResetError("the connection was lost")
 
-    def close(self) -> None:
+    def close(self, last: bytes = b"") -> None:
+        """*last* is left out where a command reads it: the end of its input says as much, and it could not answer."""
+        if last and isinstance(self._reading, asyncio.Transport) and not (self._lost or self._reading.is_closing()):
+            self._reading.write(last)
         self._finished = True
         self.closing.set()
         self._end_timer()

@@ -35,8 +35,8 @@ class Stream(Protocol):
         """Returns when there is room for more."""
         ...
 
-    def close(self) -> None:
-        """What was written still goes out, for a short while."""
+    def close(self, last: bytes = b"") -> None:
+        """What was written still goes out, for a short while, and *last* behind it if it can."""
         ...
 
 
@@ -199,5 +199,8 @@ class SmtpLink:
             raise HopLost(str(error) or "the next hop does not read") from None
 
     def close(self) -> None:
-        self._hop.lose("closed")
-        self._stream.close()
+        """With a goodbye, where it cannot be taken for anything else; else servers log a lost connection."""
+        hop = self._hop
+        ready = not (hop.lost or hop.waiting or self._stream.ended)
+        hop.lose("closed")
+        self._stream.close(b"QUIT\r\n" if ready else b"")

@@ -34,6 +34,11 @@ class Onward:
     def give(self, link: Link) -> None:
         self._hops.give(link)
 
+    def tidy(self) -> None:
+        """Now and then: connections that nobody has needed for a while end."""
+        if isinstance(self._hops, Pool):
+            self._hops.tidy()
+
     async def close(self) -> None:
         """Connections that are kept end, and so do commands; those in use when they are given back."""
         if isinstance(self._hops, Pool):
@@ -52,6 +57,9 @@ class NoHop:
 
     def give(self, link: Link) -> None:
         link.close()
+
+    def tidy(self) -> None:
+        """There is nothing."""
 
     async def close(self) -> None:
         return None

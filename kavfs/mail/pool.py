@@ -71,6 +71,13 @@ class Pool:
         else:
             link.close()
 
+    def tidy(self) -> None:
+        """What has been kept too long ends: the next hop has a place for each."""
+        now = self._clock()
+        for one in [one for one in self._kept if not one[1].usable or now - one[0] >= KEPT_FOR]:
+            self._kept.remove(one)
+            one[1].close()
+
     def close(self) -> None:
         """Nothing is kept any more."""
         self._closed = True

@@ -92,8 +92,12 @@ class HopStream:
             self._work()
         self.fuse.check()
 
-    def close(self) -> None:
+    def close(self, last: bytes = b"") -> None:
         self.closed = True
+        assert not (last and self.in_content), "it would be content"
+        if last and not (self.dead or self.stalled):
+            self.input += last
+            self._work()
 
     def _work(self) -> None:
         while not (self.dead or self.stalled):
@@ -294,7 +298,7 @@ class Client:
         self.heard += self.fuse.part(data)
         self.fuse.check()
 
-    def close(self) -> None:
+    def close(self, last: bytes = b"") -> None:
         self.closed = True
 
 

@@ -182,6 +182,24 @@ def test_a_connection_is_used_again() -> None:
     assert b"DSN" not in client.heard
 
 
+def test_what_nobody_needs_any_more_ends_with_a_goodbye() -> None:
+    way = Way()
+    way.send()
+    way.now += KEPT_FOR - 1
+    way.pool.tidy()
+    assert not way.hop.streams[0].closed
+    way.now += 1
+    way.pool.tidy()
+    assert way.hop.streams[0].closed
+    assert way.hop.lines[-1] == b"QUIT"
+    way.send()
+    assert len(way.hop.streams) == 2
+    way.hop.streams[1].dead = True
+    way.pool.tidy()
+    assert way.hop.streams[1].closed
+    assert way.hop.lines.count(b"QUIT") == 1
+
+
 def test_a_transaction_that_was_given_up_is_forgotten() -> None:
     way = Way()
     steps = dialogue(CONTENT, TO)
