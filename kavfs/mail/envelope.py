@@ -19,6 +19,10 @@ class Recipient(NamedTuple):
     parameters: Parameters = ()
 
 
+def somebody() -> bool:
+    return True
+
+
 class Envelope(NamedTuple):
     """What is known of a message besides its content. *recipients* are those that were accepted, in their order."""
 
@@ -30,6 +34,7 @@ class Envelope(NamedTuple):
     helo: bytes = b""
     client: bytes = b""  # address, or b"" of a UNIX socket or a pipe
     protocol: bytes = b"SMTP"  # SMTP, ESMTP, LMTP
+    waits: Callable[[], bool] = somebody  # whether anybody still waits for the answer: else the message comes again
 
     @property
     def origin(self) -> bytes:

@@ -61,6 +61,10 @@ def _record_nothing(case: Case) -> None:
     return None
 
 
+class Gone(Exception):
+    """Nobody waits for the answer any more: what is put into quarantine or told now would be so again."""
+
+
 class Judge:
     """A `kavfs.mail.envelope.Judge`. *rules*, *bounds* and *pass_unscanned* may be changed at any time; a message is
     judged by those that it began with. *bases*: the signatures in use. *at_once*: messages, 0 = as many as there are.
@@ -144,6 +148,9 @@ class Judge:
                 await self._pass(work, group, recipients, error_of(work.unscanned))
             else:
                 await self._treat(work, group, recipients)
+        except Gone:
+            log.info("%s: the client has gone before it was judged", work.id)
+            work.say(recipients, DISTURBED)
         except Unscanned as error:
             log.error("%s: %s", work.id, error)
             work.say(recipients, DISTURBED)
@@ -173,6 +180,8 @@ class Judge:
             action=course.action,
             blocked=course.blocked,
         )
+        if not work.envelope.waits():
+            raise Gone
         if any(group.rule(one.status).quarantine for one in course.findings):
             case = case._replace(items=await in_thread(self._keep, case))
         if findings:

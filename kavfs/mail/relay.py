@@ -259,7 +259,7 @@ class Relay:
         count = len(envelope.recipients)
         plan: Plan | None = None
         try:
-            plan = await self._judge(envelope, spool)
+            plan = await self._judge(envelope._replace(waits=self._wanted), spool)
             if not plan.covers(count):
                 raise ValueError("a plan does not say what becomes of every recipient")
         except Exception:  # whatever is wrong with us, the message stays where it is

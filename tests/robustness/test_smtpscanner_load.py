@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tests.support.daemons import children
 from tests.support.mail_daemons import Conversation, Smtpscanner, running, send
+from tests.support.objects import EICAR
 from tests.support.passing import wait_until
 
 TO = b"b@example.org"
@@ -139,3 +140,28 @@ def test_so_many_messages_are_looked_at_at_once_and_others_wait(tmp_path: Path) 
         assert not any(answer.done() for answer in answers)
         signal_workers(scanner, signal.SIGCONT)
         assert [answer.result() for answer in answers] == [[b"250 taken"]] * 4
+
+
+def items(scanner: Smtpscanner) -> int:
+    """In quarantine."""
+    return len(list((scanner.folder / "state" / "quarantine").glob("items/*")))
+
+
+def test_a_client_that_goes_while_its_message_is_scanned_makes_no_second_copy(tmp_path: Path) -> None:
+    """In quarantine and in notices: it comes again."""
+    rule = "\n[smtpscan.group:default]\nInfectedQuarantine=yes\nAdminAddress=admin@example.org\n"
+    infected = b"Message-ID: <one@x>\r\n\r\n" + EICAR + b"\r\n"
+    with running(tmp_path, rule) as scanner:
+        signal_workers(scanner, signal.SIGSTOP)
+        with Conversation.to(scanner.smtp) as client:
+            client.hear()
+            client.say(b"EHLO x", b"MAIL FROM:<a@example.org>", b"RCPT TO:<b@example.org>", b"DATA", replies=4)
+            client.socket.sendall(infected + b".\r\n")
+            wait_until(lambda: in_scan(scanner) == 1)
+        signal_workers(scanner, signal.SIGCONT)
+        wait_until(lambda: in_scan(scanner) == 0)
+        assert send(scanner.smtp, [TO], SMALL) == [b"250 taken"]
+        assert items(scanner) == 0
+        assert send(scanner.smtp, [TO], infected) == [b"250 taken"]
+        assert items(scanner) == 1
+        assert len(scanner.hop.notices(b"admin@example.org")) == 1

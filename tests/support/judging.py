@@ -75,6 +75,7 @@ class Court:
     cases: list[Case] = field(default_factory=list)
     done: list[str] = field(default_factory=list)  # in order: scan, keep, tell, record
     fails: set[str] = field(default_factory=set)  # keep, tell
+    gone: int | None = None
     allowed: list[float] = field(default_factory=list)  # seconds of each cure
     settings: dict[str, object] = field(default_factory=dict)
 
@@ -93,6 +94,10 @@ class Court:
         except Refused as refused:
             return str(refused)
         return spooled(outcome.data)
+
+    def waits(self) -> bool:
+        """Whether the client is there; *gone* says after how many scans it has gone."""
+        return self.gone is None or self.done.count("scan") < self.gone
 
     def keep(self, case: Case) -> tuple[str, ...]:
         self.done.append("keep")
@@ -124,7 +129,8 @@ class Court:
         return outcome
 
     async def sent(self, data: bytes, *to: bytes) -> Outcome:
-        envelope = Envelope(SENDER, tuple(Recipient(address) for address in to or (b"b@example.org",)))
+        recipients = tuple(Recipient(address) for address in to or (b"b@example.org",))
+        envelope = Envelope(SENDER, recipients, waits=self.waits)
         spool = spooled(data)
         try:
             plan = await self.judge()(envelope, spool)

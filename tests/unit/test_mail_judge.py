@@ -159,6 +159,21 @@ def test_what_is_not_cured_in_time_is_infected_and_what_we_could_not_begin_comes
         assert "a.zip" not in attached(outcome.only)
 
 
+@pytest.mark.parametrize(
+    ("gone", "done"), [(1, ["scan"]), (2, ["scan", "scan"]), (3, ["scan", "scan", "keep", "tell"])]
+)
+def test_of_what_nobody_waits_for_nothing_is_kept_or_told(gone: int, done: list[str]) -> None:
+    """It comes again, and would be there twice."""
+    court = Court(default=changed(group(), Status.INFECTED, quarantine=True), gone=gone, cures=False)
+    outcome = court.send(mail(("e.com", EICAR)))
+    assert [step for step in court.done if step != "record"][: len(done)] == done
+    assert ("keep" in court.done, "record" in court.done, outcome.codes) == (
+        gone > 2,
+        gone > 2,
+        [] if gone > 2 else [451],
+    )
+
+
 def test_nothing_left_and_no_report_wanted_is_nothing_sent() -> None:
     quiet = changed(group(), Status.INFECTED, recipient_attach_report=False)
     court = Court(default=quiet)
