@@ -56,6 +56,7 @@ typedef struct {
     bool all_match;     /* classes that follow are asked even of what is known to be infected */
     bool one_by_one;    /* each object is work of its own, and one more worker pays off for each: somebody waits for it.
                            The    layers stand behind the notes of its KAV_EV_RESULT */
+    bool hand_back;     /* descriptors that were submitted are not closed here: kav_dispatch_take_spent */
     kav_dispatch_class classes[KAV_ENGINE_COUNT]; /* one at least must see every object */
 } kav_dispatch_options;
 
@@ -111,6 +112,13 @@ enum kav_step_flag {
 
 kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options); /* NULL: out of memory */
 void kav_dispatch_free(kav_dispatch *d);                             /* closes every descriptor it holds */
+
+/* Give everything up, so that there is nothing left to do but to take what is handed back, and to free it. */
+void kav_dispatch_drop(kav_dispatch *d);
+
+/* With hand_back: descriptors of objects that have their verdict, the caller's from now on. How many were put into fds,
+ * which has room for most; to be called until it says 0. */
+size_t kav_dispatch_take_spent(kav_dispatch *d, int *fds, size_t most);
 
 /* Remember what is found from now on. The descriptors and the delta table stay the caller's and outlive the dispatcher.
  * -errno: something of it cannot be used; the rest is. */

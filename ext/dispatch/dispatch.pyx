@@ -26,7 +26,7 @@ cdef extern from "dispatch.h" nogil:
     ctypedef struct kav_dispatch_options:
         kav_limits limits
         uint32_t grace_ms, stall_ms, fd_budget
-        bint want_clean, all_match, one_by_one
+        bint want_clean, all_match, one_by_one, hand_back
         kav_dispatch_class classes[4]
 
     ctypedef struct kav_dispatch_stores:
@@ -57,6 +57,8 @@ cdef extern from "dispatch.h" nogil:
 
     kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
     void kav_dispatch_free(kav_dispatch *d)
+    void kav_dispatch_drop(kav_dispatch *d)
+    size_t kav_dispatch_take_spent(kav_dispatch *d, int *fds, size_t most)
     int kav_dispatch_set_stores(kav_dispatch *d, const kav_dispatch_stores *stores)
     int kav_dispatch_finish(kav_dispatch *d)
     int kav_dispatch_add_walker(kav_dispatch *d, uint32_t id, int socket, int slot_fd)
@@ -98,6 +100,12 @@ cdef extern from "dispatch.h" nogil:
         KAV_EV_LISTED
 
 
+cdef extern from "closer.h" nogil:
+    int kav_closer_start(int socket)
+    bint kav_closer_in_memory(int fd)
+    void kav_closer_mount(int fd, uint64_t *unique, uint64_t *number)
+
+
 DONE = KAV_STEP_DONE
 WANT = KAV_STEP_WANT
 WAKE = KAV_STEP_WAKE
@@ -131,6 +139,22 @@ def format_name(uint16_t number):
     return kav_format_name(number).decode()
 
 
+def start_closer(int socket_fd):
+    """The number of a process that closes descriptors of this one (closer.h)."""
+    return check(kav_closer_start(socket_fd))
+
+
+def in_memory(int fd):
+    return kav_closer_in_memory(fd)
+
+
+def mount_of(int fd):
+    """The mount of an open file: its number for ever (0: not told), and in /proc/self/mountinfo."""
+    cdef uint64_t unique = 0, number = 0
+    kav_closer_mount(fd, &unique, &number)
+    return unique, number
+
+
 cdef class Dispatcher:
     """One loop. Belongs to one thread; close() is idempotent and closes every descriptor it holds."""
 
@@ -139,14 +163,14 @@ cdef class Dispatcher:
 
     def __cinit__(self, *, uint64_t max_unpacked, uint64_t time_base_ms, uint64_t time_rate, uint32_t grace_ms,
                   uint32_t stall_ms, uint32_t fd_budget, classes, bint want_clean, bint all_match=False,
-                  bint one_by_one=False):
+                  bint one_by_one=False, bint hand_back=False):
         cdef kav_dispatch_options options = kav_dispatch_options(
             limits=kav_limits(
                 max_file_size=0, max_member_size=0, max_unpacked=max_unpacked, time_base_ms=time_base_ms,
                 time_rate=time_rate, max_depth=0, max_members=0, switches=0, reserved=0,
             ),
             grace_ms=grace_ms, stall_ms=stall_ms, fd_budget=fd_budget, want_clean=want_clean, all_match=all_match,
-            one_by_one=one_by_one,
+            one_by_one=one_by_one, hand_back=hand_back,
         )
         for number in range(4):
             options.classes[number] = kav_dispatch_class(when=0, workers_max=0, start_ms=0)
@@ -167,8 +191,25 @@ cdef class Dispatcher:
         return self.d
 
     def close(self):
-        kav_dispatch_free(self.d)
-        self.d = NULL
+        """Descriptors that are handed back."""
+        cdef list left = []
+        if self.d is not NULL:
+            kav_dispatch_drop(self.d)
+            left = self.spent()
+            kav_dispatch_free(self.d)
+            self.d = NULL
+        return left
+
+    def spent(self):
+        """Descriptors that are handed back since the last call; the caller closes them."""
+        cdef kav_dispatch *d = self.alive()
+        cdef int fds[64]
+        cdef size_t count = kav_dispatch_take_spent(d, fds, 64)
+        cdef list rows = []
+        while count:
+            rows += [fds[i] for i in range(count)]
+            count = kav_dispatch_take_spent(d, fds, 64)
+        return rows
 
     def set_stores(self, *, int folder, str journal, bint files, bytes secret, bytes objects_secret, bytes generation,
                    bytes delta, uint64_t size_limit, int64_t start_ns, int objects_memory, int objects_file):

@@ -74,18 +74,25 @@ kav_item *kav_item_submitted(int fd, const void *path, size_t path_len, uint32_t
     return frame->items;
 }
 
-void kav_item_close(kav_item *item)
+static bool hand_back(kav_spent *spent, int fd)
 {
-    if (item->fd >= 0) close(item->fd);
-    item->fd = -1;
+    if (spent->count == spent->room) {
+        size_t room = spent->room ? spent->room * 2 : 64;
+        int *grown = realloc(spent->fds, room * sizeof *grown);
+        if (!grown) return false;
+        spent->fds = grown;
+        spent->room = room;
+    }
+    spent->fds[spent->count++] = fd;
+    return true;
 }
 
-void kav_item_done(kav_item *item)
+void kav_item_done(kav_item *item, kav_spent *spent)
 {
     kav_frame *frame = item->frame;
     if (item->fd >= 0 && item->entry->flags & KAV_EF_COLD)
         posix_fadvise(item->fd, 0, 0, POSIX_FADV_DONTNEED); /* the page cache as we found it */
-    kav_item_close(item);
+    if (item->fd >= 0 && !(spent && item->asked && hand_back(spent, item->fd))) close(item->fd);
     free(item->notes);
     free(item->earlier);
     if (--frame->open == 0) free(frame);

@@ -2,6 +2,9 @@
  *
  * A frame is a walker's message, kept until every file in it has its verdict: the paths stay where they arrived and are
  * copied only into an event. An item owns its descriptor; closing and freeing go through kav_item_done alone.
+ *
+ * To close what somebody else has opened can take as long as its file system likes (FUSE is asked, FLUSH): so what was
+ * submitted can be handed back instead, to be closed where nobody waits for it.
  */
 #ifndef KAV_ITEM_H
 #define KAV_ITEM_H
@@ -13,6 +16,12 @@
 typedef struct kav_frame kav_frame;
 typedef struct kav_item kav_item;
 typedef struct kav_earlier kav_earlier;
+
+/* Descriptors that are not needed any more and not closed. */
+typedef struct {
+    int *fds;
+    size_t count, room;
+} kav_spent;
 
 struct kav_item {
     kav_frame *frame;
@@ -53,11 +62,9 @@ kav_frame *kav_frame_new(const uint8_t *message, size_t len, const int *fds);
 /* A frame of one item around an open descriptor, its entry filled in by statx. NULL: errno says why. */
 kav_item *kav_item_submitted(int fd, const void *path, size_t path_len, uint32_t delta);
 
-/* The item has its verdict: close, free; the frame goes with its last item. */
-void kav_item_done(kav_item *item);
-
-/* Give the descriptor back before the verdict. */
-void kav_item_close(kav_item *item);
+/* The item has its verdict: close, free; the frame goes with its last item. spent not NULL: what was submitted goes
+ * there instead of being closed. */
+void kav_item_done(kav_item *item, kav_spent *spent);
 
 /* Append the notes of a KAV_F_MORE record. 0 or -ENOMEM. */
 int kav_item_add_notes(kav_item *item, const uint8_t *notes, size_t len, uint32_t count);

@@ -46,14 +46,27 @@ kav_dispatch *kav_dispatch_new(const kav_dispatch_options *options)
     return d;
 }
 
-static void discard(kav_item *item)
+kav_spent *kav_dispatch_spent(kav_dispatch *d)
+{
+    return d->options.hand_back ? &d->spent : NULL;
+}
+
+size_t kav_dispatch_take_spent(kav_dispatch *d, int *fds, size_t most)
+{
+    size_t count = d->spent.count < most ? d->spent.count : most;
+    d->spent.count -= count;
+    if (count) memcpy(fds, d->spent.fds + d->spent.count, count * sizeof *fds);
+    return count;
+}
+
+static void discard(kav_dispatch *d, kav_item *item)
 {
     while (item->aliases) {
         kav_item *alias = item->aliases;
         item->aliases = alias->next;
-        kav_item_done(alias);
+        kav_item_done(alias, kav_dispatch_spent(d));
     }
-    kav_item_done(item);
+    kav_item_done(item, kav_dispatch_spent(d));
 }
 
 static void unmap_slot(const kav_slot *slot)
@@ -97,7 +110,7 @@ static void free_worker(kav_dispatch *d, kav_worker *worker)
         kav_work *work = worker->works;
         worker->works = work->next;
         for (uint32_t i = 0; i < work->count; i++)
-            if (work->items[i]) discard(work->items[i]);
+            if (work->items[i]) discard(d, work->items[i]);
         free(work);
     }
     kav_dispatch_hang_up(d, worker);
@@ -127,13 +140,20 @@ void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker)
     *walker = d->walkers[--d->walker_count];
 }
 
+void kav_dispatch_drop(kav_dispatch *d)
+{
+    while (d->walker_count) kav_dispatch_close_walker(d, &d->walkers[0]);
+    while (d->worker_count) free_worker(d, &d->workers[--d->worker_count]);
+    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++)
+        while (d->classes[i].head) discard(d, kav_give_pop(&d->classes[i]));
+}
+
 void kav_dispatch_free(kav_dispatch *d)
 {
     if (!d) return;
-    while (d->walker_count) kav_dispatch_close_walker(d, &d->walkers[0]);
-    for (uint32_t i = 0; i < d->worker_count; i++) free_worker(d, &d->workers[i]);
-    for (uint32_t i = 0; i < KAV_ENGINE_COUNT; i++)
-        while (d->classes[i].head) discard(kav_give_pop(&d->classes[i]));
+    kav_dispatch_drop(d);
+    for (size_t i = 0; i < d->spent.count; i++) close(d->spent.fds[i]);
+    free(d->spent.fds);
     kav_seen_clear(&d->seen);
     kav_events_free(&d->events);
     kav_keep_close(&d->keep);

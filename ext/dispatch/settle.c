@@ -84,7 +84,7 @@ static void done(kav_dispatch *d, kav_item *item)
 {
     if (item->fd >= 0) d->fds_held--;
     d->outstanding--;
-    kav_item_done(item);
+    kav_item_done(item, kav_dispatch_spent(d));
 }
 
 /* The verdict as it is kept and repeated: the record, all notes, the text, the layers. */

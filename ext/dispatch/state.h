@@ -90,6 +90,7 @@ struct kav_dispatch {
     kav_events events;
     kav_keep keep;
     kav_dispatch_totals totals;
+    kav_spent spent;
     uint8_t *message; /* KAV_MESSAGE_MAX bytes to receive into */
     int epoll;        /* of the workers' sockets; -1: nobody has asked for it */
 };
@@ -126,6 +127,7 @@ int kav_watch_stalled(kav_dispatch *d, kav_walker *walker, const char *why);
 /* loop.c */
 void kav_dispatch_close_walker(kav_dispatch *d, kav_walker *walker); /* the last one takes its place */
 void kav_dispatch_hang_up(kav_dispatch *d, kav_worker *worker);      /* close its socket; the worker stays */
+kav_spent *kav_dispatch_spent(kav_dispatch *d);                      /* where descriptors go back to, or NULL */
 bool kav_dispatch_may_read(const kav_dispatch *d);                   /* from walkers */
 
 #endif

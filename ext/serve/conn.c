@@ -77,8 +77,8 @@ static void leave_again(kav_front *f, const kav_conn *c)
 static void release(kav_front *f, kav_conn *c)
 {
     leave_again(f, c);
+    if (c->passed >= 0) kav_passed_drop(f, c, c->passed);
     close(c->fd); /* which takes it out of epoll, too; no child of ours has it */
-    if (c->passed >= 0) close(c->passed);
     while (c->flying) kav_conn_land(f, c, c->flights);
     kav_stream_settle(&c->stream, &f->budget);
     if (c->flights != &c->one) free(c->flights);

@@ -56,11 +56,17 @@ int kav_front_new(const kav_front_options *options, kav_front **front)
     return failed;
 }
 
+void kav_front_drop(kav_front *f)
+{
+    for (uint32_t i = 0; f->conns && i < f->options.connections; i++)
+        if (f->conns[i].phase != KAV_FREE) kav_conn_drop(f, &f->conns[i]);
+    kav_inbox_clear(&f->inbox, 0);
+}
+
 void kav_front_free(kav_front *f)
 {
     if (!f) return;
-    for (uint32_t i = 0; f->conns && i < f->options.connections; i++)
-        if (f->conns[i].phase != KAV_FREE) kav_conn_drop(f, &f->conns[i]);
+    kav_front_drop(f);
     for (uint32_t i = 0; i < f->listener_count; i++) close(f->listeners[i].fd);
     for (int protocol = 0; protocol <= KAV_CLAMD; protocol++)
         for (int which = 0; which < KAV_TEXTS; which++) free(f->texts[protocol][which].bytes);
@@ -191,6 +197,21 @@ kav_request kav_front_request(const kav_front *f, size_t index)
 void kav_front_clear_requests(kav_front *f, size_t taken)
 {
     kav_inbox_clear(&f->inbox, taken);
+}
+
+size_t kav_front_unwanted_count(const kav_front *f)
+{
+    return f->inbox.unwanted_count;
+}
+
+kav_unwanted kav_front_unwanted(const kav_front *f, size_t index)
+{
+    return f->inbox.unwanted[index];
+}
+
+void kav_front_clear_unwanted(kav_front *f)
+{
+    f->inbox.unwanted_count = 0;
 }
 
 size_t kav_front_gone_count(const kav_front *f)

@@ -46,7 +46,7 @@ typedef struct {
     uint32_t serial, watched, client;
     uint32_t next; /* among the free rows, or among those to be gone on with */
     uint8_t protocol, transport, phase, prefix;
-    bool session, closing, cut, again, several, owed, reader;
+    bool session, closing, cut, again, several, refused, owed, reader;
     kav_flight one, *flights; /* flights: &one or a table of KAV_SERVE_FLIGHTS */
     uint32_t flying;
     uint32_t in_len;
@@ -83,6 +83,8 @@ struct kav_front {
     kav_clients *clients;
     kav_stream_budget budget;
     kav_inbox inbox;
+    int64_t muted[KAV_SERVE_MUTED];
+    uint32_t muted_count;
     kav_front_counts counts;
     uint8_t *scratch; /* where bytes are received, behind those that a connection had left */
     size_t scratch_size;
@@ -109,8 +111,10 @@ void kav_input_again(kav_front *f, kav_conn *c);
 void kav_input_whole(kav_front *f, kav_conn *c);
 
 /* passed.c */
-ssize_t kav_passed_receive(kav_conn *c, uint8_t *bytes, size_t len); /* as recv; sets passed, several */
-const char *kav_passed_wrong(int fd);                                /* why it cannot be scanned, or NULL */
+ssize_t kav_passed_receive(kav_front *f, kav_conn *c, uint8_t *bytes,
+                           size_t len);                        /* as recv; sets passed ... refused */
+void kav_passed_drop(kav_front *f, const kav_conn *c, int fd); /* nobody wants it */
+const char *kav_passed_wrong(int fd);                          /* why it cannot be scanned, or NULL */
 
 /* output.c: the same */
 void kav_output_text(kav_front *f, kav_conn *c, enum kav_front_text which);

@@ -47,6 +47,13 @@ int kav_inbox_add_id(kav_inbox *inbox, uint64_t id)
     return 0;
 }
 
+void kav_inbox_add_unwanted(kav_inbox *inbox, int64_t uid, int fd)
+{
+    size_t count = inbox->unwanted_count + 1;
+    if (grow((void **)&inbox->unwanted, &inbox->unwanted_max, count, sizeof *inbox->unwanted)) close(fd);
+    else inbox->unwanted[inbox->unwanted_count++] = (kav_unwanted){.uid = uid, .fd = fd};
+}
+
 kav_request kav_inbox_get(const kav_inbox *inbox, size_t i)
 {
     const kav_inbox_row *row = &inbox->rows[i];
@@ -65,7 +72,7 @@ kav_request kav_inbox_get(const kav_inbox *inbox, size_t i)
 void kav_inbox_clear(kav_inbox *inbox, size_t first)
 {
     for (size_t i = first; i < inbox->count; i++)
-        if (inbox->rows[i].fd >= 0) close(inbox->rows[i].fd);
+        if (inbox->rows[i].fd >= 0) kav_inbox_add_unwanted(inbox, -1, inbox->rows[i].fd);
     inbox->count = inbox->used = 0;
     if (inbox->bytes_max > KEPT_BYTES) {
         free(inbox->bytes);
@@ -77,6 +84,8 @@ void kav_inbox_clear(kav_inbox *inbox, size_t first)
 void kav_inbox_free(kav_inbox *inbox)
 {
     kav_inbox_clear(inbox, 0);
+    while (inbox->unwanted_count) close(inbox->unwanted[--inbox->unwanted_count].fd);
+    free(inbox->unwanted);
     free(inbox->rows);
     free(inbox->bytes);
     free(inbox->ids);

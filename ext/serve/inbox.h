@@ -19,6 +19,8 @@ typedef struct {
     size_t used, bytes_max;
     uint64_t *ids;
     size_t ids_count, ids_max;
+    kav_unwanted *unwanted;
+    size_t unwanted_count, unwanted_max;
 } kav_inbox;
 
 /* 0 or -ENOMEM; the descriptor is the inbox's only after 0. */
@@ -26,7 +28,10 @@ int kav_inbox_add(kav_inbox *inbox, const kav_request *request);
 int kav_inbox_add_id(kav_inbox *inbox, uint64_t id);
 kav_request kav_inbox_get(const kav_inbox *inbox, size_t i);
 
-/* Requests are forgotten; descriptors of those from `first` on are closed, the others have been taken over. */
+/* To be closed by somebody else; without memory it is closed here. */
+void kav_inbox_add_unwanted(kav_inbox *inbox, int64_t uid, int fd);
+
+/* Requests are forgotten; descriptors of those from `first` on are unwanted, the others have been taken over. */
 void kav_inbox_clear(kav_inbox *inbox, size_t first);
 void kav_inbox_free(kav_inbox *inbox);
 

@@ -50,7 +50,7 @@ static int hand_out(kav_front *f, kav_conn *c, uint32_t verb, const void *argume
                                  .argument = argument,
                                  .argument_len = argument_len};
     if (kav_inbox_add(&f->inbox, &request)) {
-        if (fd >= 0) close(fd);
+        if (fd >= 0) kav_passed_drop(f, c, fd);
         return -ENOMEM;
     }
     c->flights[c->flying++] =
@@ -73,6 +73,7 @@ static int hand_out_wrong(kav_front *f, kav_conn *c, uint32_t verb, const char *
 
 static int take_passed(kav_front *f, kav_conn *c)
 {
+    if (c->refused) return hand_out_wrong(f, c, KAV_VERB_BROKEN, KAV_BROKEN_BUSY);
     if (c->several || c->passed < 0)
         return hand_out_wrong(f, c, KAV_VERB_BROKEN, c->several ? KAV_BROKEN_SEVERAL : KAV_BROKEN_NONE);
     int fd = c->passed;
@@ -80,7 +81,7 @@ static int take_passed(kav_front *f, kav_conn *c)
     c->passed = -1;
     c->phase = KAV_COMMANDS;
     if (!wrong) return hand_out(f, c, KAV_VERB_FILDES, NULL, 0, fd);
-    close(fd);
+    kav_passed_drop(f, c, fd);
     return hand_out(f, c, KAV_VERB_FILDES, wrong, strlen(wrong), -1);
 }
 
@@ -166,7 +167,7 @@ static bool no_prefix(uint8_t byte)
 static int take_passing(kav_front *f, kav_conn *c, const uint8_t *bytes, size_t len, size_t *used)
 {
     *used = 0;
-    if (!len && c->passed < 0 && !c->several) return 0;
+    if (!len && c->passed < 0 && !c->several && !c->refused) return 0;
     *used = len && (c->passed < 0 || no_prefix(*bytes));
     c->owed = !len;
     return take_passed(f, c);
@@ -248,7 +249,7 @@ static ssize_t receive(kav_front *f, kav_conn *c, size_t most)
     if (c->in_len + most > f->scratch_size) return -ENOBUFS; /* a defect: what waits is to be taken first */
     if (c->in_len) memcpy(f->scratch, c->in, c->in_len);
     bool passing = c->protocol == KAV_CLAMD && c->transport == KAV_UNIX;
-    ssize_t got = passing ? kav_passed_receive(c, at, most) : recv(c->fd, at, most, MSG_DONTWAIT);
+    ssize_t got = passing ? kav_passed_receive(f, c, at, most) : recv(c->fd, at, most, MSG_DONTWAIT);
     return got < 0 ? -errno : got;
 }
 

@@ -34,6 +34,7 @@
 #define KAV_SERVE_READER_MS 200
 #define KAV_SERVE_LINGER_MS 2000
 #define KAV_SERVE_ACCEPT_MS 100
+#define KAV_SERVE_MUTED     64
 
 typedef struct kav_front kav_front;
 
@@ -59,6 +60,11 @@ typedef struct {
 } kav_request;
 
 typedef struct {
+    int64_t uid; /* who sent it; -1: not known any more */
+    int fd;
+} kav_unwanted;
+
+typedef struct {
     int64_t pid, uid, gid; /* -1: not told */
     uint32_t *groups;      /* to be freed by the caller */
     size_t group_count;
@@ -74,6 +80,9 @@ typedef struct {
 /* 0 or -errno. */
 int kav_front_new(const kav_front_options *options, kav_front **front);
 void kav_front_free(kav_front *f);
+
+/* End all connections, so that there is nothing left to do but to take what is unwanted, and to free it. */
+void kav_front_drop(kav_front *f);
 
 int kav_front_fileno(const kav_front *f);
 
@@ -97,6 +106,16 @@ size_t kav_front_request_count(const kav_front *f);
 kav_request kav_front_request(const kav_front *f, size_t index);
 /* Those before `taken` are the caller's with their descriptors, the others are lost. */
 void kav_front_clear_requests(kav_front *f, size_t taken);
+
+/* Descriptors that came and are of no use. They are the caller's when it has cleared them, for to close one can take as
+ * long as its file system likes. */
+size_t kav_front_unwanted_count(const kav_front *f);
+kav_unwanted kav_front_unwanted(const kav_front *f, size_t index);
+void kav_front_clear_unwanted(kav_front *f);
+
+/* Whether descriptors of this user are taken; else the kernel drops them, and the request is BROKEN. KAV_SERVE_MUTED
+ * users at most, others are taken from: whether it is so now. */
+bool kav_front_mute(kav_front *f, int64_t uid, bool on);
 
 /* Connections that ended with requests unanswered. */
 size_t kav_front_gone_count(const kav_front *f);

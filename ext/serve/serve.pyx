@@ -26,6 +26,10 @@ cdef extern from "serve.h" nogil:
         const uint8_t *argument
         size_t option_len, argument_len
 
+    ctypedef struct kav_unwanted:
+        int64_t uid
+        int fd
+
     ctypedef struct kav_peer:
         int64_t pid, uid, gid
         uint32_t *groups
@@ -38,6 +42,7 @@ cdef extern from "serve.h" nogil:
 
     int kav_front_new(const kav_front_options *options, kav_front **front)
     void kav_front_free(kav_front *f)
+    void kav_front_drop(kav_front *f)
     int kav_front_fileno(const kav_front *f)
     int kav_front_say(kav_front *f, int protocol, int which, const void *text, size_t length)
     int kav_front_listen(kav_front *f, int fd, int protocol)
@@ -47,6 +52,10 @@ cdef extern from "serve.h" nogil:
     size_t kav_front_request_count(const kav_front *f)
     kav_request kav_front_request(const kav_front *f, size_t index)
     void kav_front_clear_requests(kav_front *f, size_t taken)
+    size_t kav_front_unwanted_count(const kav_front *f)
+    kav_unwanted kav_front_unwanted(const kav_front *f, size_t index)
+    void kav_front_clear_unwanted(kav_front *f)
+    bint kav_front_mute(kav_front *f, int64_t uid, bint on)
     size_t kav_front_gone_count(const kav_front *f)
     uint64_t kav_front_gone(const kav_front *f, size_t index)
     void kav_front_clear_gone(kav_front *f)
@@ -157,8 +166,14 @@ cdef class Front:
         return self.f
 
     def close(self):
-        kav_front_free(self.f)
-        self.f = NULL
+        """What is unwanted."""
+        cdef list left = []
+        if self.f is not NULL:
+            kav_front_drop(self.f)
+            left = self.unwanted()
+            kav_front_free(self.f)
+            self.f = NULL
+        return left
 
     def fileno(self):
         return kav_front_fileno(self.alive())
@@ -209,6 +224,20 @@ cdef class Front:
             if count:
                 kav_front_clear_requests(f, taken)
         return rows
+
+    def unwanted(self):
+        """(uid, descriptor) of those that came and are of no use; the caller closes them. -1: nobody knows whose."""
+        cdef kav_front *f = self.alive()
+        cdef size_t count = kav_front_unwanted_count(f)
+        if not count:
+            return []
+        cdef list rows = [(kav_front_unwanted(f, i).uid, kav_front_unwanted(f, i).fd) for i in range(count)]
+        kav_front_clear_unwanted(f)
+        return rows
+
+    def mute(self, int64_t uid, bint on):
+        """Take no descriptors from this user, or take them again; whether none are taken now."""
+        return bool(kav_front_mute(self.alive(), uid, on))
 
     def gone(self):
         """Connections that ended with requests unanswered."""

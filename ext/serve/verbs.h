@@ -34,5 +34,6 @@ enum kav_verb {
 #define KAV_BROKEN_KIND    "not a regular file"
 #define KAV_BROKEN_CLOSED  "not open for reading"
 #define KAV_BROKEN_SPACE   "no space"
+#define KAV_BROKEN_BUSY    "too many descriptors" /* of this user, see kav_front_mute */
 
 #endif

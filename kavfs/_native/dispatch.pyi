@@ -18,6 +18,9 @@ Event = tuple[int, int, bytes, bytes, bytes]  # kind, number, path, data, text
 Counts = tuple[int, int, int, int, int, int, int, int, int, list[int], list[int], list[int]]
 
 def format_name(number: int) -> str: ...
+def start_closer(socket_fd: int) -> int: ...  # a process ID
+def in_memory(fd: int) -> bool: ...
+def mount_of(fd: int) -> tuple[int, int]: ...  # unique number (0: not told), that in /proc/self/mountinfo
 
 class Dispatcher:
     def __init__(
@@ -33,8 +36,10 @@ class Dispatcher:
         want_clean: bool,
         all_match: bool = False,
         one_by_one: bool = False,  # somebody waits for each object: no batches
+        hand_back: bool = False,  # what was submitted is not closed, see spent()
     ) -> None: ...
-    def close(self) -> None: ...
+    def close(self) -> list[int]: ...  # as spent()
+    def spent(self) -> list[int]: ...  # descriptors of objects that have their verdict; the caller's
     def set_stores(
         self,
         *,

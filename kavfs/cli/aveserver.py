@@ -88,6 +88,7 @@ class _Start(NamedTuple):
     caller: int | None
     log: Log
     notify: Notify
+    server: ForkServer
     image: Image
     state: bytes
     engines: EngineChoice
@@ -116,7 +117,7 @@ def _serve_with(
     serving.keep_capabilities(0)
     gc.collect()
     gc.freeze()
-    asyncio.run(_run(_Start(wanted, words, caller, log, notify, image, state, engines), service, openers))
+    asyncio.run(_run(_Start(wanted, words, caller, log, notify, server, image, state, engines), service, openers))
     return 0
 
 
@@ -136,7 +137,7 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
     settings = Reload(start.words, wanted, start.state, start.engines, daemon, service)
     renewer = Renewer(
         service, settings.places(wanted), start.image, start.image.allow, log.note, daemon.renamed, settings,
-        watch=wanted.daemon.watch,
+        watch=wanted.daemon.watch, server=start.server,
     )  # fmt: skip
 
     def renewed(what: Renewed) -> None:

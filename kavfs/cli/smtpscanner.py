@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from kavfs.daemon.notify import Notify
     from kavfs.mail.core import Core, Curer
     from kavfs.options import EngineChoice
+    from kavfs.scan.forkserver import ForkServer
     from kavfs.scan.service import Service
     from kavfs.signatures.allow import AllowList
 
@@ -63,6 +64,7 @@ class Start(NamedTuple):
     wanted: Wanted
     words: Sequence[bytes]
     log: Log
+    server: ForkServer
     service: Service
     core: Core
     curer: Curer
@@ -232,7 +234,9 @@ def _with_core(
         gc.collect()
         gc.freeze()
         try:
-            asyncio.run(work(Start(wanted, words, log, service, core, curer, image.allow, state, engines, waiting)))
+            asyncio.run(
+                work(Start(wanted, words, log, server, service, core, curer, image.allow, state, engines, waiting))
+            )
             if failures:
                 raise failures[0]
         finally:

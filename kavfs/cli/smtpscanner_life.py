@@ -43,7 +43,7 @@ class Life:
         self._telling = Telling(start, front)
         self._renewer = Renewer(
             start.service, self._settings.places(wanted), image, start.allow, start.log.note, settings=self._settings,
-            watch=wanted.settings.watch,
+            watch=wanted.settings.watch, server=start.server,
         )  # fmt: skip
         self._renewer.told = self._renewed
 

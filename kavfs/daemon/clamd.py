@@ -98,6 +98,8 @@ def broken(what: bytes) -> bytes:
     """A descriptor that did not come, or is none that can be scanned."""
     if what in (b"not a regular file", b"not open for reading"):
         return DESCRIPTOR + b": " + what.capitalize() + b" ERROR"
+    if what == b"too many descriptors":
+        return error(DESCRIPTOR, BUSY)
     return b"No space for the stream. ERROR" if what == b"no space" else NO_DESCRIPTOR
 
 

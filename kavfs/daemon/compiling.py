@@ -2,7 +2,7 @@
 
     python -P -m kavfs.daemon.compiling STATE PATH...     says what came of it in one line of JSON
 
-It yields to everybody else, and ends with the daemon.
+It yields to everybody else, and ends with the daemon. A daemon lets its fork server make it: see beside.py.
 """
 
 from __future__ import annotations

@@ -81,10 +81,12 @@ class Desk:
                 talk.take(request)
             except Gone:  # the others are still there
                 if request[5] >= 0:
-                    os.close(request[5])
+                    self.service.closing.close(request[5], None)
             except Exception as error:  # a defect, which must not cost the others their answers
                 front.end(request[0])
                 self.broken(f"a request could not be carried out: {type(error).__name__}: {error}")
+        for uid, fd in front.unwanted():
+            self.service.closing.close(fd, uid)
         for connection in front.gone():
             for task in self._open.pop(connection, ()):
                 self._drop(task)
@@ -146,7 +148,7 @@ class Desk:
         """Scan what is behind *fd*, which is the service's from now on. What is known has its verdict at once."""
         known = self.service.recall(fd, name, all_match=task.all_match)
         if isinstance(known, Result):
-            os.close(fd)
+            self.service.closing.close(fd, task.client)
             self._told(task, name, known)
             verdict(task, known)
             return
@@ -170,7 +172,7 @@ class Desk:
         def done(opened: Opened) -> None:
             if task.over:
                 if opened.fd >= 0:
-                    os.close(opened.fd)
+                    self.service.closing.close(opened.fd, task.client)
             elif opened.fd < 0:
                 if follow or opened.error not in _LEFT_OUT:
                     self._told(task, path, os.strerror(opened.error))

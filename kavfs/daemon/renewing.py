@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from asyncio import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from kavfs.daemon import compiling
+from kavfs.daemon.beside import compile_beside
 from kavfs.daemon.compiling import Compiled
 from kavfs.daemon.watching import Places, Seen, Watcher, look
 from kavfs.errors import KavfsError
 from kavfs.ports import Image as AnyImage
+from kavfs.scan.forkserver import ForkServer
 from kavfs.signatures.allow import AllowList
 from kavfs.signatures.image import Image, open_compiled
 
@@ -78,7 +78,7 @@ class Service(Protocol):
 class Renewer:
     """*begin* it in a running loop. *image* and *allow* are what the service has now. *renewed* is called when others
     have taken over. *settings* are read and applied before signatures are looked at; an error in them is one of the
-    change as a whole."""
+    change as a whole. The *server* makes the process that compiles, and stays the caller's."""
 
     def __init__(
         self,
@@ -90,10 +90,12 @@ class Renewer:
         renewed: Callable[[], None] = lambda: None,
         settings: Settings | None = None,
         *,
+        server: ForkServer,
         watch: bool = True,
         quiet: float = QUIET,
     ) -> None:
         self._service = service
+        self._server = server
         self._places = places
         self._in_force = (image.generation, allow.entries)
         self._note = note
@@ -225,23 +227,11 @@ class Renewer:
 
     async def _compile(self) -> Compiled:
         places = self._places
-        child = await asyncio.create_subprocess_exec(
-            *compiling.command(places.state, places.databases),
-            env=compiling.environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            limit=compiling.ANSWER_MAX,
-        )
+        done = compile_beside(self._server, places.state, places.databases)
         try:
-            data, _ = await asyncio.wait_for(child.communicate(), COMPILE_MAX)
+            return await asyncio.wait_for(done, COMPILE_MAX)
         except TimeoutError:
             return Compiled("compiling takes too long", True)
-        finally:
-            if child.returncode is None:
-                with suppress(ProcessLookupError):
-                    child.kill()
-                await child.wait()
-        return compiling.read_answer(data, child.returncode or 0)
 
     async def _switch(self, image: Image, notes: tuple[str, ...]) -> Outcome:
         allow = image.allow

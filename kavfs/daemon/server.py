@@ -75,6 +75,7 @@ class Server:
         self._lister = Lister(self._opened)
         self._version = self._stats = b""
         self._stats_until = 0.0  # of the loop's time
+        service.closing.told = self._crowded
 
     # ---- life ------------------------------------------------------------------------------------------------------
 
@@ -138,7 +139,8 @@ class Server:
         for desk in self.desks.values():
             with suppress(OSError):
                 desk.front.step()
-            desk.front.close()
+            for uid, fd in desk.front.close():
+                self.service.closing.close(fd, uid)
 
     def _desk(self, protocol: str) -> Desk:
         grants = self.settings.front
@@ -188,6 +190,12 @@ class Server:
 
         grants = self.settings.front
         return TlsRelay(sock, context(self.settings.tls), adopt, grants.connections, grants.per_client)
+
+    def _crowded(self, client: object, is_so: bool) -> None:
+        """Nothing more is taken from who has too many descriptors that cannot be closed."""
+        if isinstance(client, int):
+            for desk in self.desks.values():
+                desk.front.mute(client, is_so)
 
     # ---- the loop --------------------------------------------------------------------------------------------------
 

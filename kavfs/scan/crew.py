@@ -314,7 +314,11 @@ class Crew:
         """End every process and close every descriptor. May be called twice."""
         self._server.close()
         self._children.close()
-        self._dispatcher.close()
+        self._hand_back(self._dispatcher.close())
+
+    def _hand_back(self, fds: list[int]) -> None:
+        """What the dispatcher was given and has not closed."""
+        assert not fds
 
     def __enter__(self) -> Crew:
         return self
@@ -374,6 +378,7 @@ def make_dispatcher(
         want_clean=want_clean,
         all_match=Switch.ALL_MATCH in options.switches,
         one_by_one=standing,
+        hand_back=standing,
     )
 
 

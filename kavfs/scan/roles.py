@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import resource
+import signal
 import socket
 import struct
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from kavfs.limits import Limits
 from kavfs.model import Switch
 from kavfs.scan import asking, sandbox
 from kavfs.scan.control import Message, bytes_of
-from kavfs.scan.forkserver import ForkServer, Parts, Role, close_all_but
+from kavfs.scan.forkserver import IGNORED, ForkServer, Parts, Role, close_all_but
 from kavfs.walk import descriptors
 
 if TYPE_CHECKING:
@@ -222,6 +223,21 @@ def run_opener(setup: Message, fds: list[int], parts: Parts) -> None:
     process.open_for(OPENER_SOCKET)
 
 
+def run_program(setup: Message, fds: list[int], parts: Parts) -> None:
+    """Become another program: [standard output, standard error]. A daemon begins none itself: in a child of its own,
+    descriptors of clients would be closed first, and that may take for ever."""
+    from kavfs._native import process
+
+    if os.geteuid() != 0:
+        process.keep_capabilities(0)
+    for number in IGNORED:
+        signal.signal(number, signal.SIG_DFL)
+    for place, fd in enumerate(fds, 1):
+        os.dup2(fd, place)
+    words = [bytes_of(word) for word in setup["words"]]
+    os.execve(words[0], words, {bytes_of(name): bytes_of(value) for name, value in setup["environment"].items()})
+
+
 def _prepare_worker() -> None:
     """The worker's libraries, loaded once in the fork server instead of in each worker."""
     from kavfs.engine import native
@@ -238,6 +254,7 @@ def roles() -> dict[str, Role]:
         "worker": Role(run_worker, _prepare_worker, takes_image=True),
         "engine": Role(run_engine),
         "opener": Role(run_opener),
+        "program": Role(run_program),
     }
 
 

@@ -30,6 +30,7 @@ from kavfs.ports import Image
 from kavfs.scan import records
 from kavfs.scan.asked import Answer, Begun, Done, Request
 from kavfs.scan.asked import Refusal as Refusal
+from kavfs.scan.closing import Closing
 from kavfs.scan.deadlines import Deadlines
 from kavfs.scan.forkserver import ForkServer
 from kavfs.scan.known import Known
@@ -101,13 +102,17 @@ class Service:
         self._known = Known(settings.known, settings.distrust_owners) if lasting else None
         self._asked_otherwise = False  # what is known was asked with other settings than what comes
         self._switches = 0
-        self._shifts = Shifts(server, self._epoll, settings, self._lost, note)
+        self.closing = Closing()
+        self._epoll.register(self.closing.fileno(), select.EPOLLIN)
+        self._owners: dict[int, object] = {}  # clients, by the descriptors that shifts have
+        self._shifts = Shifts(server, self._epoll, settings, self._lost, note, self._spent)
         edition = Edition(image, allow)
         try:
             self._shifts.begin(edition)
             self._switched()
         except BaseException:
             edition.retire()
+            self.closing.end()
             self._epoll.close()
             raise
 
@@ -143,7 +148,8 @@ class Service:
         self._last_ticket += 1
         request = Request(self._last_ticket, fd, name, done, client, all_match, key=key)
         self._requests[request.ticket] = request
-        if self._closing or self.full or not self._waiting.has_room(client):
+        crowded = self.closing.crowded(client) or not self._waiting.has_room(client)
+        if self._closing or self.full or crowded:
             self._refuse(request, Refusal.CLOSING if self._closing else Refusal.BUSY)
             return request.ticket
         seconds = self._settings.deadline if deadline is None else deadline
@@ -208,6 +214,8 @@ class Service:
         if tick:
             self._tick_at = now + TICK
             self._tell_begun(now)
+        if tick or self.closing.fileno() in ready:
+            self.closing.step()
         self._hear(self._shifts.turn(ready, tick))
         for _ in range(ROUNDS):
             if not self._give():
@@ -305,6 +313,7 @@ class Service:
             except OSError as error:
                 self._end(request, records.unreadable(request.name, error.strerror or str(error)))
                 continue
+            self._owners[request.fd] = request.client
             request.fd = -1
             request.shift = shift
             if request.begun is not None:
@@ -343,16 +352,20 @@ class Service:
             self._waiting.leave(request)
         elif request.waits:
             self._waiting.remove(request)
-        if request.fd >= 0:
-            os.close(request.fd)
-            request.fd = -1
-        if request.again >= 0:
-            os.close(request.again)
-            request.again = -1
+        self._close(request)
         if answer is not None:
             self._tell(request, answer)
         if request.joined:
             self._pass_on(request, answer)
+
+    def _close(self, request: Request) -> None:
+        fds, request.fd, request.again = (request.fd, request.again), -1, -1
+        for fd in fds:
+            if fd >= 0:
+                self.closing.close(fd, request.client)
+
+    def _spent(self, fd: int) -> None:
+        self.closing.close(fd, self._owners.pop(fd))
 
     def _tell(self, request: Request, answer: Answer) -> None:
         if isinstance(answer, Result):
@@ -428,13 +441,12 @@ class Service:
         for request in list(self._requests.values()):
             if request.done is not None:
                 self._answers.append(partial(request.done, Refusal.CLOSING))
-            for fd in (request.fd, request.again):
-                if fd >= 0:
-                    os.close(fd)
+            self._close(request)
         self._requests.clear()
         self._unbegun.clear()
         self._shifts.close()
         self._epoll.close()
+        self.closing.end()
         while self._answers:
             self._answers.popleft()()
 

@@ -65,7 +65,13 @@ class Shift:
     """Made with its first worker on its way; end() is due. *server* must know no image: take ForkServer.another()."""
 
     def __init__(
-        self, edition: Edition, settings: ServiceSettings, all_match: bool, server: ForkServer, note: Note
+        self,
+        edition: Edition,
+        settings: ServiceSettings,
+        all_match: bool,
+        server: ForkServer,
+        note: Note,
+        spent: Callable[[int], None],
     ) -> None:
         options = replace(settings.options, engines=settings.engines.uses)
         if all_match:
@@ -79,7 +85,7 @@ class Shift:
         for text in self._stores.notes:
             note(text)
         try:
-            self.crew = StandingCrew(edition.image, options, server=server, stores=self._stores.stores)
+            self.crew = StandingCrew(edition.image, options, server=server, stores=self._stores.stores, spent=spent)
         except BaseException:
             self._stores.close()
             raise

@@ -26,7 +26,8 @@ Told = Callable[[str], None]
 
 
 class Shifts:
-    """All of them. Whoever fails is reported to *lost* before it ends."""
+    """All of them. Whoever fails is reported to *lost* before it ends. *spent* gets descriptors of objects with a
+    verdict."""
 
     def __init__(
         self,
@@ -35,12 +36,14 @@ class Shifts:
         settings: ServiceSettings,
         lost: Callable[[Shift], None],
         note: Note,
+        spent: Callable[[int], None],
     ) -> None:
         self._server = server
         self._epoll = epoll
         self._settings = settings
         self._lost = lost
         self._note = note
+        self._spent = spent
         self._serving: dict[bool, Shift] = {}  # by whether all matches are wanted
         self._coming: Shift | None = None
         self._told: Told = lambda why: None
@@ -67,7 +70,7 @@ class Shifts:
     def _make(self, edition: Edition, all_match: bool) -> Shift:
         server = self._server.another()
         try:
-            shift = Shift(edition, self._settings, all_match, server, self._note)
+            shift = Shift(edition, self._settings, all_match, server, self._note, self._spent)
         except BaseException:
             server.close()
             raise

@@ -11,6 +11,7 @@ Nothing here waits. Without walkers there is nothing to hold, to count or to ski
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 
 from kavfs._native import dispatch
@@ -29,9 +30,19 @@ News = Verdict | str
 
 
 class StandingCrew(Crew):
-    """Made with one worker on its way. The server is the crew's, and ends with it."""
+    """Made with one worker on its way. The server is the crew's, and ends with it. *spent* gets descriptors that were
+    given, when they are not needed any more: to close one can take long."""
 
-    def __init__(self, image: Image, options: ScanOptions, *, server: ForkServer, stores: Stores | None) -> None:
+    def __init__(
+        self,
+        image: Image,
+        options: ScanOptions,
+        *,
+        server: ForkServer,
+        stores: Stores | None,
+        spent: Callable[[int], None] = os.close,
+    ) -> None:
+        self._spent = spent
         super().__init__(image, options, want_clean=True, server=server, stores=stores, standing=True)
         self._short_of = ""  # why no other worker could be made, as the log knows
         self._standing = tuple(use for use in options.engines if use.when is When.EVERY)
@@ -61,6 +72,7 @@ class StandingCrew(Crew):
     def turn(self, *, all_of_it: bool) -> list[News]:
         """Go on without waiting. *all_of_it*: look after processes too. KavfsError: no worker can be had."""
         self._flags = self._dispatcher.turn()
+        self._hand_back(self._dispatcher.spent())
         news: list[News] = []
         self._hear(news)
         if self._flags & dispatch.WANT:
@@ -74,6 +86,10 @@ class StandingCrew(Crew):
             news += (note for note in self._notes if isinstance(note, str))
             self._notes.clear()
         return news
+
+    def _hand_back(self, fds: list[int]) -> None:
+        for fd in fds:
+            self._spent(fd)
 
     def _hear(self, news: list[News]) -> None:
         for kind, number, path, data, text in self._dispatcher.events():

@@ -126,6 +126,8 @@ static void step(trial *t)
         t->open[t->count++] = (asked){r.connection, r.number};
     }
     kav_front_clear_requests(t->front, count);
+    for (size_t i = 0; i < kav_front_unwanted_count(t->front); i++) close(kav_front_unwanted(t->front, i).fd);
+    kav_front_clear_unwanted(t->front);
     for (size_t i = 0; i < kav_front_gone_count(t->front); i++) forget(t, kav_front_gone(t->front, i));
     kav_front_clear_gone(t->front);
 }

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import signal
 import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
 from kavfs.daemon import listing
 from kavfs.daemon.listing import Lister
-from tests.support import daemon, stubborn
+from kavfs.scan.closing import CROWDED
+from tests.support import daemon, passer, stubborn
 
 mounts = pytest.mark.skipif(not stubborn.possible(), reason="needs root and /dev/fuse")
 
@@ -50,6 +55,61 @@ def test_a_passed_file_whose_size_is_not_told_holds_up_nobody(tmp_path: Path) ->
         wait_for(place, stubborn.GETATTR)
         assert server.ask(b"nPING\n") == b"PONG\n"
         os.close(fd)
+
+
+@contextmanager
+def unclosable(folder: Path, times: int) -> Iterator[IO[bytes]]:
+    """A file that takes as long to close as its mount lasts is passed so many times; the answers."""
+    with ExitStack() as later:
+        place = later.enter_context(stubborn.stubborn(folder / "mount", stubborn.FLUSH))
+        with passer.passed(folder / "clamd", place / "f", times) as answers:
+            yield answers
+            later.close()
+
+
+def pass_good(folder: Path) -> bytes:
+    """What is said of a file that can be closed."""
+    with open(folder / "good", "rb") as file, socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(folder / "clamd"))
+        sock.settimeout(daemon.PATIENCE)
+        socket.send_fds(sock, [b"nFILDES\nx"], [file.fileno()])
+        return sock.recv(200)
+
+
+@mounts
+def test_files_that_cannot_be_closed_hold_up_nobody(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(b"nothing")
+    with daemon.running(tmp_path, "RequestTimeout=2s\n") as server, unclosable(tmp_path, 3) as answers:
+        assert all(answers.readline().endswith(b" ERROR\n") for _ in range(3))
+        assert pass_good(tmp_path) == b"fd[10]: OK\n"
+        answer = f"{tmp_path}/good: OK\n".encode()
+        assert server.ask(f"nSCAN {tmp_path}/good\n".encode()) == answer
+        (tmp_path / "db" / "two.ndb").write_text("Other:0:*:41424344454647\n")
+        server.ask(b"nRELOAD\n")  # no program that it begins closes them either
+        server.wait_for(b"signatures are changed")
+        assert server.ask(f"nSCAN {tmp_path}/good\n".encode()) == answer
+
+
+@mounts
+def test_a_service_ends_and_the_next_begins_while_a_file_cannot_be_closed(tmp_path: Path) -> None:
+    with daemon.running(tmp_path, "RequestTimeout=2s\nDrainTime=1\n") as server, unclosable(tmp_path, 2) as answers:
+        assert answers.readline().endswith(b" ERROR\n")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(daemon.PATIENCE) == 0
+        with daemon.running(tmp_path) as other:
+            assert other.ask(b"nPING\n") == b"PONG\n"
+
+
+@mounts
+def test_from_who_has_many_files_that_cannot_be_closed_no_more_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "good").write_bytes(b"nothing")
+    with daemon.running(tmp_path, "RequestTimeout=1s\n") as server:
+        with unclosable(tmp_path, CROWDED) as answers:
+            assert all(answers.readline().endswith(b" ERROR\n") for _ in range(CROWDED))
+            assert pass_good(tmp_path) == b"fd[10]: Too many requests are waiting ERROR\n"
+            assert b"Too many requests" in server.ask(f"nSCAN {tmp_path}/good\n".encode())
+            assert server.ask(b"nPING\n") == b"PONG\n"
+        daemon.wait_until(lambda: pass_good(tmp_path) == b"fd[10]: OK\n")
 
 
 def run(folder: Path, clients: list[object], seconds: float = 30.0) -> list[list[bytes] | int]:

@@ -121,6 +121,7 @@ class House:
         self.clients: list[Client] = []
         self.requests: list[Request] = []  # all so far
         self.gone: list[int] = []
+        self.unwanted: list[tuple[int, os.stat_result]] = []  # all that were handed out as such, and closed
 
     def __enter__(self) -> House:
         return self
@@ -131,7 +132,8 @@ class House:
         for request in self.requests:
             if request[5] >= 0:
                 os.close(request[5])
-        self.front.close()
+        for _, fd in self.front.close():
+            os.close(fd)
 
     def connect(self, protocol: int = serve.CLAMD, transport: str = "unix") -> Client:
         sock = socket.socket(socket.AF_UNIX if transport == "unix" else socket.AF_INET)
@@ -148,6 +150,9 @@ class House:
             self.requests.append(request)
             if answer:
                 answer(self, request)
+        for uid, fd in self.front.unwanted():
+            self.unwanted.append((uid, os.fstat(fd)))
+            os.close(fd)
         self.gone += self.front.gone()
         return True
 

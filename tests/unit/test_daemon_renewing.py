@@ -15,11 +15,14 @@ from kavfs.daemon import compiling, renewing
 from kavfs.daemon.renewing import Applied, Renewer
 from kavfs.daemon.watching import Places
 from kavfs.errors import ConfigError
+from kavfs.scan.forkserver import ForkServer, Role
+from kavfs.scan.roles import run_program
 from kavfs.signatures import sources
 from kavfs.signatures.allow import Allowed, to_bytes
 from kavfs.signatures.image import open_compiled, open_current, open_image
 
 PATIENCE = 60.0
+SERVER = ForkServer({"program": Role(run_program)})
 QUIET = 0.05
 
 
@@ -51,7 +54,7 @@ class Desk:
         places = Places((os.fsencode(self.databases),), os.fsencode(self.state))
         with open_image(places.databases, places.state) as image:
             self.renewer = Renewer(
-                self.service, places, image, image.allow, self._note, self._renewed, quiet=QUIET, **how
+                self.service, places, image, image.allow, self._note, self._renewed, quiet=QUIET, server=SERVER, **how
             )
 
     def _renewed(self) -> None:
