@@ -4,7 +4,10 @@
  *     data lines            data lines                   data lines
  *     end                   ====                         =yend size=5
  *
- * A block is only begun when its first data line can be one, so that prose with "begin 100 words" makes no member.
+ * A block becomes a member with its first line of data, so that prose with "begin 100 words" makes none. It goes on to
+ * its end mark or the next block: lines between that are no data are passed over, a line that is too short has zeros
+ * for what is missing, and of one that is too long the rest is left. All of that some mail readers do, and what they
+ * show must not escape. A carriage return alone ends a line as well.
  */
 #define _GNU_SOURCE
 #include "mail.h"
@@ -23,9 +26,11 @@ struct kav_inline {
     bool open;    /* the member is begun */
     bool dropped; /* no more bytes of this member are wanted */
     bool stop;
-    bool strict;   /* a block without its end is damaged */
-    bool any;      /* a member was begun */
-    bool too_long; /* the line in hand does not fit: it is no line of a block */
+    bool strict; /* a block without its end, or with other lines in it, is damaged */
+    bool odd;    /* it has other lines in it */
+    bool first;  /* no line has followed the one that begins the block */
+    bool any;    /* a member was begun */
+    bool inside; /* what is in hand goes on with a line of which a piece was taken already */
     size_t name_len, line_len;
     kav_base64 base64;
     bool escaped; /* yEnc: the last character was '=' */
@@ -43,7 +48,8 @@ kav_inline *kav_inline_new(kav_unpack *u)
 /* over: it came to its end mark. */
 static void end_member(kav_inline *in, bool over)
 {
-    if (in->open && kav_unpack_end(in->unpack, in->strict && !over ? KAV_R_DAMAGED : 0)) in->stop = true;
+    bool damaged = in->strict && (in->odd || !over);
+    if (in->open && kav_unpack_end(in->unpack, damaged ? KAV_R_DAMAGED : 0)) in->stop = true;
     in->open = in->dropped = false;
     in->kind = NO_BLOCK;
 }
@@ -66,7 +72,8 @@ static void expect(kav_inline *in, enum inline_kind kind, const uint8_t *name, s
     in->name_len = len < NAME_ROOM ? len : NAME_ROOM;
     memcpy(in->name, name, in->name_len);
     in->base64 = (kav_base64){0};
-    in->escaped = false;
+    in->escaped = in->odd = false;
+    in->first = true;
 }
 
 static bool starts(const uint8_t *line, size_t len, const char *word)
@@ -74,28 +81,50 @@ static bool starts(const uint8_t *line, size_t len, const char *word)
     return len >= strlen(word) && memcmp(line, word, strlen(word)) == 0;
 }
 
-static void outside(kav_inline *in, const uint8_t *line, size_t len)
+/* How many bytes of "644 name" are a mode, as strict or as generous as readers are: octal, with a sign and "0o". */
+static size_t mode_len(const uint8_t *p, size_t len)
 {
-    bool base64 = starts(line, len, "begin-base64 ");
-    if (base64 || starts(line, len, "begin ")) {
-        size_t at = base64 ? 13 : 6, digits = 0;
-        while (at < len && line[at] >= '0' && line[at] <= '7') at++, digits++;
-        if (digits >= 3 && digits <= 6 && at + 1 < len && line[at] == ' ')
-            expect(in, base64 ? BASE64 : UU, line + at + 1, len - at - 1);
-    } else if (starts(line, len, "=ybegin ")) {
-        const uint8_t *name = memmem(line, len, "name=", 5);
-        if (name) expect(in, YENC, name + 5, (size_t)(line + len - name - 5));
-    }
+    size_t at = len && (*p == '+' || *p == '-'), digits = 0;
+    if (at + 1 < len && p[at] == '0' && (p[at + 1] | 0x20) == 'o') at += 2;
+    for (; at < len && ((p[at] >= '0' && p[at] <= '7') || (digits && p[at] == '_')); at++) digits++;
+    return digits ? at : 0;
 }
 
-/* False: this is no line of uuencoded data. Missing blanks at the end are put back, characters behind are a checksum.
- */
+/* Whether a block begins with the line; if so, it is the one in hand. Data of yEnc may look so. */
+static bool begins(kav_inline *in, const uint8_t *line, size_t len)
+{
+    bool base64 = in->kind != YENC && starts(line, len, "begin-base64 ");
+    if (base64 || (in->kind != YENC && starts(line, len, "begin "))) {
+        size_t at = base64 ? 13 : 6, mode = mode_len(line + at, len - at);
+        at += mode;
+        if (!mode || (at < len && line[at] != ' ')) return false;
+        end_member(in, false);
+        at += at < len;
+        expect(in, base64 ? BASE64 : UU, line + at, len - at);
+        return true;
+    }
+    if (!starts(line, len, "=ybegin ")) return false;
+    const uint8_t *name = memmem(line, len, "name=", 5), *end = line + len;
+    name = name ? name + 5 : end;
+    end_member(in, false);
+    expect(in, YENC, name, (size_t)(end - name));
+    return true;
+}
+
+/* Whether it can be a line of uuencoded data. Some readers take letters of another alphabet as well, which prose has:
+ * those must fit exactly, and have to stand in a block that has data. */
+static bool is_uu(const kav_inline *in, const uint8_t *line, size_t len, size_t chars)
+{
+    size_t own = 0, most = len < chars + 1 ? len : chars + 1;
+    while (own < most && line[own] >= ' ' && line[own] <= '`') own++;
+    return len && (own == most || ((in->open || in->first) && (len - 1 == chars || len == chars + 2)));
+}
+
+/* False: this is no line of uuencoded data. What follows the data in a line is a checksum. */
 static bool uu_line(kav_inline *in, const uint8_t *line, size_t len)
 {
-    for (size_t i = 0; i < len; i++)
-        if (line[i] < ' ' || line[i] > '`') return false;
     size_t bytes = len ? (line[0] - ' ') & 63u : 0, chars = (bytes + 2) / 3 * 4;
-    if (len == 0 || len - 1 + 3 < chars || len - 1 > chars + 2) return false;
+    if (!is_uu(in, line, len, chars)) return false;
     for (size_t i = 0; i < chars; i += 4) {
         uint32_t quad = 0;
         for (size_t j = 1; j <= 4; j++) quad = quad << 6 | (i + j < len ? (line[i + j] - ' ') & 63u : 0);
@@ -103,16 +132,7 @@ static bool uu_line(kav_inline *in, const uint8_t *line, size_t len)
         in->out[i / 4 * 3 + 1] = (uint8_t)(quad >> 8);
         in->out[i / 4 * 3 + 2] = (uint8_t)quad;
     }
-    give(in, bytes);
-    return true;
-}
-
-static bool base64_line(kav_inline *in, const uint8_t *line, size_t len)
-{
-    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
-    for (size_t i = 0; i < len; i++)
-        if (!memchr(letters, line[i], sizeof letters - 1)) return false;
-    give(in, kav_base64_decode(&in->base64, line, len, in->out));
+    if (bytes || line[0] == '`') give(in, bytes); /* a blank alone stands in prose as well */
     return true;
 }
 
@@ -130,47 +150,53 @@ static void yenc_line(kav_inline *in, const uint8_t *line, size_t len)
     give(in, out);
 }
 
+static bool is_over(const kav_inline *in, const uint8_t *line, size_t len)
+{
+    if (in->inside) return false;
+    while (len && in->kind != YENC && strchr(" \t\f\v", line[len - 1])) len--;
+    switch (in->kind) {
+    case UU: return len == 3 && memcmp(line, "end", 3) == 0;
+    case BASE64: return len == 4 && memcmp(line, "====", 4) == 0;
+    case YENC: return starts(line, len, "=yend");
+    case NO_BLOCK: break;
+    }
+    return false;
+}
+
+/* A line of the block in hand. False: it is none. */
+static bool take_data(kav_inline *in, const uint8_t *line, size_t len)
+{
+    switch (in->kind) {
+    case UU: return !in->inside && uu_line(in, line, len);
+    case BASE64: give(in, kav_base64_decode(&in->base64, line, len, in->out)); return true;
+    case YENC:
+        if (in->inside || !starts(line, len, "=ypart ")) yenc_line(in, line, len);
+        return true;
+    case NO_BLOCK: break;
+    }
+    return true;
+}
+
+/* The line in hand, or a piece of it. */
 static void take_line(kav_inline *in)
 {
     const uint8_t *line = in->line;
     size_t len = in->line_len;
-    bool good = !in->too_long, over = false;
-    if (len && line[len - 1] == '\r') len--;
-    switch (in->kind) {
-    case UU:
-        over = len == 3 && memcmp(line, "end", 3) == 0;
-        good = good && !over && uu_line(in, line, len);
-        break;
-    case BASE64:
-        over = len == 4 && memcmp(line, "====", 4) == 0;
-        good = good && !over && len && base64_line(in, line, len);
-        break;
-    case YENC:
-        over = starts(line, len, "=yend");
-        good = good && !over;
-        if (good && !starts(line, len, "=ypart ")) yenc_line(in, line, len);
-        break;
-    case NO_BLOCK: break;
-    }
-    if (in->kind != NO_BLOCK && !good) end_member(in, over);
-    if (in->kind == NO_BLOCK && !over && !in->too_long && !in->stop) outside(in, line, len);
+    in->line_len = 0;
+    if (len == 0 || (!in->inside && begins(in, line, len))) return;
+    if (is_over(in, line, len)) end_member(in, true);
+    else if (!take_data(in, line, len)) in->odd = true;
+    in->first = false;
 }
 
 int kav_inline_feed(kav_inline *in, const uint8_t *bytes, size_t len)
 {
-    const uint8_t *end = bytes + len;
-    while (bytes < end && !in->stop) {
-        const uint8_t *stop = memchr(bytes, '\n', (size_t)(end - bytes));
-        size_t piece = (size_t)((stop ? stop : end) - bytes), room = LINE_ROOM - in->line_len;
-        if (piece > room) in->too_long = true;
-        memcpy(in->line + in->line_len, bytes, piece < room ? piece : room);
-        in->line_len += piece < room ? piece : room;
-        bytes += piece;
-        if (!stop) break;
-        bytes++;
+    for (size_t i = 0; i < len && !in->stop; i++) {
+        bool over = bytes[i] == '\n' || bytes[i] == '\r';
+        if (!over) in->line[in->line_len++] = bytes[i];
+        if (!over && in->line_len < LINE_ROOM) continue;
         take_line(in);
-        in->line_len = 0;
-        in->too_long = false;
+        in->inside = !over;
     }
     return in->stop;
 }
@@ -184,19 +210,32 @@ int kav_inline_end(kav_inline *in)
     return stop;
 }
 
+/* What is there of the word is right. */
+static bool may_be(const uint8_t *p, const uint8_t *end, const char *word)
+{
+    size_t left = (size_t)(end - p), len = strlen(word);
+    return memcmp(p, word, left < len ? left : len) == 0;
+}
+
+static bool may_begin(const uint8_t *p, const uint8_t *end)
+{
+    return may_be(p, end, "begin ") || may_be(p, end, "begin-base64 ") || may_be(p, end, "=ybegin ");
+}
+
 bool kav_inline_hint(uint32_t *state, const uint8_t *bytes, size_t len)
 {
-    const uint8_t *p = bytes, *end = bytes + len;
+    const uint8_t *p = bytes, *end = bytes + len, *feed = NULL, *back;
     /* state: 0 at a line's start, 1 within a line, 2 found. A word cut by the edge of a piece counts as found. */
     while (p < end && *state != 2) {
         if (*state == 0) {
-            size_t left = (size_t)(end - p);
-            const char *word = *p == 'b' ? "begin" : *p == '=' ? "=ybegin " : NULL;
-            if (word && memcmp(p, word, left < strlen(word) ? left : strlen(word)) == 0) *state = 2;
-            else *state = 1;
+            *state = (*p == 'b' || *p == '=') && may_begin(p, end) ? 2 : *p != '\n' && *p != '\r';
+            p += *state == 0;
         } else {
-            p = memchr(p, '\n', (size_t)(end - p));
-            if (!p) break;
+            if (!feed || feed < p) feed = memchr(p, '\n', (size_t)(end - p));
+            if (!feed) feed = end;
+            back = memchr(p, '\r', (size_t)(feed - p));
+            p = back && (back + 1 != feed || feed == end) ? back : feed;
+            if (p == end) break;
             p++;
             *state = 0;
         }

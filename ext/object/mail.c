@@ -31,7 +31,6 @@ typedef struct {
     kav_unpack *unpack;
     body *bodies;
     size_t count, room;
-    bool inlined;  /* blocks were looked for up to the end */
     bool stop;     /* the budget is used up */
     bool doubtful; /* loose.c is wanted */
     bool no_memory;
@@ -319,10 +318,17 @@ static void on_warning(gint64 offset, GMimeParserWarning what, const gchar *item
 
 /* ---- what the structure does not show ------------------------------------------------------------------------- */
 
-static bool is_read(const mail *m, uint64_t at, enum kav_transfer how)
+/* Without the line end that belongs to the boundary below. */
+static bool reaches(const body *b, uint64_t stop)
+{
+    return stop <= b->end || stop - b->end <= 2;
+}
+
+static bool is_read(const mail *m, uint64_t at, uint64_t stop, enum kav_transfer how)
 {
     for (size_t i = 0; i < m->count; i++) {
         const body *b = &m->bodies[i];
+        if (b->start > at || !reaches(b, stop)) continue;
         switch (how) {
         case KAV_TRANSFER_BASE64:
             if (b->start == at && b->encoding == GMIME_CONTENT_ENCODING_BASE64) return true;
@@ -331,7 +337,7 @@ static bool is_read(const mail *m, uint64_t at, enum kav_transfer how)
             if (b->start == at && b->encoding == GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE) return true;
             break;
         case KAV_TRANSFER_INLINE:
-            if (b->start <= at && at < b->end && b->encoding != GMIME_CONTENT_ENCODING_BASE64) return true;
+            if (b->encoding != GMIME_CONTENT_ENCODING_BASE64) return true;
             break;
         }
     }
@@ -343,7 +349,6 @@ static int take_blocks(mail *m, GMimeStream *stream)
     kav_inline *in = kav_inline_new(m->unpack);
     if (!in) m->no_memory = m->stop = true;
     if (!in) return 1;
-    m->inlined = true;
     decode(m, stream, GMIME_CONTENT_ENCODING_BINARY, eat_inline, in);
     if (kav_inline_end(in)) m->stop = true;
     return m->stop;
@@ -352,7 +357,7 @@ static int take_blocks(mail *m, GMimeStream *stream)
 static int on_transfer(void *context, uint64_t at, uint64_t stop, enum kav_transfer how)
 {
     mail *m = context;
-    if (is_read(m, at, how) || (how == KAV_TRANSFER_INLINE && m->inlined)) return 0;
+    if (is_read(m, at, stop, how)) return 0;
     GMimeStream *whole = kav_mail_stream_new(&m->io);
     GMimeStream *stream = g_mime_stream_substream(whole, (gint64)at, (gint64)stop);
     if (how == KAV_TRANSFER_INLINE) {

@@ -36,8 +36,8 @@ typedef struct {
 /* Decode into out, which has room for len bytes. How many bytes there are. in and out may be the same. */
 size_t kav_base64_decode(kav_base64 *state, const uint8_t *in, size_t len, uint8_t *out);
 
-/* transfer.c: tells every content that may be encoded, and every line that may begin a block of inline.c (which then
- * goes on to the end). found: non-zero stops. Non-zero: it stopped, or -ENOMEM. */
+/* transfer.c: tells every content that may be encoded, and every block of inline.c, from its first line to its last or
+ * the next block. found: non-zero stops. Non-zero: it stopped, or -ENOMEM. */
 enum kav_transfer { KAV_TRANSFER_BASE64, KAV_TRANSFER_QUOTED, KAV_TRANSFER_INLINE };
 typedef int (*kav_transfer_found)(void *context, uint64_t body, uint64_t end, enum kav_transfer how);
 int kav_transfer_find(const kav_source *source, kav_unpack *u, kav_transfer_found found, void *context);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 
 import pytest
 
@@ -86,6 +87,65 @@ def test_an_oddity_hides_nothing(what: str, engine: ObjectScanner) -> None:
     assert matched(data, engine) == {7}
     with held(data) as source:
         assert 7 in set().union(*(marks_in(content) for _, content in shown(source, parts_of(source))))
+
+
+# ---- what begins or ends elsewhere for some readers -----------------------------------------------------------------
+
+UU = [binascii.b2a_uu(mark(7)[at : at + 30]).decode().rstrip("\n") for at in (0, 30)]
+BEGIN = MULTI + "--b\n\nbegin 644 x.bin\n"
+LONG = bytes((byte + 42) & 255 for byte in b"A" * 3000 + mark(7)).decode("latin-1")
+OPINIONS = {
+    "data that go on the line of the encoding": MULTI + f"--b\nContent-Type: a/b\n{CTE} {TEXT}--b--\n",
+    "data that go on another field": MULTI + f"--b\n{CTE}Content-Type: a/b\n {TEXT}--b--\n",
+    "a broken field above data without an empty line": MULTI + f"--b\n{CTE}X Y: z\n{TEXT}--b--\n",
+    "prose above data without an empty line": MULTI + f"--b\n{CTE}no field at all\n{TEXT}--b--\n",
+    "all of that above data": MULTI + f"--b\n{CTE}X Y: z\nno field at all\n{TEXT}--b--\n",
+    "an end that not all see": MULTI.replace('"b"', '"."') + f"--.\n\n--b\n{CTE}\n{TEXT[:20]}\n--.\n{TEXT[20:]}--b--\n",
+    "uuencoded, an empty line inside": BEGIN + f"{UU[0]}\n\n{UU[1]}\n`\nend\n",
+    "uuencoded, an empty line above": BEGIN + f"\n{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, junk inside": BEGIN + f"{UU[0]}\nFrom: somebody else\n{UU[1]}\n`\nend\n",
+    "uuencoded, a carriage return inside": BEGIN + f"{UU[0]}\r{UU[1]}\n`\nend\n",
+    "uuencoded, lines end with carriage returns": (BEGIN + f"{UU[0]}\n{UU[1]}\n`\nend\n").replace("\n", "\r"),
+    "uuencoded, a carriage return above": BEGIN.replace("\n", "\r") + f"{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, a carriage return above, the last byte of what is read at once": MULTI
+    + f"--b\n\n{'x' * 32767}\rbegin 644 x.bin\n{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, broken off within a line": BEGIN + f"{UU[0]}\n{UU[1][:-2]}",
+    "uuencoded, more in a line than it says": BEGIN + f"{UU[0]}and more\n{UU[1]}\n`\nend\n",
+    "uuencoded, letters of another alphabet": BEGIN + f"{UU[0]}\n{UU[1].replace('F', 'f')}\n`\nend\n",
+    "uuencoded, blanks behind": BEGIN + f"{UU[0]} \t\n{UU[1]}  \n`\nend \n",
+    "uuencoded, a mode of one digit": BEGIN.replace("644", "0") + f"{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, a mode as Python has it": BEGIN.replace("644", "0o644") + f"{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, no name": BEGIN.replace(" x.bin", "") + f"{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, another block without its end above": BEGIN + f"{UU[0]}\nbegin 644 y\n{UU[0]}\n{UU[1]}\n`\nend\n",
+    "uuencoded, across a boundary that not all see": BEGIN + f"{UU[0]}\n--b\n{UU[1]}\n`\nend\n",
+    "base64 in text, with junk": MULTI + f"--b\n\nbegin-base64 644 x\n{TEXT[:4]}!*{TEXT[4:]}====\n",
+    "base64 in text, an empty line": MULTI + f"--b\n\nbegin-base64 644 x\n\n{TEXT[:4]}\n\n{TEXT[4:]}====\n",
+    "yEnc without a name": MULTI + f"--b\n\n=ybegin line=128 size=9\n{LONG[3000:]}\n=yend\n",
+    "yEnc in very long lines": MULTI + f"--b\n\n=ybegin line=9999 size=9 name=x\n{LONG}\n=yend\n",
+    "yEnc that looks like another block": MULTI
+    + f"--b\n\n=ybegin line=9 size=9 name=x\nbegin-base64 644 x\n=ybegin name=y\n{LONG[3000:]}\n=yend\n",
+}
+
+
+@pytest.mark.parametrize("what", OPINIONS)
+def test_what_some_readers_show_is_seen(what: str, engine: ObjectScanner) -> None:
+    assert 7 in matched(OPINIONS[what].encode("latin-1"), engine)
+
+
+NOTHING = {
+    "a parameter on its own line": MULTI + f"--b\n{CTE}Content-Type: a/b;\n charset=abc\n\n{TEXT}--b--\n",
+    "the encoding on its own line": MULTI + f"--b\nContent-Transfer-Encoding:\n base64\n\n{TEXT}--b--\n",
+    "fields below the encoding": MULTI + f"--b\n{CTE}X-A: b\nContent-ID: <c>\n\n{TEXT}--b--\n",
+    "no end": MULTI + f"--b\n{CTE}\n{TEXT}",
+    "prose with a word that begins blocks": MULTI + "--b\n\nbegin 3 things\nbegin again\nHello there\n--b--\n",
+    "a block in a text": MULTI + f"--b\n\nHello,\nbegin 644 x\n{UU[0]}\n{UU[1]}\n`\nend\n\nand more of it\n--b--\n",
+}
+
+
+@pytest.mark.parametrize("what", NOTHING)
+def test_what_all_read_alike_is_read_once(what: str, engine: ObjectScanner) -> None:
+    found = scan(NOTHING[what].encode(), engine)
+    assert found.members == (3 if "begin 644" in NOTHING[what] else 1)  # the text is known as one with a file as well
 
 
 def test_an_ordinary_message_is_decoded_once(engine: ObjectScanner) -> None:
