@@ -9,6 +9,8 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#define LARGE_PAGE ((size_t)2 << 20)
+
 /* What stands around the one line that kav_image_open gives back. */
 typedef struct {
     kav_image *image;
@@ -23,6 +25,29 @@ static int refuse(opener *o, int code, size_t part, const char *what)
 }
 
 /* Pages are read while mapping: checking the checksum touches all of them anyway. */
+static void *map_at(void *place, const kav_part *part, int how)
+{
+    return mmap(place, part->length, PROT_READ, MAP_SHARED | MAP_POPULATE | how, part->fd, (off_t)part->offset);
+}
+
+/* A large part lies a page off where its bytes would lie at the same places of large pages as in the file. There the
+ * kernel would map it by large pages, if that is how the file was written, and who looks at one row has 2 MiB more. */
+static void *map(const kav_part *part)
+{
+    if (part->length < LARGE_PAGE) return map_at(NULL, part, 0);
+    size_t length = (part->length + KAV_PAGE - 1) / KAV_PAGE * KAV_PAGE, room = length + LARGE_PAGE;
+    uint8_t *at = mmap(NULL, room, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return at;
+    size_t before = (part->offset + KAV_PAGE - (uintptr_t)at) % LARGE_PAGE;
+    void *mapped = map_at(at + before, part, MAP_FIXED);
+    int error = errno;
+    if (before) munmap(at, before);
+    munmap(at + before + length, room - before - length);
+    if (mapped == MAP_FAILED) munmap(at + before, length);
+    errno = error;
+    return mapped;
+}
+
 static int map_part(opener *o, const kav_part *part, size_t i)
 {
     struct stat st;
@@ -32,7 +57,7 @@ static int map_part(opener *o, const kav_part *part, size_t i)
     if (fstat(part->fd, &st) != 0) return refuse(o, KAV_IMAGE_SYSTEM, i, strerror(errno));
     if (st.st_size < 0 || part->offset > (uint64_t)st.st_size || part->length > (uint64_t)st.st_size - part->offset)
         return refuse(o, KAV_IMAGE_DAMAGED, i, "cut short");
-    void *at = mmap(NULL, part->length, PROT_READ, MAP_SHARED | MAP_POPULATE, part->fd, (off_t)part->offset);
+    void *at = map(part);
     if (at == MAP_FAILED) return refuse(o, KAV_IMAGE_SYSTEM, i, strerror(errno));
     *m = (kav_mapping){at, part->length};
     o->image->mapping_count++;

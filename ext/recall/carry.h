@@ -5,7 +5,7 @@
 #include "delta.h"
 #include "recall.h"
 
-#define KAV_CARRIED_LAYERS   14
+#define KAV_CARRIED_LAYERS   22
 #define KAV_CARRIED_UNLISTED 0xff
 
 /* Sizes of layers are kept as 16 bits of a hash: two that fall together cost a scan of the new lines. */

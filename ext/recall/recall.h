@@ -30,7 +30,7 @@
 #define KAV_RECALL_MARGIN_NS  3000000000ll
 #define KAV_RECALL_STREAM_MAX (1u << 20) /* bytes that a look may read */
 #define KAV_RECALL_MOUNTS     64         /* whose kind is kept in mind */
-#define KAV_RECALL_PLACE      48         /* bytes that an object takes */
+#define KAV_RECALL_PLACE      64         /* bytes that an object takes */
 
 typedef struct kav_recall kav_recall;
 
