@@ -39,7 +39,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                              f"scanned ({wish.BACK}). Safety: what comes in there is not scanned")  # fmt: skip
         command.add_argument("--program", default="", metavar="PATH", help="what the mail program starts "
                              f"({_DEFAULTS.program}; for qmail {qmail.PROGRAM})")  # fmt: skip
-        command.add_argument("--user", default=_DEFAULTS.user, metavar="NAME", help="as whom Postfix starts it")
+        command.add_argument("--user", default=_DEFAULTS.user, metavar="NAME", help="as whom Postfix and Exim start it")
         command.add_argument("-c", "--config", default="", metavar="FILE", help="configuration of smtpscanner")
     for command in (detecting, adding, checking, removing):
         command.add_argument("--root", default="/", metavar="DIR", help="edit the system below DIR instead of this one")
@@ -193,9 +193,9 @@ def _configuration(args: argparse.Namespace) -> str:
 
 
 def _account(root: str, asked: Wish) -> None:
-    """Postfix starts nothing as somebody who is not there."""
+    """Mail programs start nothing as somebody who is not there."""
     known = [line.partition(b":")[0] for line in (files.read(root, "/etc/passwd") or b"").split(b"\n")]
-    if asked.way == "spawn" and asked.user.encode() not in known:
+    if asked.way in ("spawn", "command") and asked.user.encode() not in known:
         raise Refused(f"there is no account {asked.user} to start {asked.program} as; --user names another one")
 
 

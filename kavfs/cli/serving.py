@@ -125,11 +125,15 @@ def engines(names: Sequence[str], places: EnginePlaces) -> EngineChoice:
         raise ConfigError(f"Engine: {error}") from None
 
 
-def make_run(paths: Iterable[bytes]) -> None:
-    """The usual folder of sockets, if one of *paths* is to be there: without systemd it is gone after a boot."""
-    if any(path.startswith(RUN + b"/") for path in paths):
+def make_run(paths: Iterable[bytes], user: str = "", group: str = "") -> None:
+    """The usual folder of sockets, if one of *paths* is to be there: without systemd it is gone after a boot. It
+    belongs to who goes on as the daemon and has to remove what lies in it."""
+    from kavfs.daemon.listening import ids
+
+    if any(path.startswith(RUN + b"/") for path in paths) and not os.path.isdir(RUN):
         try:
-            os.makedirs(RUN, 0o755, exist_ok=True)
+            os.makedirs(RUN, 0o755)
+            os.chown(RUN, *ids(user, group))
         except OSError as error:
             raise SystemFailure(f"cannot make {RUN.decode()}: {error.strerror}") from None
 

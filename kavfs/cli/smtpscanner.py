@@ -151,7 +151,7 @@ def _listen(wanted: Wanted, words: Sequence[bytes], caller: int | None) -> int:
     settings = wanted.settings
     onward(settings)  # an error before anything is done
     path = settings.pid_file or (PID_FILE if caller is not None else b"")
-    serving.make_run([path, *(listener.path for listener in wanted.listeners())])
+    serving.make_run([path, *(one.path for one in wanted.listeners())], settings.user, settings.group)
     sockets = open_listeners(wanted)
     pid = PidFile(path) if path else None
     serving.become(settings.user, settings.group)  # before anything is written that it must find again

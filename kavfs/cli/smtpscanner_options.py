@@ -9,6 +9,7 @@ import argparse
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from kavfs.cli.daemon_options import (
     NATIVE_ALONE,
@@ -40,6 +41,12 @@ PID_FILE = RUN + b"/smtpscanner.pid"
 RELAY, MILTER = "relay", "milter"  # names of listeners that are neither smtp nor lmtp
 
 
+class _Rights(TypedDict):
+    mode: int
+    owner: str
+    group: str
+
+
 @dataclass(frozen=True)
 class Wanted:
     """What is to be done."""
@@ -61,19 +68,22 @@ class Wanted:
         found = [self._listener(place, usual) for place in s.listen]
         found += [self._listener(place, MILTER) for place in s.milter]
         if s.socket is not None:
-            found.append(Listener(RELAY, s.socket or SOCKET, mode=s.socket_mode, group=s.socket_group))
+            found.append(Listener(RELAY, s.socket or SOCKET, **self._rights()))
         return tuple(found)
 
     def _listener(self, place: Place, usual: str) -> Listener:
-        s = self.settings
         return Listener(
             place.protocol or usual,
             os.fsencode(place.path),
             place.host,
             place.port,
-            mode=s.socket_mode,
-            group=s.socket_group,
+            **self._rights(),
         )
+
+    def _rights(self) -> _Rights:
+        """Of UNIX sockets, which root makes for whom the daemon goes on as."""
+        s = self.settings
+        return {"mode": s.socket_mode, "owner": s.user, "group": s.socket_group or s.group}
 
     def status(self) -> Listener | None:
         """Where `kavfs status` asks."""

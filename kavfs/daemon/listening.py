@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import os
+import pwd
 import socket
 import stat
 from contextlib import suppress
@@ -34,9 +35,7 @@ def _unix(listener: Listener) -> socket.socket:
             sock.bind(listener.path)
         finally:
             os.umask(mask)
-        if listener.group:
-            os.chown(listener.path, -1, _group(listener.group))
-        os.chmod(listener.path, listener.mode)
+        _grant(listener)
         sock.listen(BACKLOG)
     except BaseException:
         sock.close()
@@ -44,11 +43,29 @@ def _unix(listener: Listener) -> socket.socket:
     return sock
 
 
-def _group(name: str) -> int:
+def _grant(listener: Listener) -> None:
+    """Owner, group and mode; of a socket and nothing else, whoever may write to the folder."""
+    fd = os.open(listener.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return grp.getgrnam(name).gr_gid
+        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+            raise OSError(errno.EEXIST, "there is something else")
+        place = f"/proc/self/fd/{fd}"
+        os.chown(place, *ids(listener.owner, listener.group))
+        os.chmod(place, listener.mode)
+    finally:
+        os.close(fd)
+
+
+def ids(user: str, group: str) -> tuple[int, int]:
+    """Numbers of an owner and a group, as chown(2) has them: without *group* it is the owner's first one, and without
+    both nothing is changed. SystemFailure: there is no such one."""
+    try:
+        person = pwd.getpwnam(user) if user else None
+        if group:
+            return person.pw_uid if person else -1, grp.getgrnam(group).gr_gid
     except KeyError:
-        raise SystemFailure(f"there is no group {name}") from None
+        raise SystemFailure(f"there is no such user or group: {user}:{group}") from None
+    return (person.pw_uid, person.pw_gid) if person else (-1, -1)
 
 
 def _remove_stale(path: bytes) -> None:

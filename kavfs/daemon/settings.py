@@ -17,6 +17,7 @@ class Listener:
     port: int = 0
     mode: int = 0o660  # of a UNIX socket
     group: str = ""  # of a UNIX socket; "" = that of the daemon
+    owner: str = ""  # of a UNIX socket, the same
     tls: bool = False  # TCP: with the certificates of Tls
 
     def __str__(self) -> str:

@@ -45,12 +45,12 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
     with tempfile.TemporaryDirectory(dir="/dev/shm") as top:
         monkeypatch.setattr(tempfile, "tempdir", top)
         found = Machine(Path(top), monkeypatch)
-        found.put("etc/passwd", "root:x:0:0::/:/bin/sh\nscanner:x:99:99::/:/bin/false\n")
+        found.put("etc/passwd", "root:x:0:0::/:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")
         yield found
 
 
 def integrate(machine: Machine, name: str, way: str) -> int:
-    return machine.mta("integrate", name, "--way", way, "--user", "scanner")
+    return machine.mta("integrate", name, "--way", way, "--user", "nobody")
 
 
 @cases

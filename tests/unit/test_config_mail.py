@@ -6,6 +6,7 @@ import ipaddress
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -300,6 +301,7 @@ NAMES = st.sampled_from(sorted(RULE_OF))
 RULES = st.dictionaries(NAMES, st.booleans(), max_size=12)
 
 
+@hypothesis.settings(deadline=None)
 @given(RULES, RULES)
 def test_whatever_rules_there_are_they_are_shown_so_that_they_are_read_again(
     users: dict[str, bool], default: dict[str, bool]

@@ -116,7 +116,8 @@ def _router(wish: Wish) -> list[str]:
 def _transport(wish: Wish) -> list[str]:
     if wish.way == "command":
         command = f"  command = {wish.program} -c {wish.config}"
-        return [f"{NAME}:", "  driver = lmtp", command, "  batch_max = 100", "  timeout = 20m", ""]
+        as_whom = f"  user = {wish.user}"  # Exim's own cannot read what the scanner keeps
+        return [f"{NAME}:", "  driver = lmtp", command, as_whom, "  batch_max = 100", "  timeout = 20m", ""]
     limit = "message_linelength_limit"
     return [
         f"{NAME}:",

@@ -2,7 +2,8 @@
 
     daemon   a content filter: the queue hands mail to smtpscanner by LMTP, and a port takes it back
     spawn    the same, and Postfix starts smtpscanner for each session (the manual's form)
-    proxy    before the queue: smtpd hands each session on as it comes, and a refusal reaches who sends
+    proxy    before the queue: smtpd hands each session on as it comes, and a refusal reaches who sends; mail of local
+             programs, which comes by no smtpd, goes the way of a content filter
     milter   before the queue, too; nothing comes back: Postfix itself changes the message as it is told
 
 Edits are words for postconf, which knows its files. What is ours is named in comments, so that it can be told without
@@ -60,7 +61,7 @@ def wanted(texts: Texts, wish: Wish, postconf: Postconf) -> dict[str, str]:
     refuse(texts, wish)
     values = dict(_values(settings(texts[MAIN]), wish))
     added = dict(_services(wish))
-    options = {f"{service.key}/smtpd_proxy_filter": str(wish.scanner) for service in _fronts(texts, wish)}
+    options = dict(_options(texts, wish))
     old = settings(texts[MAIN])
     main = [mark for name, value in values.items() for mark in _set(name, value, old.get(name))]
     master = [mark for name, value in options.items() for mark in _set(name, value, None)]
@@ -111,6 +112,9 @@ def missing(texts: Texts, wish: Wish) -> list[str]:
     proxies = [one.options.get("smtpd_proxy_filter") for one in there.values()]
     if wish.way == "proxy" and str(wish.scanner) not in proxies:
         found.append(f"master.cf: no smtpd has smtpd_proxy_filter={wish.scanner}")
+    if wish.way == "proxy":
+        for pickup in _pickups(texts):
+            found.append(f"master.cf: {pickup.key} has no content_filter: mail of local programs is not scanned")
     return found
 
 
@@ -140,7 +144,7 @@ def _obstacles(values: Mapping[str, str], there: list[Service], wish: Wish) -> I
     for service in there:
         if service.kind == "inet" and service.port in [str(port.port) for port in ports]:
             yield f"master.cf: {service.key} has the port that we would need; another one can be given"
-        if wish.way != "proxy" and service.key == f"{TRANSPORT}/unix":
+        if service.key == f"{TRANSPORT}/unix":
             yield f"master.cf: there is a service {service.key} that is not ours"
     if wish.way == "proxy" and not _smtpds(there):
         yield "master.cf: there is no smtpd that takes mail"
@@ -151,12 +155,17 @@ def _values(old: Mapping[str, str], wish: Wish) -> Iterator[tuple[str, str]]:
     if wish.way in _FILTERS:
         # Aliases would be filled in before and behind the filter, and mail come twice.
         unmapped = [*elements(old.get("receive_override_options", "")), "no_address_mappings"]
-        yield "content_filter", f"{TRANSPORT}:{wish.scanner.bracketed}:{wish.scanner.port}"
+        yield "content_filter", _filter(wish)
         yield "receive_override_options", ", ".join(dict.fromkeys(unmapped))
     if wish.way == "milter":
         ours = milter(wish.scanner)
         for name in ("smtpd_milters", "non_smtpd_milters"):
             yield name, ", ".join([*elements(old.get(name, "")), ours])
+
+
+def _filter(wish: Wish) -> str:
+    """A value of content_filter."""
+    return f"{TRANSPORT}:{wish.scanner.bracketed}:{wish.scanner.port}"
 
 
 def milter(where: Address = MILTER) -> str:
@@ -169,15 +178,15 @@ def _services(wish: Wish) -> Iterator[tuple[str, str]]:
     """Lines of master.cf."""
     if wish.way == "milter":
         return
-    if wish.way in _FILTERS:
-        options = {
-            "lmtp_send_xforward_command": "yes",
-            "disable_dns_lookups": "yes",
-            "lmtp_data_done_timeout": "1200s",  # a scan may take its time
-            "lmtp_tls_security_level": "none",
-            "max_use": "20",
-        }
-        yield f"{TRANSPORT}/unix", f"{TRANSPORT} unix - - n - {SESSIONS} lmtp{_with(options)}"
+    client = "smtp" if wish.way == "proxy" else "lmtp"
+    sending = {
+        f"{client}_send_xforward_command": "yes",
+        "disable_dns_lookups": "yes",
+        f"{client}_data_done_timeout": "1200s",  # a scan may take its time
+        f"{client}_tls_security_level": "none",
+        "max_use": "20",
+    }
+    yield f"{TRANSPORT}/unix", f"{TRANSPORT} unix - - n - {SESSIONS} {client}{_with(sending)}"
     if wish.way == "spawn":
         name = _service_name(wish.scanner)
         start = f"spawn user={wish.user} argv={wish.program} -c {wish.config}"
@@ -224,9 +233,23 @@ def _service_name(where: Address) -> str:
     return f"{where.bracketed if ':' in where.host else where.host}:{where.port}"
 
 
-def _fronts(texts: Texts, wish: Wish) -> list[Service]:
-    """The smtpds that take mail from outside, where the proxy goes."""
-    return _smtpds(services(texts[MASTER])) if wish.way == "proxy" else []
+def _options(texts: Texts, wish: Wish) -> Iterator[tuple[str, str]]:
+    """Options of services that are there: the smtpds that take mail from outside, and who takes it from programs."""
+    if wish.way == "proxy":
+        for service in _smtpds(services(texts[MASTER])):
+            yield f"{service.key}/smtpd_proxy_filter", str(wish.scanner)
+        for service in _pickups(texts):
+            yield f"{service.key}/content_filter", _filter(wish)
+            if "receive_override_options" not in service.options:
+                yield f"{service.key}/receive_override_options", "no_address_mappings"
+
+
+def _pickups(texts: Texts) -> list[Service]:
+    """Those that no filter has yet: with another one for what is queued, local mail goes through that."""
+    if settings(texts[MAIN]).get("content_filter"):
+        return []
+    takers = [service for service in services(texts[MASTER]) if service.command == "pickup"]
+    return [one for one in takers if "content_filter" not in one.options]
 
 
 def _smtpds(there: list[Service]) -> list[Service]:

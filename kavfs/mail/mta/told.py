@@ -14,6 +14,7 @@ WAYS = {"postfix": postfix.WAYS, "exim": exim.WAYS, "sendmail": sendmail.WAYS, "
 
 PATIENCE_S = 5.0
 
+_OURS = ("systemctl enable kavfs-smtpscanner", "systemctl restart kavfs-smtpscanner")
 _STARTED = ("spawn", "command", "mailer", "queue")  # ways by which the MTA starts our program itself
 
 
@@ -48,7 +49,13 @@ def settings(found: Found, wish: Wish) -> list[str]:
 
 
 def commands(found: Found, wish: Wish | None) -> tuple[str, ...]:
-    """What makes the running MTA see it; None: what was there has been removed."""
+    """What is left to be done; None: the integration has been removed. We listen before mail is sent to us: an MTA
+    that finds nobody there waits long until it looks again."""
+    return (*(_OURS if wish and not is_started(wish.way) else ()), *_of_mta(found, wish))
+
+
+def _of_mta(found: Found, wish: Wish | None) -> tuple[str, ...]:
+    """What makes it see the configuration."""
     if found.name == "postfix":
         return ("postfix reload",)
     if found.name == "exim":
