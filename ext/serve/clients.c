@@ -8,6 +8,7 @@ typedef struct {
     uint64_t name;
     uint32_t kind, connections;
     uint32_t next; /* in its bucket, or among the free ones */
+    kav_stream_share share;
 } row;
 
 struct kav_clients {
@@ -68,6 +69,11 @@ uint32_t kav_clients_enter(kav_clients *c, enum kav_client_kind kind, uint64_t n
     }
     c->rows[at].connections++;
     return at;
+}
+
+kav_stream_share *kav_clients_share(kav_clients *c, uint32_t client)
+{
+    return &c->rows[client].share;
 }
 
 void kav_clients_leave(kav_clients *c, uint32_t client)

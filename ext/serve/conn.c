@@ -58,9 +58,14 @@ uint32_t kav_conn_flights(const kav_conn *c)
     return c->session ? KAV_SERVE_FLIGHTS : 1;
 }
 
+void kav_conn_settle_stream(kav_front *f, const kav_conn *c, kav_stream *stream)
+{
+    if (c->client != KAV_NO_CLIENT) kav_stream_settle(stream, &f->budget, kav_clients_share(f->clients, c->client));
+}
+
 void kav_conn_land(kav_front *f, kav_conn *c, kav_flight *flight)
 {
-    kav_stream_settle(&flight->content, &f->budget);
+    kav_conn_settle_stream(f, c, &flight->content);
     *flight = c->flights[--c->flying];
 }
 
@@ -80,7 +85,7 @@ static void release(kav_front *f, kav_conn *c)
     if (c->passed >= 0) kav_passed_drop(f, c, c->passed);
     close(c->fd); /* which takes it out of epoll, too; no child of ours has it */
     while (c->flying) kav_conn_land(f, c, c->flights);
-    kav_stream_settle(&c->stream, &f->budget);
+    kav_conn_settle_stream(f, c, &c->stream);
     if (c->flights != &c->one) free(c->flights);
     f->kept -= c->in_len;
     free(c->in);

@@ -103,6 +103,7 @@ void kav_conn_rearm(kav_front *f, kav_conn *c, bool progress);
 void kav_conn_again(kav_front *f, kav_conn *c); /* go on with it in the next step, without waiting for an event */
 uint32_t kav_conn_flights(const kav_conn *c);   /* how many may be open at a time */
 void kav_conn_land(kav_front *f, kav_conn *c, kav_flight *flight);
+void kav_conn_settle_stream(kav_front *f, const kav_conn *c, kav_stream *stream); /* its bytes no longer count */
 
 /* input.c: all of these may end the connection */
 bool kav_input_wanted(const kav_conn *c);

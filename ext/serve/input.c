@@ -64,7 +64,7 @@ static int hand_out(kav_front *f, kav_conn *c, uint32_t verb, const void *argume
 /* A request that cannot be understood or met, and the last of this connection. */
 static int hand_out_wrong(kav_front *f, kav_conn *c, uint32_t verb, const char *why)
 {
-    kav_stream_settle(&c->stream, &f->budget);
+    kav_conn_settle_stream(f, c, &c->stream);
     int failed = hand_out(f, c, verb, why, strlen(why), -1);
     hear_no_more(c);
     c->cut = true;
@@ -149,7 +149,9 @@ static int take_stream(kav_front *f, kav_conn *c, uint8_t *bytes, size_t len, si
     enum kav_chunks_end end = kav_chunks_take(&c->chunks, bytes, len, used, &content, &content_len);
     if (end == KAV_CHUNKS_TOO_LARGE) return hand_out_wrong(f, c, KAV_VERB_TOO_LARGE, "");
     f->counts.stream_bytes += content_len;
-    int failed = content_len ? kav_stream_write(&c->stream, &f->budget, content, content_len) : 0;
+    int failed = content_len ? kav_stream_write(&c->stream, &f->budget, kav_clients_share(f->clients, c->client),
+                                                content, content_len)
+                             : 0;
     if (end == KAV_CHUNKS_MORE && !failed) return 0;
     int fd = failed ? failed : kav_stream_seal(&c->stream);
     if (fd < 0) return hand_out_wrong(f, c, KAV_VERB_BROKEN, KAV_BROKEN_SPACE);
@@ -227,7 +229,7 @@ static void ended_by_peer(kav_front *f, kav_conn *c)
             return;
         }
     }
-    kav_stream_settle(&c->stream, &f->budget);
+    kav_conn_settle_stream(f, c, &c->stream);
     hear_no_more(c);
 }
 

@@ -163,7 +163,7 @@ void kav_front_end(kav_front *f, uint64_t id)
     c->phase = KAV_DEAF;
     c->closing = true;
     while (c->flying) kav_conn_land(f, c, c->flights);
-    kav_stream_settle(&c->stream, &f->budget);
+    kav_conn_settle_stream(f, c, &c->stream);
     f->kept -= c->in_len;
     free(c->in);
     c->in = NULL;

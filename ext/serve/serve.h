@@ -43,7 +43,7 @@ typedef struct {
     uint32_t line_max;
     uint64_t stream_max;
     uint64_t memory_max;                /* bytes of one stream in memory ... */
-    uint64_t memory_total, spill_total; /* ... of all in memory, of all in spill_dir */
+    uint64_t memory_total, spill_total; /* ... of all in memory, of all in spill_dir; one client at most what is free */
     const char *spill_dir;
     uint32_t idle_ms;  /* between requests of AVE; 0: for ever */
     uint32_t stall_ms; /* for a whole command; for the next bytes of a stream */

@@ -46,10 +46,16 @@ static int copy_all(int from, int to, uint64_t len)
     return 0;
 }
 
-/* From memory to the spill folder, with what has come so far, if there is room for `more`, too. */
-static int spill(kav_stream *stream, kav_stream_budget *budget, size_t more)
+/* For `more` bytes: the client has at most as much then as is free. */
+static bool has_room(uint64_t used, uint64_t total, uint64_t own, uint64_t more)
 {
-    if (budget->spill_used + stream->size + more > budget->spill_total) return -ENOSPC;
+    return used + more <= total && own + more <= total - used - more;
+}
+
+/* From memory to the spill folder, with what has come so far, if there is room for `more`, too. */
+static int spill(kav_stream *stream, kav_stream_budget *budget, kav_stream_share *share, size_t more)
+{
+    if (!has_room(budget->spill_used, budget->spill_total, share->spill_used, stream->size + more)) return -ENOSPC;
     int fd = open(budget->spill_dir, O_TMPFILE | O_RDWR | O_EXCL | O_CLOEXEC | O_NOATIME, 0600);
     if (fd < 0) return -errno;
     int failed = stream->fd >= 0 ? copy_all(stream->fd, fd, stream->size) : 0;
@@ -60,17 +66,20 @@ static int spill(kav_stream *stream, kav_stream_budget *budget, size_t more)
     if (stream->fd >= 0) close(stream->fd);
     budget->memory_used -= stream->size;
     budget->spill_used += stream->size;
+    share->memory_used -= stream->size;
+    share->spill_used += stream->size;
     budget->spilled++;
     stream->fd = fd;
     stream->spilled = true;
     return 0;
 }
 
-int kav_stream_write(kav_stream *stream, kav_stream_budget *budget, const uint8_t *bytes, size_t len)
+int kav_stream_write(kav_stream *stream, kav_stream_budget *budget, kav_stream_share *share, const uint8_t *bytes,
+                     size_t len)
 {
-    if (!stream->spilled &&
-        (stream->size + len > budget->memory_each || budget->memory_used + len > budget->memory_total)) {
-        int failed = spill(stream, budget, len);
+    if (!stream->spilled && (stream->size + len > budget->memory_each ||
+                             !has_room(budget->memory_used, budget->memory_total, share->memory_used, len))) {
+        int failed = spill(stream, budget, share, len);
         if (failed) return failed;
     }
     if (stream->fd < 0) {
@@ -78,11 +87,12 @@ int kav_stream_write(kav_stream *stream, kav_stream_budget *budget, const uint8_
         if (fd < 0) return fd;
         stream->fd = fd;
     }
-    if (stream->spilled && budget->spill_used + len > budget->spill_total) return -ENOSPC;
+    if (stream->spilled && !has_room(budget->spill_used, budget->spill_total, share->spill_used, len)) return -ENOSPC;
     int failed = write_all(stream->fd, bytes, len);
     if (failed) return failed;
     stream->size += len;
     *(stream->spilled ? &budget->spill_used : &budget->memory_used) += len;
+    *(stream->spilled ? &share->spill_used : &share->memory_used) += len;
     return 0;
 }
 
@@ -106,9 +116,10 @@ int kav_stream_seal(kav_stream *stream)
     return sealed;
 }
 
-void kav_stream_settle(kav_stream *stream, kav_stream_budget *budget)
+void kav_stream_settle(kav_stream *stream, kav_stream_budget *budget, kav_stream_share *share)
 {
     if (stream->fd >= 0) close(stream->fd);
     *(stream->spilled ? &budget->spill_used : &budget->memory_used) -= stream->size;
+    *(stream->spilled ? &share->spill_used : &share->memory_used) -= stream->size;
     *stream = (kav_stream){.fd = -1};
 }

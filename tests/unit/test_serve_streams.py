@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from kavfs._native import serve
 from tests.support.fronts import MEMORY_MAX, STREAM_MAX, House, chunk, stream
 
 END = struct.pack("!I", 0)
@@ -139,15 +140,30 @@ def test_spilled_content_has_no_name_and_is_counted(house: House, tmp_path: Path
     assert house.front.counts()["spill_used"] == 0
 
 
-def test_what_all_streams_hold_in_memory_is_limited(tmp_path: Path) -> None:
+def test_no_client_holds_more_of_memory_and_disk_than_is_left_to_others(tmp_path: Path) -> None:
     with House(tmp_path, memory_total=100, spill_total=150) as house:
-        for content in (b"a" * 60, b"b" * 60, b"c" * 90, b"d" * 40, b"e"):
-            house.talk(house.connect(), b"nINSTREAM\n" + stream(content), answer=lambda _h, _r: None)
-        counts = house.front.counts()
-        assert (counts["memory_used"], counts["spill_used"], counts["spilled"]) == (100, 150, 2)
-        refused = house.connect()
-        house.talk(refused, b"nINSTREAM\n" + stream(b"f"))
-        assert [row[0] for row in house.heard()] == ["INSTREAM"] * 4 + ["BROKEN"] * 2
+
+        def said_to(transport: str, length: int) -> tuple[str, int, int]:
+            """What a stream of so many bytes becomes, and what is held in memory and on disk then."""
+            client = house.connect(serve.CLAMD, transport)
+            client.send(b"nINSTREAM\n" + stream(b"x" * length))
+            asked = len(house.requests)
+            house.until(lambda: len(house.requests) > asked)
+            counts = house.front.counts()
+            return house.heard()[-1][0], counts["memory_used"], counts["spill_used"]
+
+        assert said_to("unix", 50) == ("INSTREAM", 50, 0)
+        assert said_to("unix", 1) == ("INSTREAM", 50, 1)
+        assert said_to("unix", 75) == ("BROKEN", 50, 1)
+        assert house.heard()[-1][2] == b"no space"
+        assert said_to("unix", 74) == ("INSTREAM", 50, 75)
+        assert said_to("unix", 1) == ("BROKEN", 50, 75)
+        assert said_to("tcp", 25) == ("INSTREAM", 75, 75)  # another client
+        assert said_to("tcp", 38) == ("BROKEN", 75, 75)
+        assert said_to("tcp", 37) == ("INSTREAM", 75, 112)
+        first = house.requests[0]
+        house.front.reply(first[0], first[1], b"OK", True)
+        assert said_to("unix", 37) == ("INSTREAM", 62, 112)
 
 
 def test_spill_folder_that_is_gone_refuses_what_does_not_fit_into_memory(tmp_path: Path) -> None:
