@@ -17,6 +17,9 @@ cdef extern from "recall.h" nogil:
         KAV_RECALL_KNOWN
         KAV_RECALL_ASK
 
+    enum:
+        KAV_RECALL_PLACE
+
     kav_recall *kav_recall_new(uint32_t places, bint distrust)
     void kav_recall_free(kav_recall *r)
     kav_recalled kav_recall_look(kav_recall *r, int fd, uint32_t context, kav_recall_key *key)
@@ -32,6 +35,9 @@ cdef const kav_recall_key *key_of(bytes key) except NULL:
     if len(key) != sizeof(kav_recall_key):
         raise ValueError("no key")
     return <const kav_recall_key *>PyBytes_AS_STRING(key)
+
+
+PLACE = KAV_RECALL_PLACE  # bytes
 
 
 cdef class Recall:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+PLACE: int  # bytes that an object takes
+
 class Recall:
     def __init__(self, trusts: Callable[[int], bool], *, places: int = ..., distrust: bool = False) -> None: ...
     def look(self, fd: int, context: int) -> int | bytes | None: ...

@@ -80,6 +80,14 @@ def _counters(tree: dict[str, object]) -> Iterable[Metric]:
     answered, cached = _number(tree["answered"]), _number(tree["cached"])
     yield CounterMetricFamily("kavfs_cache_hits", "Verdicts that were known.", value=cached)
     yield CounterMetricFamily("kavfs_cache_misses", "Verdicts that were not.", value=answered - cached)
+    caches = tree["caches"]
+    assert isinstance(caches, list)
+    taken = GaugeMetricFamily(
+        "kavfs_cache_bytes", "What caches take, in memory and on disk.", labels=["cache", "place"]
+    )
+    for one in caches:
+        taken.add_metric([one["cache"], one["place"]], one["bytes"])
+    yield taken
     yield CounterMetricFamily("kavfs_joined_requests", "Verdicts shared by requests.", value=_number(tree["joined"]))
     losses = tree["losses"]
     assert isinstance(losses, dict)

@@ -62,6 +62,7 @@ class Status:
             "refused": stats.refused,
             "cached": stats.cached,
             "joined": stats.joined,
+            "caches": [{"cache": name, "place": place, "bytes": size} for (name, place), size in stats.caches.items()],
             "generation": stats.generation.hex(),
             "signatures": stats.signatures,
             "kinds": dict(stats.kinds),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 
-from kavfs._native.recall import Recall
+from kavfs._native.recall import PLACE, Recall
 from kavfs.errors import SystemFailure
 from kavfs.model import Result, Status
 from kavfs.ports import Image
@@ -23,6 +23,7 @@ class Known:
 
     def __init__(self, places: int, distrust: bool = False) -> None:
         signal.signal(signal.SIGIO, signal.SIG_IGN)
+        self.bytes = places * PLACE
         self._table = Recall(stamps_changes, places=places, distrust=distrust)
 
     def look(self, fd: int, all_match: bool) -> int | bytes | None:

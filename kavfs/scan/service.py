@@ -65,6 +65,7 @@ class ServiceStats(NamedTuple):
     kinds: Mapping[str, int]  # of these, by the kind of their database
     newest: float  # seconds since 1970: of the newest database file
     demonstration: bool  # these are only the test signatures that come with the program
+    caches: Mapping[tuple[str, str], int]  # bytes that they take: by name, and "memory" or "disk"
 
     @property
     def deaths(self) -> int:
@@ -431,7 +432,12 @@ class Service:
             kinds=image.kinds,
             newest=image.newest,
             demonstration=image.demonstration,
+            caches=self._cache_bytes(),
         )
+
+    def _cache_bytes(self) -> dict[tuple[str, str], int]:
+        caches = {("objects", place): size for place, size in self._shifts.cache_bytes.items()}
+        return caches if self._known is None else {**caches, ("known", "memory"): self._known.bytes}
 
     def close(self) -> None:
         """Refuse what has no answer yet, and end every process but the server. May be called twice."""

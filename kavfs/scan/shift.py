@@ -5,6 +5,7 @@ An edition is an image with its allow list. It is closed when it is out of date 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from kavfs.signatures.allow import AllowList
 
 Note = Callable[[str], None]
 
+BLOCK = 512  # bytes, of st_blocks
 KNOWN = 1 << 15  # 64 bytes each
 
 
@@ -95,6 +97,13 @@ class Shift:
     def jobs(self) -> int:
         """Workers of the engine that has most."""
         return max(self.crew.jobs.values())
+
+    @property
+    def cache_bytes(self) -> dict[str, int]:
+        """What the levels of the object cache take, in memory and on disk."""
+        stores = self._stores.stores
+        levels = {} if stores is None else {"memory": stores.objects_memory, "disk": stores.objects_file}
+        return {place: os.fstat(fd).st_blocks * BLOCK for place, fd in levels.items() if fd >= 0}
 
     def end(self) -> None:
         """Its processes go; what they had is given up."""

@@ -227,6 +227,12 @@ class Shifts:
         return sum(shift.crew.workers for shift in self._serving.values())
 
     @property
+    def cache_bytes(self) -> dict[str, int]:
+        """What the object cache takes, by where."""
+        usual = self._serving.get(False)
+        return usual.cache_bytes if usual is not None else {}
+
+    @property
     def losses(self) -> dict[str, int]:
         """Workers that were lost, by why."""
         losses = Counter(self._losses)

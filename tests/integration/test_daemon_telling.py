@@ -13,6 +13,8 @@ import urllib.request
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from kavfs._native.recall import PLACE
+from kavfs.scan.shift import KNOWN
 from tests.support.daemon import databases, environment, free_port, running
 from tests.support.objects import EICAR
 
@@ -113,6 +115,30 @@ def test_metrics_count_what_was_answered(tmp_path, objects):
             urllib.request.urlopen(f"http://127.0.0.1:{port}/secret", timeout=60)
         assert wrong.value.code == 404
         wrong.value.close()
+
+
+def cache_bytes(port: int) -> dict[str, float]:
+    places = [(dict(labels), size) for (name, labels), size in metrics(port).items() if name == "kavfs_cache_bytes"]
+    return {f"{labels['cache']} {labels['place']}": size for labels, size in places}
+
+
+def test_metrics_say_what_both_caches_take(tmp_path, objects):
+    port = free_port()
+    with running(tmp_path, f"[aveserver.network]\nListenMetrics={port}\n") as daemon:
+        ask_for_all(daemon, objects)
+        found = cache_bytes(port)
+        assert set(found) == {"known memory", "objects memory", "objects disk"}
+        assert found["known memory"] == KNOWN * PLACE
+        table = os.stat(next((tmp_path / "state").rglob("objects")))
+        assert found["objects disk"] == table.st_blocks * 512
+
+
+def test_no_bytes_are_told_of_caches_that_there_are_not(tmp_path, objects):
+    port = free_port()
+    off = f"Cache=no\n[aveserver.network]\nListenMetrics={port}\n"
+    with running(tmp_path, off) as daemon:
+        ask_for_all(daemon, objects)
+        assert cache_bytes(port) == {}
 
 
 def test_findings_are_in_the_event_store(tmp_path, objects):
