@@ -54,8 +54,12 @@ static uint64_t mount_of(int fd, unsigned which)
     return st.stx_mnt_id;
 }
 
-void kav_closer_mount(int fd, uint64_t *unique, uint64_t *number)
+uint64_t kav_closer_mount(int fd)
 {
-    *unique = mount_of(fd, STATX_MNT_ID_UNIQUE);
-    *number = *unique ? mount_of(fd, STATX_MNT_ID) : 0;
+    return mount_of(fd, STATX_MNT_ID_UNIQUE);
+}
+
+uint64_t kav_closer_mount_now(int fd)
+{
+    return mount_of(fd, STATX_MNT_ID);
 }

@@ -103,7 +103,8 @@ cdef extern from "dispatch.h" nogil:
 cdef extern from "closer.h" nogil:
     int kav_closer_start(int socket)
     bint kav_closer_in_memory(int fd)
-    void kav_closer_mount(int fd, uint64_t *unique, uint64_t *number)
+    uint64_t kav_closer_mount(int fd)
+    uint64_t kav_closer_mount_now(int fd)
 
 
 DONE = KAV_STEP_DONE
@@ -144,15 +145,14 @@ def start_closer(int socket_fd):
     return check(kav_closer_start(socket_fd))
 
 
-def in_memory(int fd):
-    return kav_closer_in_memory(fd)
+def place_of(int fd):
+    """The mount of an open file, by a number that never comes again (0: not told); -1: it lies in memory."""
+    return -1 if kav_closer_in_memory(fd) else <int64_t>kav_closer_mount(fd)
 
 
 def mount_of(int fd):
-    """The mount of an open file: its number for ever (0: not told), and in /proc/self/mountinfo."""
-    cdef uint64_t unique = 0, number = 0
-    kav_closer_mount(fd, &unique, &number)
-    return unique, number
+    """Its number in /proc/self/mountinfo; 0: not told."""
+    return kav_closer_mount_now(fd)
 
 
 cdef class Dispatcher:

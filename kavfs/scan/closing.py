@@ -29,6 +29,7 @@ from kavfs.scan.known import stamps_changes
 MOST = 16  # processes
 CROWDED = 8  # descriptors of one client that are not closed yet
 MOUNTS = 256  # of which is known whether they answer by themselves
+KNOWN_PLACES = {-1: True, 0: False}  # memory; a mount that the kernel does not tell
 NUMBER = struct.Struct("=i")
 END = NUMBER.pack(-1)
 
@@ -53,7 +54,7 @@ class Closing:
     def __init__(self) -> None:
         self.told: Callable[[object, bool], None] = lambda client, is_crowded: None
         self._epoll = select.epoll()
-        self._mounts: dict[int, bool] = {}
+        self._mounts = {**KNOWN_PLACES}
         self._open: dict[object, deque[int]] = {}  # by client, the first is being closed if a process has it
         self._wanting: deque[object] = deque()  # clients without a process
         self._closers: list[_Closer] = []
@@ -116,16 +117,13 @@ class Closing:
             self._close_last(list(queue))
 
     def _answers(self, fd: int) -> bool:
-        if dispatch.in_memory(fd):
-            return True
-        unique, number = dispatch.mount_of(fd)
-        if not unique:
-            return False
-        answers = self._mounts.get(unique)
+        """Whether it is closed at once, whoever else does not answer."""
+        place = dispatch.place_of(fd)
+        answers = self._mounts.get(place)
         if answers is None:
             if len(self._mounts) >= MOUNTS:
-                self._mounts.clear()
-            answers = self._mounts[unique] = stamps_changes(number)
+                self._mounts = {**KNOWN_PLACES}
+            answers = self._mounts[place] = stamps_changes(dispatch.mount_of(fd))
         return answers
 
     def _count(self, client: object) -> None:
