@@ -5,10 +5,10 @@
 #include <errno.h>
 #include <string.h>
 
-/* Digests that hash signatures of this size ask for. */
-static uint32_t hash_kinds(const kav_image *m, uint64_t size)
+uint32_t kav_layer_kinds(const kav_session *s, uint64_t size)
 {
-    uint32_t kinds = 0;
+    const kav_image *m = s->image;
+    uint32_t kinds = kav_image_exception_kinds(m, size);
     for (uint32_t i = 0; i < m->hash_count; i++) kinds |= kav_hashset_kinds(&m->hashes[i].set, size);
     return kinds;
 }
@@ -48,9 +48,15 @@ static uint32_t why_short(const kav_session *s, const kav_source *source, uint64
 static void finish_digests(kav_session *s, uint32_t needed, uint32_t wanted)
 {
     kav_layer_found *found = s->found;
+    const kav_digests *given = s->options->given;
+    uint32_t known = given ? wanted & given->have : 0;
     bool whole = !(found->reasons & ~(uint32_t)(KAV_R_CHANGED | KAV_R_MATCH));
     if (!wanted) return;
-    if (whole && s->kinds && kav_digest_finish(s->digest, &found->digests) == 0) return;
+    if (whole && (known == wanted || (s->kinds && kav_digest_finish(s->digest, &found->digests) == 0))) {
+        if (known) memcpy(found->digests.md5, given->md5, sizeof given->md5);
+        found->digests.have |= known;
+        return;
+    }
     found->digests.have = 0;
     /* A signature by digest could not be asked. Where the layer is cut short, that is said already. */
     if (whole && needed) found->reasons |= KAV_R_MATCH;
@@ -58,7 +64,6 @@ static void finish_digests(kav_session *s, uint32_t needed, uint32_t wanted)
 
 int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_options *options, kav_layer_found *found)
 {
-    const kav_image *m = s->image;
     kav_reader *r = &s->reader;
     uint64_t size = options->limit && options->limit < source->size ? options->limit : source->size;
     kav_session_reset(s);
@@ -73,9 +78,10 @@ int kav_layer_scan(kav_session *s, const kav_source *source, const kav_layer_opt
     if (kav_recall(s, options)) return 0;
     /* ClamAV digests the forms of a page, but not that of a text. */
     bool hashed = !(options->view && s->target == KAV_T_TEXT);
-    uint32_t needed = hashed ? hash_kinds(m, r->size) | kav_image_exception_kinds(m, r->size) : 0;
+    uint32_t needed = hashed ? kav_layer_kinds(s, r->size) : 0;
     uint32_t wanted = options->digests | needed;
-    s->kinds = wanted && kav_digest_start(s->digest, wanted) == 0 ? wanted : 0;
+    uint32_t fed = options->given ? wanted & ~options->given->have : wanted;
+    s->kinds = fed && kav_digest_start(s->digest, fed) == 0 ? fed : 0;
     uint32_t met = kav_scan_pass(s, false, options); /* which may add to found->reasons itself */
     found->reasons |= met;
     uint32_t stop = ~(uint32_t)KAV_R_MATCH;

@@ -98,13 +98,14 @@ enum kav_known_by { KAV_BY_TYPE, KAV_BY_BEGINNING, KAV_BY_CONTENT };
 typedef bool (*kav_ask)(void *context, enum kav_known_by by, const kav_layer_found *found);
 
 typedef struct {
-    uint32_t switches;      /* enum kav_switch; KAV_S_ALL_MATCH matters here */
-    uint32_t digests;       /* KAV_D_* wanted besides what the signatures need */
-    const kav_type *type;   /* what the layer is, or NULL: found out from its bytes */
-    bool view;              /* the layer in another form: matched as what type says */
-    bool plain;             /* no byte of it is outside of KAV_CS_PLAIN (charset.h) */
-    bool again;             /* the same layer, because found.handler said so */
-    const kav_type *around; /* types of the layers around, the outmost first; a view is not around what is in it */
+    uint32_t switches;        /* enum kav_switch; KAV_S_ALL_MATCH matters here */
+    uint32_t digests;         /* KAV_D_* wanted besides what the signatures need */
+    const kav_digests *given; /* its MD5, where that is known already; or NULL */
+    const kav_type *type;     /* what the layer is, or NULL: found out from its bytes */
+    bool view;                /* the layer in another form: matched as what type says */
+    bool plain;               /* no byte of it is outside of KAV_CS_PLAIN (charset.h) */
+    bool again;               /* the same layer, because found.handler said so */
+    const kav_type *around;   /* types of the layers around, the outmost first; a view is not around what is in it */
     uint32_t around_count;
     uint64_t limit; /* read no further than this many bytes (then KAV_R_SIZE); 0 = no limit */
     kav_seek *seek; /* not NULL: places are added where something else seems to begin in it */
@@ -133,6 +134,9 @@ struct kav_layer_found {
     bool elsewhere; /* a signature asks for what is not read here, another engine may know */
     bool known;     /* ask said so: nothing was matched */
 };
+
+/* Digests (KAV_D_*) that signatures and exceptions ask for of layers of this size. */
+uint32_t kav_layer_kinds(const kav_session *session, uint64_t size);
 
 /* Scan one layer. 0, or -ENOMEM (nothing found is valid then). Exceptions by digest (.fp) are the caller's to ask for,
  * because a container above may be the one that is excepted. */

@@ -1,5 +1,5 @@
-#define _GNU_SOURCE
 #include "required.h"
+#include "find.h"
 
 #include <string.h>
 
@@ -115,5 +115,5 @@ void kav_required_find(const char *text, size_t length, kav_required *out)
 
 bool kav_required_is_in(const kav_required *required, const uint8_t *subject, size_t length)
 {
-    return required->length == 0 || memmem(subject, length, required->bytes, required->length) != NULL;
+    return required->length == 0 || kav_find(subject, length, required->bytes, required->length) != NULL;
 }

@@ -257,6 +257,7 @@ void kav_layers_scan(kav_object_scanner *s, const kav_source *source, kav_manner
 {
     kav_layer_options options = {.switches = s->limits.switches,
                                  .digests = wanted_digests(s, source, depth),
+                                 .given = depth == 0 ? s->given : NULL,
                                  .limit = depth == 0 ? s->limits.max_file_size : 0,
                                  .type = manner.type,
                                  .view = manner.view,

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <iconv.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,7 @@ typedef struct {
     bool stop;     /* the budget is used up */
     bool doubtful; /* loose.c is wanted */
     bool no_memory;
-    uint8_t raw[PIECE], plain[2 * PIECE + 256];
+    uint8_t raw[PIECE], plain[2 * PIECE + 256]; /* not initialised */
 } mail;
 
 /* A part's place among its siblings and theirs: "1.2.3". */
@@ -391,8 +392,9 @@ static GMimeMessage *parse(mail *m)
 int kav_open_mail(const kav_source *source, kav_type type, kav_unpack *u)
 {
     (void)type;
-    mail *m = calloc(1, sizeof *m);
+    mail *m = malloc(sizeof *m);
     if (!m) return -ENOMEM;
+    memset(m, 0, offsetof(mail, raw));
     m->unpack = u;
     m->io = (kav_mail_io){.source = source, .unpack = u};
     GMimeMessage *message = parse(m);

@@ -24,7 +24,7 @@ kav_object_scanner *kav_object_scanner_new(const kav_object_options *options)
     s->image = options->image;
     s->limits = options->limits;
     s->utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
-    bool ok = (s->held = malloc(HELD_SIZE)) != NULL &&
+    bool ok = (s->held = malloc(HELD_SIZE)) != NULL && kav_ahead_init(&s->ahead) == 0 &&
               kav_store_init(&s->store, ARENA_SIZE, options->spill_fd, options->spill_max) == 0 &&
               kav_deltas_init(&s->deltas, options->deltas, options->delta_count) == 0 &&
               kav_listing_init(&s->listing) == 0;
@@ -44,6 +44,7 @@ void kav_object_scanner_free(kav_object_scanner *scanner)
     kav_member_path_free(&scanner->path);
     kav_inflater_free(scanner->inflater);
     kav_store_free(&scanner->store);
+    kav_ahead_free(&scanner->ahead);
     free(scanner->held);
     free(scanner);
 }
@@ -160,21 +161,25 @@ static kav_source source_of(const kav_object_scanner *s, int fd, uint64_t size)
 static void scan_once(kav_object_scanner *s, int fd, const kav_object_sinks *sinks, kav_result *result)
 {
     struct stat before, after;
+    const kav_ahead_file *ahead = kav_ahead_take(s, fd);
     memset(result, 0, sizeof *result);
-    if (fstat(fd, &before) != 0 || !S_ISREG(before.st_mode) || before.st_size < 0) {
+    if (ahead != NULL) before = ahead->before;
+    else if (fstat(fd, &before) != 0 || !S_ISREG(before.st_mode) || before.st_size < 0) {
         result->reasons = KAV_R_UNREADABLE;
         result->status = KAV_ERROR;
         return;
     }
     put_identity(result, &before);
     start(s, sinks, result->size);
-    kav_source source = source_of(s, fd, result->size);
+    kav_source source = ahead != NULL ? ahead->source : source_of(s, fd, result->size);
+    s->given = ahead != NULL ? &ahead->digests : NULL;
 
     locale_t outside = s->utf8 != (locale_t)0 ? uselocale(s->utf8) : (locale_t)0;
     scan_source(s, &source, result);
     if (outside != (locale_t)0) uselocale(outside);
 
-    if (fstat(fd, &after) == 0 && same_identity(&before, &after)) {
+    if (ahead != NULL) after = ahead->after;
+    if ((ahead != NULL || fstat(fd, &after) == 0) && same_identity(&before, &after)) {
         result->flags |= KAV_F_STABLE;
     } else {
         result->reasons |= KAV_R_CHANGED;

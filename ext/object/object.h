@@ -56,6 +56,13 @@ typedef struct {
 void kav_object_scan(kav_object_scanner *scanner, int fd, uint32_t delta, const kav_object_sinks *sinks,
                      kav_result *result);
 
+/* Read small files before their turn, all together: start, then each in the order in which they will be scanned until
+ * there is no more room (false), then end. What is no small file is left out. kav_object_scan takes what was read of
+ * the descriptor that comes next, and else reads itself. */
+void kav_object_ahead_start(kav_object_scanner *scanner);
+bool kav_object_ahead(kav_object_scanner *scanner, int fd);
+void kav_object_ahead_end(kav_object_scanner *scanner);
+
 /* What goes with the result of the last scan, valid until the next: result->layers kav_layer records in
  * result->layers_len bytes, and result->learned records. */
 const uint8_t *kav_object_layers(const kav_object_scanner *scanner);

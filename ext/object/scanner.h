@@ -18,6 +18,7 @@
 #include "store.h"
 
 #include <locale.h>
+#include <sys/stat.h>
 
 #define KAV_DEPTH_CAP 64 /* however high the limit is set: bounds the C stack */
 
@@ -35,6 +36,21 @@ typedef struct {
     uint32_t notes;
 } kav_gist;
 
+/* A file that was read ahead. */
+typedef struct {
+    int fd;
+    struct stat before, after; /* the reading of it */
+    kav_source source;         /* in memory */
+    kav_digests digests;       /* that are known already */
+} kav_ahead_file;
+
+typedef struct {
+    uint8_t *bytes;
+    size_t used;
+    kav_ahead_file files[KAV_BATCH_FILES];
+    uint32_t count, next;
+} kav_ahead;
+
 struct kav_object_scanner {
     kav_object_options options;
     kav_session *session; /* of the image in hand: the whole one, or a delta */
@@ -46,12 +62,14 @@ struct kav_object_scanner {
     kav_store store;
     struct kav_inflater *inflater; /* NULL: nothing was inflated yet */
     uint8_t *held;                 /* a small file */
+    kav_ahead ahead;
     kav_member_path path;
     locale_t utf8; /* for names that libarchive converts; 0 when there is no such locale */
     /* of the object in hand */
     kav_budget budget;
     const kav_object_sinks *sinks;
-    kav_gist gist; /* so far, of the layer in hand and what is inside it */
+    const kav_digests *given; /* that are known of the object itself, or NULL */
+    kav_gist gist;            /* so far, of the layer in hand and what is inside it */
     kav_listing listing;
     uint32_t known;   /* layers answered from the object cache */
     uint64_t earlier; /* bytes that a scan against a delta has handled in vain */
@@ -82,6 +100,13 @@ typedef struct {
     bool span;            /* the end of the layer around it: nothing more is looked for in it */
     kav_noted *again;     /* the very layer around it, as another type: what was noted for that. Or NULL */
 } kav_manner;
+
+/* ahead.c: 0, -ENOMEM. */
+int kav_ahead_init(kav_ahead *a);
+void kav_ahead_free(kav_ahead *a);
+
+/* ahead.c: what was read ahead of the file behind fd, if it is the next; NULL: nothing. */
+const kav_ahead_file *kav_ahead_take(kav_object_scanner *s, int fd);
 
 /* Scan a layer; depth 0 is the object itself. known: reasons that the caller already has. found: as the matcher left
  * it, without the hits. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define END_REACH     (KAV_ZIP_END + 65535u) /* it lies within so many bytes of the end */
+#define MARK_LEN      4                      /* of the end record */
 #define END64_LEN     56
 #define LOCATOR_LEN   20
 #define CENTRAL_LEN   46
@@ -65,6 +66,19 @@ static bool take_end(kav_zip_directory *d, uint64_t end_at, const uint8_t *end)
     return true;
 }
 
+/* The last end record in the tail of the layer, which begins at from. Every layer that is no archive is looked through
+ * for it: its fourth byte is the one that is rare in texts. */
+static bool find_end(kav_zip_directory *d, uint64_t from, const uint8_t *tail, size_t length)
+{
+    const uint8_t *last = tail + (length - KAV_ZIP_END + MARK_LEN);
+    while ((last = memrchr(tail, '\006', (size_t)(last - tail))) != NULL) {
+        if (last - tail < MARK_LEN - 1) return false;
+        const uint8_t *p = last - (MARK_LEN - 1);
+        if (memcmp(p, "PK\005\006", MARK_LEN) == 0 && take_end(d, from + (uint64_t)(p - tail), p)) return true;
+    }
+    return false;
+}
+
 bool kav_zip_find(kav_zip_directory *d, const kav_source *source)
 {
     memset(d, 0, sizeof *d);
@@ -72,14 +86,10 @@ bool kav_zip_find(kav_zip_directory *d, const kav_source *source)
     if (source->size < KAV_ZIP_END) return false;
     size_t reach = source->size < END_REACH ? (size_t)source->size : END_REACH;
     uint64_t from = source->size - reach;
+    if (source->memory != NULL) return find_end(d, from, source->memory + from, reach);
     uint8_t *tail = malloc(reach);
     if (tail == NULL) return false;
-    bool found = false;
-    if (read_exactly(source, from, tail, reach)) {
-        const uint8_t *p = tail + (reach - KAV_ZIP_END + 1);
-        while (!found && (p = memrchr(tail, 'P', (size_t)(p - tail))) != NULL)
-            if (memcmp(p, "PK\005\006", 4) == 0) found = take_end(d, from + (uint64_t)(p - tail), p);
-    }
+    bool found = read_exactly(source, from, tail, reach) && find_end(d, from, tail, reach);
     free(tail);
     return found;
 }

@@ -2,6 +2,7 @@
 #include "numbers.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,8 +227,9 @@ int kav_cfb_open(kav_cfb **out, const kav_source *source, kav_unpack *u)
     *out = NULL;
     if (kav_source_read(source, 0, head, sizeof head) != sizeof head) return KAV_OPEN_NOT_MINE;
     if (memcmp(head, magic, sizeof magic) != 0) return KAV_OPEN_NOT_MINE;
-    kav_cfb *c = calloc(1, sizeof *c);
+    kav_cfb *c = malloc(sizeof *c);
     if (c == NULL) return -ENOMEM;
+    memset(c, 0, offsetof(kav_cfb, window));
     c->source = source;
     c->unpack = u;
     int rc = take_header(c, head) ? load(c, head) : KAV_OPEN_NOT_MINE;

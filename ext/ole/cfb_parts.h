@@ -26,7 +26,7 @@ struct kav_cfb {
     uint64_t steps;
     uint64_t window_at;
     size_t window_len;
-    uint8_t window[512];
+    uint8_t window[512]; /* from here on not initialised */
     uint8_t gather[64 << 10];
 };
 

@@ -1,5 +1,4 @@
-#define _GNU_SOURCE /* memmem */
-
+#include "find.h"
 #include "pdf.h"
 
 #include <errno.h>
@@ -51,7 +50,7 @@ uint64_t kav_pdf_find(kav_pdf_bytes *b, uint64_t from, uint64_t to, const char *
         if (end > to) end = to;
         if (end - from > STRIDE) end = from + STRIDE;
         const uint8_t *begin = b->window + (from - b->window_at);
-        const uint8_t *hit = memmem(begin, end - from, word, len);
+        const uint8_t *hit = kav_find(begin, end - from, word, len);
         if (hit) return from + (uint64_t)(hit - begin);
         from = end - (len - 1);
         if (!b->buffer && kav_unpack_tick(b->unpack) != 0) b->late = true;

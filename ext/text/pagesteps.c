@@ -1,12 +1,14 @@
 #include "pagesteps.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
 int kav_page_steps_start(kav_page_steps *s, const kav_source *source, bool utf16)
 {
-    memset(s, 0, sizeof *s);
+    memset(s, 0, offsetof(kav_page_steps, text));
+    s->text[0] = 0;
     s->source = source;
     s->utf16 = utf16;
     s->size = utf16 ? source->size / 2 : source->size;

@@ -18,11 +18,11 @@ typedef struct {
     const kav_source *source;
     uint64_t size, at; /* of the page, as it is read: half of the source's when that is UTF-16 */
     bool utf16;
-    uint8_t text[KAV_PAGE_STEP + 1]; /* the step, with a NUL behind it; may be written to */
     size_t len;
     uint8_t *window; /* KAV_PAGE_WINDOW bytes of the page from base on */
     uint64_t base;
     size_t held;
+    uint8_t text[KAV_PAGE_STEP + 1]; /* the step, with a NUL behind it; may be written to */
 } kav_page_steps;
 
 int kav_page_steps_start(kav_page_steps *s, const kav_source *source, bool utf16); /* 0, -ENOMEM */

@@ -4,6 +4,7 @@
  * letters in some encoding. UTF-16 is text when it begins with its mark.
  */
 #define _GNU_SOURCE
+#include "find.h"
 #include "type_parts.h"
 
 enum { TEXT_BLOCK = 64, UU_LOOK = 2048 };
@@ -197,7 +198,7 @@ static bool is_uu_begin(const kav_head *h, size_t at)
 static bool is_uu(const kav_head *h)
 {
     const uint8_t *p = h->head, *end = h->head + (h->len < UU_LOOK ? h->len : UU_LOOK);
-    for (; (p = memmem(p, (size_t)(end - p), "begin", 5)); p += 5)
+    for (; (p = kav_find(p, (size_t)(end - p), "begin", 5)); p += 5)
         if ((p == h->head || p[-1] == '\n') && is_uu_begin(h, (size_t)(p - h->head))) return true;
     return false;
 }

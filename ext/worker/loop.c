@@ -31,6 +31,8 @@ typedef struct {
 #define HEAP_BYTES (1 << 20)  /* what is smaller comes from the heap */
 #define IDLE_MS    500
 
+#define AHEAD_LEAST 3 /* with fewer objects nothing is won by reading ahead */
+
 static void hold_memory(void)
 {
     mallopt(M_MMAP_THRESHOLD, HEAP_BYTES);
@@ -119,19 +121,36 @@ static void on_progress(void *context, uint64_t bytes)
     PUT(k->slot->bytes, bytes);
 }
 
+/* Read ahead from the i-th object on; whoever hangs in it is the one in hand. How many objects that was about. */
+static uint32_t read_ahead(worker *k, kav_object_scanner *scanner, const work *w, uint32_t i)
+{
+    uint32_t at = i;
+    kav_object_ahead_start(scanner);
+    if (w->fd_count - i < AHEAD_LEAST) return (uint32_t)w->fd_count;
+    for (; at < w->fd_count && !w->items[at].delta; at++) {
+        PUT(k->slot->index, at);
+        beat(k->slot);
+        if (!kav_object_ahead(scanner, w->fds[at])) break;
+    }
+    kav_object_ahead_end(scanner);
+    return at > i ? at : i + 1; /* a delta */
+}
+
 /* Scan a batch and answer it. 0, or -errno. */
 static int serve(worker *k, kav_object_scanner *scanner, int socket, work *w)
 {
     const kav_object_sinks sinks = {.note = on_note, .progress = on_progress, .context = k};
     kav_slot *slot = k->slot;
     int error = 0;
+    uint32_t ahead = 0;
     PUT(slot->batch, w->header.batch);
     kav_results_start(&k->results, socket, w->header.batch);
     for (uint32_t i = 0; i < w->fd_count && error == 0; i++) {
         kav_result result;
-        PUT(slot->index, i);
         PUT(slot->bytes, 0);
         PUT(slot->state, KAV_SLOT_BUSY);
+        if (i == ahead) ahead = read_ahead(k, scanner, w, i);
+        PUT(slot->index, i);
         beat(slot);
         kav_results_begin(&k->results, i);
         kav_object_scan(scanner, w->fds[i], w->items[i].delta, &sinks, &result);
@@ -141,6 +160,7 @@ static int serve(worker *k, kav_object_scanner *scanner, int socket, work *w)
         PUT(slot->known, GET(slot->known) + kav_object_known(scanner));
         PUT(slot->total, GET(slot->total) + 1);
     }
+    kav_object_ahead_start(scanner); /* what was left of it when an error came */
     PUT(slot->state, KAV_SLOT_SENDING);
     beat(slot);
     if (error == 0) error = kav_results_finish(&k->results);

@@ -130,6 +130,7 @@ def _run(request: Request, reports: Reports, server: ForkServer) -> Totals:
         count = reports.tick is not None
         job = Job(image, options, report, server=server, tick=reports.tick, count=count, stores=cache.stores)
         reports.on_closed_pipe(job.stop)
+        gc.freeze()  # else the first thing that is made sets off a search through all that was imported
         gc.enable()
         journal = stack.enter_context(resumed(request, cache.stores, image.generation, report.note))
         stack.enter_context(heeding_signals(job))

@@ -19,6 +19,7 @@ from kavfs.model import Reason
 CHECKOUT = Path(__file__).resolve().parents[2]
 PROGRAM = CHECKOUT / "tests" / "native" / "mail_members.c"
 PARTS = [
+    "common/find.c",
     "source/source.c",
     *(f"object/{n}.c" for n in ("mail", "mailstream", "mbox", "inline", "base64", "loose", "transfer", "linefind")),
     *(f"type/{n}.c" for n in ("type", "binary", "message", "ooxml", "text")),

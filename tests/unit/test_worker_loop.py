@@ -114,6 +114,37 @@ def test_a_full_batch_is_one_message(worker: Worker) -> None:
     assert answer.messages == 1
 
 
+def test_digests_of_a_batch_are_those_of_each_object(tmp_path: Path) -> None:
+    """Small files of one batch are digested side by side; what is large, empty or no file stands between them."""
+    lengths = [1, 55, 56, 57, 63, 64, 65, 119, 120, 121, 127, 128, 129, 4000, 32768, 32769, 0, *range(200, 240)]
+    contents = [bytes((i * 7 + k * k) % 251 for k in range(length)) for i, length in enumerate(lengths)]
+    lines = [f"{hashlib.md5(c).hexdigest()}:{len(c)}:Test.Number-{i}\n" for i, c in enumerate(contents) if c]
+    worker = Worker(using=ObjectScanner(parts(image_of(tmp_path, {"md5.hdb": "".join(lines)})), Limits(), EVERYTHING))
+    try:
+        found = worker.ask(*contents).answers
+        near = worker.ask(*(bytes([c[0] ^ 1]) + c[1:] if c else c for c in contents)).answers
+        few = worker.ask(*contents[:2]).answers
+    finally:
+        worker.close()
+    named = {i: [note.name for note in answer.notes if note.name] for i, answer in found.items()}
+    assert named == {i: [b"Test.Number-%d.UNOFFICIAL" % i] if c else [] for i, c in enumerate(contents)}
+    assert all(answer.status == Status.CLEAN for answer in near.values())
+    assert [answer.status for answer in few.values()] == [Status.INFECTED] * 2
+
+
+def test_one_file_several_times_in_a_batch_is_digested_each_time(tmp_path: Path) -> None:
+    scanned = image_of(tmp_path, {"md5.hdb": f"{hashlib.md5(EICAR).hexdigest()}:{len(EICAR)}:Test.Whole\n"})
+    worker = Worker(using=ObjectScanner(parts(scanned), Limits(), EVERYTHING))
+    fd = file_with(EICAR)
+    try:
+        send(worker.socket, [fd] * 4)
+        answers = receive(worker.socket).answers
+    finally:
+        os.close(fd)
+        worker.close()
+    assert [answer.status for answer in answers.values()] == [Status.INFECTED] * 4
+
+
 def test_descriptors_are_closed_after_the_scan(worker: Worker) -> None:
     worker.ask(b"warm up")
     before = len(os.listdir("/proc/self/fd"))
