@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Iterator, Mapping
 
 from kavfs.config.ini import Entry, file_name
@@ -17,6 +18,7 @@ Given = Mapping[Key, Entry]
 _LOGS = (b"", b"syslog", b"journald")
 _ANYWHERE = ("0.0.0.0", "::")
 _ALWAYS = ("Check", "Senders", "Recipients", "AddXHeaders", "HeaderForm")  # mean something with Check=no
+_WRITE_AND_ENTER = 0o3
 _FILTERS = ("filter_names", "filter_mime", "filter_types", "filter_size")
 
 
@@ -95,18 +97,46 @@ def _at(place: Place) -> str:
 
 def _quarantine(settings: MailSettings, group: GroupSettings, given: Given) -> Iterator[str]:
     """Where something is to be put, there must be room for a folder."""
-    path = group.quarantine_path or settings.scan.quarantine_path
-    if not path or not any(rule.quarantine for rule in group.rules.values()):
+    path, above, place = _store(settings, group, given)
+    if not path:
         return
-    section = GROUP + group.name if group.quarantine_path else "scanner.path"
-    above = path
-    while len(above) > 1 and not os.path.lexists(above):
-        above = os.path.dirname(above)
     why = "" if os.path.isdir(above) else f"{file_name(above)} is not a folder"
     if path == b"/":
         why = "'/' cannot be a store"
     if why:
-        yield f"{_place(given, 'QuarantinePath', section)}QuarantinePath: {why}"
+        yield f"{place}: {why}"
+
+
+def _rights(settings: MailSettings, group: GroupSettings, given: Given) -> Iterator[str]:
+    """Whom the daemon goes on as must be able to write to the store, or to make it."""
+    path, above, place = _store(settings, group, given)
+    if not path or not settings.user or not os.path.isdir(above):
+        return
+    try:
+        person = pwd.getpwnam(settings.user)
+        groups = os.getgrouplist(person.pw_name, person.pw_gid)
+        status = os.stat(above)
+    except (KeyError, OSError):
+        return
+    if not person.pw_uid:
+        return
+    bits = status.st_mode >> (6 if status.st_uid == person.pw_uid else 3 if status.st_gid in groups else 0)
+    if bits & _WRITE_AND_ENTER != _WRITE_AND_ENTER:
+        why = "what is to be kept could not be, and its mail would wait (451)"
+        yield f"{place}: {settings.user} (User) may not write to {file_name(above)}: {why}"
+
+
+def _store(settings: MailSettings, group: GroupSettings, given: Given) -> tuple[bytes, bytes, str]:
+    """The folder that a group's quarantine is said to be, what there is of its path, and where that is said; b"" where
+    it puts nothing away, or in the usual place."""
+    path = group.quarantine_path or settings.scan.quarantine_path
+    if not path or not any(rule.quarantine for rule in group.rules.values()):
+        return b"", b"", ""
+    section = GROUP + group.name if group.quarantine_path else "scanner.path"
+    above = path
+    while len(above) > 1 and not os.path.lexists(above):
+        above = os.path.dirname(above)
+    return path, above, f"{_place(given, 'QuarantinePath', section)}QuarantinePath"
 
 
 # ---- what is doubtful ----
@@ -120,6 +150,7 @@ def doubts(settings: MailSettings, given: Given) -> Iterator[str]:
     yield from _network(settings, given)
     for group in (*settings.groups, settings.default):
         yield from _group(settings, group, given)
+        yield from _rights(settings, group, given)
     for (role, status), notice in settings.notices.items():
         section = f"{NOTIFY}{role}.{_word(status)}"
         if notice.template and not os.path.isfile(notice.template):

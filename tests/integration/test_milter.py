@@ -179,3 +179,27 @@ def test_when_the_engine_is_down_or_we_are_killed_mail_is_to_come_again(mta: str
         assert titled("clean")[0] == 451
         assert [house.next().content.count(b"Subject: clean") for _ in range(2)] == [1, 1]
         assert house.arrived.empty()
+
+
+def test_recipients_of_another_group_come_again_where_that_is_wanted() -> None:
+    """MilterGroups=defer: Postfix says so of each recipient, and takes the message for the others."""
+    with ExitStack() as stack:
+        top, house = stack.enter_context(open_folder("defer")), stack.enter_context(House())
+        settings = SETTINGS.format(top=top, port=free_port()).replace("SocketMode", "MilterGroups=defer\nSocketMode")
+        stack.enter_context(smtpscanner(top, databases(top / "databases"), settings))
+        mta = stack.enter_context(postfix(top, top / "m.sock", f"smtp:[127.0.0.1]:{house.port}"))
+        mail = letter(("game.com", EICAR)).as_bytes()
+        with mta.client() as client:
+            client.ehlo()
+            client.mail(FROM)
+            assert client.rcpt("b@example.org")[0] == 250
+            code, said = client.rcpt("brave@example.org")
+            assert (code, said[:5]) == (452, b"4.5.3")
+            assert client.rcpt("c@example.org")[0] == 250
+            assert client.data(mail.replace(b"\n", b"\r\n"))[0] == 250
+        first = house.next()
+        assert first.recipients == (b"b@example.org", b"c@example.org")
+        assert base64.b64encode(EICAR)[:40] not in first.content
+        again = Mail(mta, house).through(mail, "brave")
+        assert again[0] == ("brave",)
+        assert base64.b64encode(EICAR)[:40] in again[1]

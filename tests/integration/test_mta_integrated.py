@@ -3,6 +3,7 @@ was removed every file is as it was and mail flows without us."""
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Iterator
 from itertools import pairwise
@@ -10,10 +11,13 @@ from itertools import pairwise
 import pytest
 
 from tests.support import private_kavfs as settings
-from tests.support.private_debian import STOP, System, private_debian
+from tests.support.daemon import wait_until
+from tests.support.mail_kinds import Letter
+from tests.support.private_debian import HOST, STOP, System, private_debian
 from tests.support.private_exim import configure, exim_in
 from tests.support.private_kavfs import Integration, listings, mail_is_not_scanned, mail_is_scanned
 from tests.support.private_postfix import postfix_in
+from tests.support.programs import EICAR
 
 pytestmark = [pytest.mark.root, pytest.mark.skipif(os.geteuid() != 0, reason="a system of one's own needs root")]
 
@@ -67,6 +71,30 @@ def comes_and_goes(system: System, name: str, folder: str, way: str) -> None:
 def test_postfix_is_integrated_and_is_as_it_was_again(with_postfix: System, way: str) -> None:
     comes_and_goes(with_postfix, "postfix", "/etc/postfix", way)
     nothing_came_twice(with_postfix)
+
+
+def test_with_the_milter_people_are_told_by_a_port_without_it(with_postfix: System) -> None:
+    """The administrator's notice carries the message, which is kept nowhere else."""
+    system, postfix = with_postfix, Integration(with_postfix, "postfix")
+    port = next(one for one in listings("kavfs-mta.8") if "-o smtpd_milters=" in one)
+    system.run("cp /etc/postfix/master.cf /root; postconf -X always_bcc")
+    system.run("cat >> /etc/postfix/master.cf", f"{port}\n".encode())
+    postfix.make("--way", "milter")
+    ours = system.path("/etc/kavfs/kavfs.conf")
+    told = f"AdminNotify=yes\nAdminAddress=anne@{HOST}\n[smtpscan.general]\nForwardMailer=smtp:127.0.0.1:10026\n"
+    ours.write_text(ours.read_text().replace("AdminNotify=no\n", told))
+    system.run("systemctl restart kavfs-smtpscanner")
+    try:
+        postfix.is_whole()
+        mail = Letter("infected")
+        system.send(mail.content, f"joe@{HOST}")
+        mail.check(system.came("joe", mail.id))
+        wait_until(lambda: any(mail.id.encode() in one for one in system.notices("anne")))
+        (notice,) = (one for one in system.notices("anne") if mail.id.encode() in one)
+        assert base64.b64encode(EICAR)[:40] in notice
+    finally:
+        postfix.remove()
+        system.run(f"cp /root/master.cf /etc/postfix; postconf -e always_bcc=anne@{HOST}; postfix reload")
 
 
 def nothing_came_twice(system: System) -> None:

@@ -119,6 +119,11 @@ class System:
             keys = [key for key, mail in box.iteritems() if mail["Message-ID"] == f"<{ident}>"]
             return [box.get_bytes(key).replace(b"\n", b"\r\n") for key in keys]
 
+    def notices(self, user: str) -> list[bytes]:
+        """What programs have told a user."""
+        with self._mailbox(user) as box:
+            return [box.get_bytes(key) for key, mail in box.iteritems() if mail["Return-Path"] == "<>"]
+
     def _mailbox(self, user: str) -> closing[mailbox.mbox]:
         place = self.path(f"/var/mail/{user}")
         return closing(mailbox.mbox(place if place.exists() else "/dev/null", create=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import shutil
 from pathlib import Path
 
 import hypothesis
@@ -225,6 +226,23 @@ def test_a_place_of_the_command_line_is_looked_at_too(tmp_path: Path) -> None:
 
 
 NOBODY = "Senders=^nobody$\n"
+
+
+@pytest.mark.parametrize(
+    ("owner", "mode", "wrong"), [("root", 0o700, True), ("root", 0o777, False), ("nobody", 0o700, False)]
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_quarantine_that_the_daemon_could_not_write_to_is_told(
+    tmp_path: Path, owner: str, mode: int, wrong: bool
+) -> None:
+    place = tmp_path / "folder"
+    place.mkdir()
+    shutil.chown(place, owner)
+    place.chmod(mode)
+    text = f"[smtpscan.options]\nUser=nobody\n[smtpscan.group:a]\nErrorQuarantine=yes\nQuarantinePath={place}/q\n"
+    said = f"k.conf:5: QuarantinePath: nobody (User) may not write to {place}"
+    assert any(said in doubt for doubt in loaded(text).doubts()) == wrong
+    assert not any("may not write" in doubt for doubt in loaded(text.replace("User=nobody", "User=")).doubts())
 
 
 @pytest.mark.parametrize(
