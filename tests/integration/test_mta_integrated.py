@@ -127,3 +127,24 @@ def test_the_examples_of_the_manual_page_for_postfix_work(with_postfix: System) 
 def test_exim_is_integrated_and_is_as_it_was_again(with_exim: System, way: str, split: bool) -> None:
     configure(with_exim, split)
     comes_and_goes(with_exim, "exim", "/etc/exim4", way)
+
+
+def test_exim_in_the_two_instances_of_the_manual_page(with_exim: System) -> None:
+    """One listens and hands everything to us, the other takes it back and delivers it."""
+    system, page = with_exim, listings("kavfs-mta.8")
+    listening = next(one for one in page if one.startswith("spool_directory"))
+    commands = next(one for one in page if one.startswith("exim "))
+    network = ["[smtpscan.network]", "Listen=lmtp:127.0.0.1:10025"]
+    settings.configure(system, ["[smtpscan.general]", "ForwardMailer=smtp:127.0.0.1:10026", *network])
+    configure(system, split=False)
+    system.run("kill $(cat /run/exim4/exim.pid); systemctl restart kavfs-smtpscanner")
+    system.put("/etc/exim/exim.conf.listen", listening.replace("= example.org", f"= {HOST}") + "\n")
+    system.run(commands)
+    try:
+        for kind in ("clean", "infected"):
+            mail = Letter(kind)
+            system.send(mail.content, f"joe@{HOST}")
+            mail.check(system.came("joe", mail.id))
+    finally:
+        system.run(f"kill $(cat /run/exim.deliver.pid) $(cat /var/spool/exim.listen/exim-daemon.pid)\n{STOP}")
+        system.run("rm -f /run/exim4/exim.pid; systemctl restart exim4")
