@@ -133,7 +133,8 @@ def make_run(paths: Iterable[bytes], user: str = "", group: str = "") -> None:
     if any(path.startswith(RUN + b"/") for path in paths) and not os.path.isdir(RUN):
         try:
             os.makedirs(RUN, 0o755)
-            os.chown(RUN, *ids(user, group))
+            if user or group:
+                os.chown(RUN, *ids(user, group))
         except OSError as error:
             raise SystemFailure(f"cannot make {RUN.decode()}: {error.strerror}") from None
 

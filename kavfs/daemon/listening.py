@@ -47,10 +47,13 @@ def _grant(listener: Listener) -> None:
     """Owner, group and mode; of a socket and nothing else, whoever may write to the folder."""
     fd = os.open(listener.path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        status = os.fstat(fd)
+        if not stat.S_ISSOCK(status.st_mode):
             raise OSError(errno.EEXIST, "there is something else")
         place = f"/proc/self/fd/{fd}"
-        os.chown(place, *ids(listener.owner, listener.group))
+        uid, gid = ids(listener.owner, listener.group)
+        if uid not in (-1, status.st_uid) or gid not in (-1, status.st_gid):  # a unit may forbid the call
+            os.chown(place, uid, gid)
         os.chmod(place, listener.mode)
     finally:
         os.close(fd)
