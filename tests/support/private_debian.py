@@ -143,6 +143,7 @@ def private_debian(top: Path) -> Iterator[System]:
     """*top*: an empty folder."""
     boot = _BOOT.format(top=shlex.quote(str(top)), host=HOST, mark=_MARK, first=_FIRST)
     words = [
+        *("setpriv", "--pdeathsig=KILL"),  # it ends with us, however we end
         "unshare",
         "--fork",
         "--kill-child",
