@@ -1,4 +1,4 @@
-"""Monsters before the engine: what Python's library, or our own reader of parts, shows of a message is matched."""
+"""Monsters before the engine: what Python's library, GMime or our own reader of parts shows of a message is matched."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from kavfs._native.worker import ObjectScanner
 from kavfs.mail.parts import parts_of
 from kavfs.model import Switch
 from kavfs.options import EVERYTHING
+from tests.support import gmime
 from tests.support.databases import body
 from tests.support.monsters import mark, marks_in, monster
 from tests.support.objects import image_of, scan, scanner
+from tests.support.wider_monsters import wider_monster
 from tests.unit.test_mail_parts import held, python_shows, shown
 
 NUMBERS = 100  # two digits
@@ -33,12 +35,14 @@ def matched(data: bytes, engine: ObjectScanner) -> set[int]:
 
 def seen(data: bytes, engine: ObjectScanner, which: str) -> None:
     theirs: set[int] = set().union(*(marks_in(content) for content in python_shows(data)))
+    others: set[int] = set().union(*(marks_in(content) for content in gmime.shows(data)))
     with held(data) as source:
         tree = parts_of(source)
         tree.guesses.clear()  # some of them take several encoded parts for one
         ours: set[int] = set().union(*(marks_in(content) for _, content in shown(source, tree)))
     found = matched(data, engine)
     assert theirs <= found, f"{which}: Python's library shows {sorted(theirs - found)}"
+    assert others <= found, f"{which}: GMime shows {sorted(others - found)}"
     assert ours <= found, f"{which}: our own reader shows {sorted(ours - found)}"
 
 
@@ -53,6 +57,19 @@ def test_the_engine_sees_every_part_of_monsters(seed: int, engine: ObjectScanner
 def test_the_engine_sees_every_part_of_very_many_monsters(seed: int, engine: ObjectScanner) -> None:
     for number in range(seed, seed + 470):
         seen(monster(number), engine, f"monster {number}")
+
+
+@pytest.mark.parametrize("seed", range(0, 150, 50))
+def test_the_engine_sees_every_part_of_wider_monsters(seed: int, engine: ObjectScanner) -> None:
+    for number in range(seed, seed + 50):
+        seen(wider_monster(number), engine, f"wider monster {number}")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(150, 3000, 475))
+def test_the_engine_sees_every_part_of_very_many_wider_monsters(seed: int, engine: ObjectScanner) -> None:
+    for number in range(seed, seed + 475):
+        seen(wider_monster(number), engine, f"wider monster {number}")
 
 
 # ---- single oddities ------------------------------------------------------------------------------------------------
