@@ -17,6 +17,7 @@
 
 enum {
     PIECE = 32768,
+    BLANKS_MAX = 128,  /* between an equals sign and the end of its line */
     NESTING_MAX = 256, /* multiparts inside multiparts; GMime itself stops at 1024 */
     READINGS_MAX = 4   /* different encodings that the headers of one part name */
 };
@@ -35,7 +36,7 @@ typedef struct {
     bool stop;     /* the budget is used up */
     bool doubtful; /* loose.c is wanted */
     bool no_memory;
-    uint8_t raw[PIECE], plain[2 * PIECE + 256]; /* not initialised */
+    uint8_t raw[BLANKS_MAX + PIECE], plain[2 * (BLANKS_MAX + PIECE) + 256]; /* not initialised */
 } mail;
 
 /* A part's place among its siblings and theirs: "1.2.3". */
@@ -96,21 +97,66 @@ static void end(mail *m, uint32_t reasons)
 /* Where decoded bytes go. Non-zero: no more are wanted. */
 typedef int (*eater)(void *context, const uint8_t *bytes, size_t len);
 
+/* Blanks behind an equals sign at the end of a line: for most readers of quoted-printable the line goes on all the
+ * same, for GMime it does not. */
+typedef struct {
+    bool wanted; /* leave such blanks out */
+    bool met;    /* there may be some */
+    bool equals; /* an equals sign stands before what comes next, or before the blanks that are held */
+    size_t held;
+    uint8_t blanks[BLANKS_MAX];
+} trailing;
+
+static bool is_blank(uint8_t c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Whether a blank follows an equals sign, which nothing well encoded has. */
+static void look_for_trailing(trailing *t, const uint8_t *p, size_t n)
+{
+    const uint8_t *end = p + n;
+    if (t->equals && is_blank(*p)) t->met = true;
+    t->equals = end[-1] == '=';
+    while (!t->met && (p = memchr(p, '=', (size_t)(end - p))) && ++p < end) t->met = is_blank(*p);
+}
+
+/* From in to out, which begins BLANKS_MAX bytes before it. How many bytes there are. */
+static size_t without_trailing(trailing *t, const uint8_t *in, size_t n, uint8_t *out)
+{
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (t->equals && is_blank(in[i]) && t->held < BLANKS_MAX) {
+            t->blanks[t->held++] = in[i];
+            continue;
+        }
+        if (t->held && in[i] != '\n' && in[i] != '\r') memcpy(out + len, t->blanks, t->held), len += t->held;
+        t->held = 0;
+        t->equals = in[i] == '=';
+        out[len++] = in[i];
+    }
+    return len;
+}
+
 /* False: it is no base64, a letter is left over. */
-static bool decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, eater eat, void *context)
+static bool decode(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, trailing *t, eater eat, void *context)
 {
     GMimeEncoding state;
     kav_base64 base64 = {0};
     ssize_t n;
+    uint8_t *raw = m->raw + BLANKS_MAX;
     g_mime_encoding_init_decode(&state, encoding);
     g_mime_stream_reset(stream);
-    while ((n = g_mime_stream_read(stream, (char *)m->raw, PIECE)) > 0) {
-        size_t len;
+    while ((n = g_mime_stream_read(stream, (char *)raw, PIECE)) > 0) {
+        size_t len = (size_t)n;
         if (encoding == GMIME_CONTENT_ENCODING_BASE64) {
-            len = kav_base64_decode(&base64, m->raw, (size_t)n, m->plain);
+            len = kav_base64_decode(&base64, raw, len, m->plain);
         } else {
-            if (g_mime_encoding_outlen(&state, (size_t)n) > sizeof m->plain) return true;
-            len = g_mime_encoding_step(&state, (const char *)m->raw, (size_t)n, (char *)m->plain);
+            const uint8_t *from = raw;
+            if (t && t->wanted) len = without_trailing(t, raw, len, m->raw), from = m->raw;
+            else if (t && encoding == GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE) look_for_trailing(t, raw, len);
+            if (g_mime_encoding_outlen(&state, len) > sizeof m->plain) return true;
+            len = g_mime_encoding_step(&state, (const char *)from, len, (char *)m->plain);
         }
         if (len && eat(context, m->plain, len)) return true;
     }
@@ -150,10 +196,11 @@ static uint32_t part_reasons(GMimePart *part)
 }
 
 /* The content of the member that is begun, and then the blocks in it. False: as decode. */
-static bool read_body(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, uint32_t reasons)
+static bool read_once(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, uint32_t reasons, trailing *t)
 {
     member eaten = {.unpack = m->unpack};
-    bool good = decode(m, stream, encoding, eat_member, &eaten);
+    trailing again = *t;
+    bool good = decode(m, stream, encoding, t, eat_member, &eaten);
     end(m, reasons);
     if (m->stop || eaten.hint != 2) return good;
 
@@ -162,9 +209,19 @@ static bool read_body(mail *m, GMimeStream *stream, GMimeContentEncoding encodin
         m->no_memory = m->stop = true;
         return good;
     }
-    decode(m, stream, encoding, eat_inline, in);
+    decode(m, stream, encoding, &again, eat_inline, in);
     if (kav_inline_end(in)) m->stop = true;
     return good;
+}
+
+/* The same, and once more where it depends on the reader which lines go on. */
+static bool read_body(mail *m, GMimeStream *stream, GMimeContentEncoding encoding, uint32_t reasons)
+{
+    trailing usual = {0}, left_out = {.wanted = true};
+    bool good = read_once(m, stream, encoding, reasons, &usual);
+    if (m->stop || !usual.met) return good;
+    if (kav_unpack_begin(m->unpack, "", 0, UINT64_MAX, KAV_M_MAILPART)) m->stop = true;
+    return m->stop || read_once(m, stream, encoding, reasons, &left_out);
 }
 
 /* Remember that a content is read in the usual way. */
@@ -350,7 +407,7 @@ static int take_blocks(mail *m, GMimeStream *stream)
     kav_inline *in = kav_inline_new(m->unpack);
     if (!in) m->no_memory = m->stop = true;
     if (!in) return 1;
-    decode(m, stream, GMIME_CONTENT_ENCODING_BINARY, eat_inline, in);
+    decode(m, stream, GMIME_CONTENT_ENCODING_BINARY, NULL, eat_inline, in);
     if (kav_inline_end(in)) m->stop = true;
     return m->stop;
 }

@@ -136,7 +136,8 @@ static int take_field(finder *f, uint64_t at)
     while (i < n && (p[i] == ' ' || p[i] == '\t')) i = line_stop(p, i, n);
     bool base64 = holds(p, i, "base64"), quoted = holds(p, i, "quoted");
     if (!base64 && !quoted) return 0;
-    if (!holds(p, below, "base64")) below = i; /* it stands in a continued line */
+    if (base64 && p[sizeof FIELD - 1] != ':' && tell(f, at, true, false)) return 1; /* for some it is no field */
+    if (!holds(p, below, "base64")) below = i;                                      /* it stands in a continued line */
     enum line_kind kind, above = FIELD_LINE;
     int starts = 0;
     for (i = below; i < n && !blank_line(p + i); i = line_stop(p, i, n), above = kind) {

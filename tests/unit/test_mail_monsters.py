@@ -110,6 +110,7 @@ def test_an_oddity_hides_nothing(what: str, engine: ObjectScanner) -> None:
 
 UU = [binascii.b2a_uu(mark(7)[at : at + 30]).decode().rstrip("\n") for at in (0, 30)]
 BEGIN = MULTI + "--b\n\nbegin 644 x.bin\n"
+SOFT = mark(7).decode()
 LONG = bytes((byte + 42) & 255 for byte in b"A" * 3000 + mark(7)).decode("latin-1")
 OPINIONS = {
     "data that go on the line of the encoding": MULTI + f"--b\nContent-Type: a/b\n{CTE} {TEXT}--b--\n",
@@ -135,6 +136,10 @@ OPINIONS = {
     "uuencoded, no name": BEGIN.replace(" x.bin", "") + f"{UU[0]}\n{UU[1]}\n`\nend\n",
     "uuencoded, another block without its end above": BEGIN + f"{UU[0]}\nbegin 644 y\n{UU[0]}\n{UU[1]}\n`\nend\n",
     "uuencoded, across a boundary that not all see": BEGIN + f"{UU[0]}\n--b\n{UU[1]}\n`\nend\n",
+    "quoted-printable, blanks behind what makes a line go on": MULTI
+    + f"--b\n{CTE.replace('base64', 'quoted-printable')}\n{SOFT[:9]}= \t\n{SOFT[9:]}\n--b--\n",
+    "quoted-printable, very many such blanks, across what is read at once": MULTI
+    + f"--b\n{CTE.replace('base64', 'quoted-printable')}\n{'x' * 32700}\n{SOFT[:9]}={' ' * 99}\n{SOFT[9:]}\n--b--\n",
     "base64 in text, with junk": MULTI + f"--b\n\nbegin-base64 644 x\n{TEXT[:4]}!*{TEXT[4:]}====\n",
     "base64 in text, an empty line": MULTI + f"--b\n\nbegin-base64 644 x\n\n{TEXT[:4]}\n\n{TEXT[4:]}====\n",
     "yEnc without a name": MULTI + f"--b\n\n=ybegin line=128 size=9\n{LONG[3000:]}\n=yend\n",
@@ -153,6 +158,8 @@ NOTHING = {
     "a parameter on its own line": MULTI + f"--b\n{CTE}Content-Type: a/b;\n charset=abc\n\n{TEXT}--b--\n",
     "the encoding on its own line": MULTI + f"--b\nContent-Transfer-Encoding:\n base64\n\n{TEXT}--b--\n",
     "fields below the encoding": MULTI + f"--b\n{CTE}X-A: b\nContent-ID: <c>\n\n{TEXT}--b--\n",
+    "lines that go on": MULTI
+    + f"--b\n{CTE.replace('base64', 'quoted-printable')}\n{SOFT[:9]}=\n{SOFT[9:]} =3D x\n--b--\n",
     "no end": MULTI + f"--b\n{CTE}\n{TEXT}",
     "prose with a word that begins blocks": MULTI + "--b\n\nbegin 3 things\nbegin again\nHello there\n--b--\n",
     "a block in a text": MULTI + f"--b\n\nHello,\nbegin 644 x\n{UU[0]}\n{UU[1]}\n`\nend\n\nand more of it\n--b--\n",
