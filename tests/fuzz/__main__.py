@@ -37,7 +37,7 @@ CLANG_FLAGS = [
 ]
 # What is linked.
 FOLDERS = (
-    *("source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash"),
+    *("common", "source", "type", "hash", "exe", "picture", "text", "match", "object", "ole", "pdf", "flash"),
     *("dispatch", "cache", "serve"),
 )
 NOT_LINKED = ("unpack.c",)  # sink.c stands in for it
