@@ -7,6 +7,7 @@ look that is due from time to time anyway.
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 from collections.abc import Callable, Iterable
@@ -21,6 +22,8 @@ from kavfs.signatures.kinds import kind_of
 from kavfs.signatures.sources import Identity, is_settled
 
 CHANGES = ("created", "modified", "closed", "moved", "deleted")  # not that somebody reads, as we do ourselves
+
+logging.getLogger("watchdog").addHandler(logging.NullHandler())  # where nobody set up logs, it would speak on stderr
 
 UNWATCHED = "changes of signatures and settings are not told by the system ({why}): they are looked for every minute"
 

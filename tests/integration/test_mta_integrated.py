@@ -137,10 +137,12 @@ def test_exim_in_the_two_instances_of_the_manual_page(with_exim: System) -> None
     network = ["[smtpscan.network]", "Listen=lmtp:127.0.0.1:10025"]
     settings.configure(system, ["[smtpscan.general]", "ForwardMailer=smtp:127.0.0.1:10026", *network])
     configure(system, split=False)
-    system.run("kill $(cat /run/exim4/exim.pid); systemctl restart kavfs-smtpscanner")
+    system.run("pid=$(cat /run/exim4/exim.pid); kill $pid; while [ -e /proc/$pid ]; do sleep 0.02; done")
+    system.run("systemctl restart kavfs-smtpscanner")
     system.put("/etc/exim/exim.conf.listen", listening.replace("= example.org", f"= {HOST}") + "\n")
     system.run(commands)
     try:
+        wait_until(lambda: system.listens(25) and system.listens(10026))  # it goes to the background before
         for kind in ("clean", "infected"):
             mail = Letter(kind)
             system.send(mail.content, f"joe@{HOST}")

@@ -105,6 +105,11 @@ class System:
         place.write_text(content)
         place.chmod(mode)
 
+    def listens(self, port: int) -> bool:
+        """Somebody takes connections to it."""
+        lines = [line.split() for line in Path(f"/proc/{self._pid}/net/tcp").read_text().splitlines()]
+        return any(at.endswith(f":{port:04X}") and state == "0A" for _, at, _, state, *_ in lines)
+
     def send(self, content: bytes, *to: str, port: int = 25, sender: str = "a@example.org") -> None:
         self.run(shlex.join(["python3", "-c", _SEND, str(port), sender, *to]), content)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from kavfs._native import serve
 from kavfs.daemon.ave_talk import AveTalk
 from kavfs.daemon.clamd_talk import Answers, ClamdTalk
 from kavfs.daemon.desk import Desk, Talk
+from kavfs.scan.closing import Closing
 
 GONE, HERE = 1, 2
 
@@ -29,6 +31,9 @@ class HalfFront:
 
     def gone(self) -> list[int]:
         return [GONE]
+
+    def unwanted(self) -> list[tuple[int, int]]:
+        return []
 
     def peer(self, connection: int) -> serve.Peer:
         if connection == GONE:
@@ -62,8 +67,10 @@ def test_others_get_their_answer(verb):
 def test_its_descriptor_is_closed(verb):
     fd = os.memfd_create("sent", os.MFD_CLOEXEC)
     front: Any = HalfFront((GONE, 1, verb, b"n", b"", fd))
-    desk = Desk(front, None, None, None)  # type: ignore[arg-type]
+    service: Any = SimpleNamespace(closing=Closing())
+    desk = Desk(front, service, None, None)  # type: ignore[arg-type]
     desk.talk = clamd(desk)
     desk.pump()
+    service.closing.end()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(fd)
