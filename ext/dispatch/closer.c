@@ -47,19 +47,9 @@ bool kav_closer_in_memory(int fd)
     return fcntl(fd, F_GET_SEALS) >= 0;
 }
 
-static uint64_t mount_of(int fd, unsigned which)
-{
-    struct statx st;
-    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, which, &st) != 0 || !(st.stx_mask & which)) return 0;
-    return st.stx_mnt_id;
-}
-
 uint64_t kav_closer_mount(int fd)
 {
-    return mount_of(fd, STATX_MNT_ID_UNIQUE);
-}
-
-uint64_t kav_closer_mount_now(int fd)
-{
-    return mount_of(fd, STATX_MNT_ID);
+    struct statx st;
+    if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_MNT_ID, &st) != 0) return 0;
+    return st.stx_mask & STATX_MNT_ID ? st.stx_mnt_id : 0;
 }

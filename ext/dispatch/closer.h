@@ -17,9 +17,7 @@ int kav_closer_start(int socket);
 /* What is behind a descriptor lies in memory (or is no file at all) and takes no time to close. Asks nobody. */
 bool kav_closer_in_memory(int fd);
 
-/* The mount on which it lies: a number that never comes again, and that in /proc/self/mountinfo; 0: not told. Asks
- * nobody. */
+/* The mount on which it lies, by its number in /proc/self/mountinfo; 0: not told. Asks nobody. */
 uint64_t kav_closer_mount(int fd);
-uint64_t kav_closer_mount_now(int fd);
 
 #endif

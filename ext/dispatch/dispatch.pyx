@@ -104,7 +104,6 @@ cdef extern from "closer.h" nogil:
     int kav_closer_start(int socket)
     bint kav_closer_in_memory(int fd)
     uint64_t kav_closer_mount(int fd)
-    uint64_t kav_closer_mount_now(int fd)
 
 
 DONE = KAV_STEP_DONE
@@ -145,14 +144,14 @@ def start_closer(int socket_fd):
     return check(kav_closer_start(socket_fd))
 
 
-def place_of(int fd):
-    """The mount of an open file, by a number that never comes again (0: not told); -1: it lies in memory."""
-    return -1 if kav_closer_in_memory(fd) else <int64_t>kav_closer_mount(fd)
+def in_memory(int fd):
+    """Whether what is open lies in memory and takes no time to close."""
+    return kav_closer_in_memory(fd)
 
 
 def mount_of(int fd):
-    """Its number in /proc/self/mountinfo; 0: not told."""
-    return kav_closer_mount_now(fd)
+    """The mount of an open file, by its number in /proc/self/mountinfo; 0: not told."""
+    return kav_closer_mount(fd)
 
 
 cdef class Dispatcher:

@@ -19,8 +19,8 @@ Counts = tuple[int, int, int, int, int, int, int, int, int, list[int], list[int]
 
 def format_name(number: int) -> str: ...
 def start_closer(socket_fd: int) -> int: ...  # a process ID
-def place_of(fd: int) -> int: ...  # -1: in memory; else the mount, by a number that never comes again; 0: not told
-def mount_of(fd: int) -> int: ...  # by its number in /proc/self/mountinfo
+def in_memory(fd: int) -> bool: ...
+def mount_of(fd: int) -> int: ...  # by its number in /proc/self/mountinfo; 0: not told
 
 class Dispatcher:
     def __init__(

@@ -7,8 +7,8 @@
 A file system may be asked before a descriptor is closed (FUSE: FLUSH; file servers), and may never answer. What lies in
 memory or on disks of this machine is closed at once. The rest is closed by processes that share our table of
 descriptors (ext/dispatch/closer.h), one for each client: who waits for ever holds up its own descriptors alone. A
-client with too many of them is crowded, and nothing more is taken from it. This process can end meanwhile; what still
-waits then goes with the file system.
+client with too many of them is crowded, and nothing more is taken from it: a few if the first of them takes long, many
+if they only come faster than they go. This process can end meanwhile; what still waits then goes with the file system.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ import select
 import signal
 import socket
 import struct
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from kavfs._native import dispatch
-from kavfs.scan.known import stamps_changes
+from kavfs.errors import SystemFailure
+from kavfs.walk import mounts
 
 MOST = 16  # processes
-CROWDED = 8  # descriptors of one client that are not closed yet
-MOUNTS = 256  # of which is known whether they answer by themselves
-KNOWN_PLACES = {-1: True, 0: False}  # memory; a mount that the kernel does not tell
+MANY = 256  # descriptors of one client that are not closed yet ...
+STUCK = 8  # ... and of one whose first has been
+LONG = 1.0  # seconds about it
 NUMBER = struct.Struct("=i")
 END = NUMBER.pack(-1)
 
@@ -45,6 +48,7 @@ class _Closer:
     theirs: socket.socket
     client: object = None  # whose descriptor it closes ...
     busy: bool = False  # ... if it closes one
+    since: float = 0.0  # then
     parting: bool = False  # it was told to end
 
 
@@ -54,7 +58,7 @@ class Closing:
     def __init__(self) -> None:
         self.told: Callable[[object, bool], None] = lambda client, is_crowded: None
         self._epoll = select.epoll()
-        self._mounts = {**KNOWN_PLACES}
+        self._mounts = _Mounts()
         self._open: dict[object, deque[int]] = {}  # by client, the first is being closed if a process has it
         self._wanting: deque[object] = deque()  # clients without a process
         self._closers: list[_Closer] = []
@@ -63,7 +67,7 @@ class Closing:
 
     def close(self, fd: int, client: object) -> None:
         """The descriptor is not the caller's any more, nor its number that of anything."""
-        if self._answers(fd):
+        if dispatch.in_memory(fd) or self._mounts.answer(dispatch.mount_of(fd)):
             os.close(fd)
             return
         if self._epoll.closed:
@@ -94,6 +98,9 @@ class Closing:
         for fd, _ in self._epoll.poll(0):
             if (closer := self._by_fd.get(fd)) is not None:  # else it went with its other descriptor
                 self._hear(closer, gone=fd == closer.exit)
+        for closer in self._closers:
+            if closer.busy:
+                self._count(closer.client)
         self._begin()
 
     def end(self) -> None:
@@ -111,23 +118,15 @@ class Closing:
                 closer.ours.close()
                 closer.theirs.close()
         self._epoll.close()
+        self._mounts.close()
         self._wanting.clear()
         while self._open:
             _, queue = self._open.popitem()
             self._close_last(list(queue))
 
-    def _answers(self, fd: int) -> bool:
-        """Whether it is closed at once, whoever else does not answer."""
-        place = dispatch.place_of(fd)
-        answers = self._mounts.get(place)
-        if answers is None:
-            if len(self._mounts) >= MOUNTS:
-                self._mounts = {**KNOWN_PLACES}
-            answers = self._mounts[place] = stamps_changes(dispatch.mount_of(fd))
-        return answers
-
     def _count(self, client: object) -> None:
-        is_so = len(self._open.get(client, ())) >= CROWDED
+        count = len(self._open.get(client, ()))
+        is_so = count >= MANY or (count >= STUCK and self._is_stuck(client))
         if is_so is (client in self._crowded):
             return
         if is_so:
@@ -135,6 +134,10 @@ class Closing:
         else:
             self._crowded.discard(client)
         self.told(client, is_so)
+
+    def _is_stuck(self, client: object) -> bool:
+        before = time.monotonic() - LONG
+        return any(one.busy and one.client == client and one.since <= before for one in self._closers)
 
     def _close_last(self, fds: list[int]) -> None:
         with suppress(OSError):  # they stay open, as long as we live
@@ -150,7 +153,7 @@ class Closing:
             closer = next((one for one in self._closers if not one.busy and not one.parting), None) or self._make()
             if closer is None:
                 return
-            closer.busy, closer.client = True, self._wanting.popleft()
+            closer.busy, closer.client, closer.since = True, self._wanting.popleft(), time.monotonic()
             closer.ours.send(NUMBER.pack(self._open[closer.client][0]))
 
     def _make(self) -> _Closer | None:
@@ -212,6 +215,40 @@ class Closing:
             del self._by_fd[fd]
         self._closers.remove(closer)
         os.close(closer.exit)
+
+
+class _Mounts:
+    """Those that answer without another machine or process. The kernel says when they are others."""
+
+    def __init__(self) -> None:
+        self._local: set[int] = set()
+        self._changes = select.poll()
+        self._table: BinaryIO | None = None
+        try:
+            self._table = open(mounts.MOUNTINFO, "rb")  # noqa: SIM115
+        except OSError:
+            return  # without the table nothing is known of any
+        self._changes.register(self._table, select.POLLPRI)
+        self._read()
+
+    def close(self) -> None:
+        """What is known stays. May be called twice."""
+        if self._table is not None:
+            self._changes.unregister(self._table)
+            self._table.close()
+            self._table = None
+
+    def _read(self) -> None:
+        try:
+            self._local = {one.number for one in mounts.read().mounts if one.local}
+        except SystemFailure:
+            self._local = set()
+
+    def answer(self, number: int) -> bool:
+        """Whether a mount does."""
+        if self._changes.poll(0):
+            self._read()
+        return number in self._local
 
 
 def _leave(ours: socket.socket, theirs: socket.socket, fds: list[int]) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from kavfs.daemon import listing
 from kavfs.daemon.listing import Lister
-from kavfs.scan.closing import CROWDED
+from kavfs.scan.closing import STUCK
 from tests.support import daemon, passer, stubborn
 
 mounts = pytest.mark.skipif(not stubborn.possible(), reason="needs root and /dev/fuse")
@@ -104,8 +104,8 @@ def test_a_service_ends_and_the_next_begins_while_a_file_cannot_be_closed(tmp_pa
 def test_from_who_has_many_files_that_cannot_be_closed_no_more_are_taken(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(b"nothing")
     with daemon.running(tmp_path, "RequestTimeout=1s\n") as server:
-        with unclosable(tmp_path, CROWDED) as answers:
-            assert all(answers.readline().endswith(b" ERROR\n") for _ in range(CROWDED))
+        with unclosable(tmp_path, STUCK) as answers:
+            assert all(answers.readline().endswith(b" ERROR\n") for _ in range(STUCK))
             assert pass_good(tmp_path) == b"fd[10]: Too many requests are waiting ERROR\n"
             assert b"Too many requests" in server.ask(f"nSCAN {tmp_path}/good\n".encode())
             assert server.ask(b"nPING\n") == b"PONG\n"

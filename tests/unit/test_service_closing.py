@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from kavfs.scan.closing import CROWDED, MOST, Closing
+from kavfs.scan import closing as module
+from kavfs.scan.closing import MANY, MOST, STUCK, Closing
 from tests.support import stubborn
-from tests.support.passing import wait_until
+from tests.support.disks import Mounts
+from tests.support.passing import let_pass, wait_until
 
 mounts = pytest.mark.skipif(not stubborn.possible(), reason="needs root and /dev/fuse")
 
@@ -49,29 +51,69 @@ def test_what_lies_in_memory_is_closed_at_once(closing: Closing) -> None:
 @mounts
 def test_a_file_system_that_answers_closes_all_in_their_time(closing: Closing, tmp_path: Path) -> None:
     with stubborn.stubborn(tmp_path / "mount") as place:
-        for number in range(3 * CROWDED):
+        for number in range(6 * STUCK):
             closing.close(os.open(place / "f", os.O_RDONLY), number % 2)
-        assert closing.crowded(0)
+            assert not closing.crowded(number % 2)
         step_until_closed(closing)
         assert not held("/f")
-        assert not closing.crowded(0)
 
 
 @mounts
-def test_one_client_is_crowded_and_the_other_served(closing: Closing, tmp_path: Path) -> None:
+def test_who_hands_over_more_than_can_be_closed_is_crowded_until_it_is(closing: Closing, tmp_path: Path) -> None:
+    with stubborn.stubborn(tmp_path / "mount") as place:
+        for number in range(MANY):
+            assert not closing.crowded("client"), number
+            closing.close(os.open(place / "f", os.O_RDONLY), "client")  # nobody steps
+        assert closing.crowded("client")
+        step_until_closed(closing)
+        assert not closing.crowded("client")
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> Iterator[Mounts]:
+    disks = Mounts(tmp_path)
+    yield disks
+    disks.close()
+
+
+@mounts
+@pytest.mark.parametrize("kind", ["tmpfs", "ext4", "overlay"])
+def test_what_lies_on_this_machine_is_closed_at_once(closing: Closing, disks: Mounts, kind: str) -> None:
+    """Also where the mount came after the service had begun."""
+    if kind == "tmpfs":
+        place = disks.mount("mount", "-t", "tmpfs", "tmpfs")
+    else:
+        place = (
+            disks.disk("mount")
+            if kind == "ext4"
+            else disks.overlay("mount", disks.mount("below", "-t", "tmpfs", "tmpfs"))
+        )
+    (place / "f").write_bytes(b"here")
+    closing.close(os.open(place / "f", os.O_RDONLY), "client")
+    assert not held("mount/f")
+    assert closing.waiting == 0
+
+
+@mounts
+def test_one_client_is_crowded_and_the_other_served(
+    closing: Closing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard: list[tuple[object, bool]] = []
     closing.told = lambda client, is_so: heard.append((client, is_so))
+    monkeypatch.setattr(module, "LONG", 0.1)
     with (
         stubborn.stubborn(tmp_path / "good") as good,
         stubborn.stubborn(tmp_path / "mount", stubborn.FLUSH) as place,
     ):
-        for _ in range(CROWDED - 1):
+        for _ in range(STUCK - 1):
             closing.close(os.open(place / "f", os.O_RDONLY), "stuck")
+        let_pass(0.2)
+        closing.step()
         assert not closing.crowded("stuck")
         closing.close(os.open(place / "f", os.O_RDONLY), "stuck")
         assert closing.crowded("stuck")
         closing.close(os.open(good / "f", os.O_RDONLY), "other")
-        step_until_closed(closing, CROWDED)
+        step_until_closed(closing, STUCK)
         assert heard == [("stuck", True)]
     step_until_closed(closing)  # the file system has gone
     assert heard == [("stuck", True), ("stuck", False)]
