@@ -106,7 +106,7 @@ def test_from_who_has_many_files_that_cannot_be_closed_no_more_are_taken(tmp_pat
     with daemon.running(tmp_path, "RequestTimeout=1s\n") as server:
         with unclosable(tmp_path, STUCK) as answers:
             assert all(answers.readline().endswith(b" ERROR\n") for _ in range(STUCK))
-            assert pass_good(tmp_path) == b"fd[10]: Too many requests are waiting ERROR\n"
+            daemon.wait_until(lambda: pass_good(tmp_path) == b"fd[10]: Too many requests are waiting ERROR\n")
             assert b"Too many requests" in server.ask(f"nSCAN {tmp_path}/good\n".encode())
             assert server.ask(b"nPING\n") == b"PONG\n"
         daemon.wait_until(lambda: pass_good(tmp_path) == b"fd[10]: OK\n")
