@@ -18,12 +18,18 @@ uint64_t kav_conn_id(const kav_front *f, const kav_conn *c)
     return (uint64_t)c->serial << INDEX_BITS | index_of(f, c);
 }
 
-kav_conn *kav_conn_find(const kav_front *f, uint64_t id)
+static kav_conn *row(const kav_front *f, uint64_t id)
 {
     uint32_t index = (uint32_t)id & CONNECTIONS;
     if (index >= f->options.connections) return NULL;
     kav_conn *c = &f->conns[index];
     return c->phase != KAV_FREE && c->serial == id >> INDEX_BITS ? c : NULL;
+}
+
+kav_conn *kav_conn_find(const kav_front *f, uint64_t id)
+{
+    kav_conn *c = row(f, id);
+    return c && c->phase != KAV_UNREAD ? c : NULL;
 }
 
 kav_conn *kav_conn_open(kav_front *f, int fd, enum kav_protocol protocol, enum kav_transport transport)
@@ -79,11 +85,23 @@ static void leave_again(kav_front *f, const kav_conn *c)
     if (f->again_last == own) f->again_last = before;
 }
 
+static void leave(kav_front *f, kav_conn *c)
+{
+    close(c->fd); /* which takes it out of epoll, too; no child of ours has it */
+    if (c->client != KAV_NO_CLIENT) kav_clients_leave(f->clients, c->client);
+    f->counts.connections--;
+    f->counts.clamd -= c->protocol == KAV_CLAMD;
+    uint32_t serial = c->serial;
+    *c = (kav_conn){.fd = -1, .serial = serial, .next = f->free, .phase = KAV_FREE};
+    f->free = index_of(f, c);
+}
+
+/* A descriptor of ours counts as on its way for as long as the peer leaves it unread, with our end closed, too. So that
+ * nobody has more of them than connections, it keeps its place until then: that it has read is told only as an edge. */
 static void release(kav_front *f, kav_conn *c)
 {
     leave_again(f, c);
     if (c->passed >= 0) kav_passed_drop(f, c, c->passed);
-    close(c->fd); /* which takes it out of epoll, too; no child of ours has it */
     while (c->flying) kav_conn_land(f, c, c->flights);
     kav_conn_settle_stream(f, c, &c->stream);
     if (c->flights != &c->one) free(c->flights);
@@ -91,13 +109,28 @@ static void release(kav_front *f, kav_conn *c)
     free(c->in);
     free(c->address);
     kav_outgoing_free(&c->out);
-    if (c->client != KAV_NO_CLIENT) kav_clients_leave(f->clients, c->client);
     kav_deadlines_set(&f->deadlines, index_of(f, c), KAV_WAIT_NONE, 0, 0);
-    f->counts.connections--;
-    f->counts.clamd -= c->protocol == KAV_CLAMD;
-    uint32_t serial = c->serial;
-    *c = (kav_conn){.fd = -1, .serial = serial, .next = f->free, .phase = KAV_FREE};
-    f->free = index_of(f, c);
+    if (!c->apart || f->ending) {
+        leave(f, c);
+        return;
+    }
+    shutdown(c->fd, SHUT_RDWR);
+    c->phase = KAV_UNREAD;
+    c->passed = -1;
+    c->flights = &c->one;
+    c->in = NULL;
+    c->address = NULL;
+    c->in_len = 0;
+    kav_conn_watch(f, c, EPOLLOUT | EPOLLET);
+    kav_conn_unread(f, kav_conn_id(f, c));
+}
+
+bool kav_conn_unread(kav_front *f, uint64_t id)
+{
+    kav_conn *c = row(f, id);
+    if (!c || c->phase != KAV_UNREAD) return false;
+    if (kav_output_read(c)) leave(f, c);
+    return true;
 }
 
 void kav_conn_drop(kav_front *f, kav_conn *c)
@@ -140,7 +173,7 @@ void kav_conn_watch(kav_front *f, kav_conn *c, uint32_t events)
 static enum kav_wait waits_for(const kav_conn *c)
 {
     if (c->phase == KAV_LINGER) return KAV_WAIT_LINGER;
-    if (kav_outgoing_waits(&c->out)) return c->reader ? KAV_WAIT_READER : KAV_WAIT_OUTPUT;
+    if (kav_outgoing_waits(&c->out)) return KAV_WAIT_OUTPUT;
     if (c->phase == KAV_STREAM || c->phase == KAV_PASSING) return KAV_WAIT_INPUT;
     if (c->phase == KAV_DEAF || !kav_input_wanted(c)) return KAV_WAIT_NONE;
     if (c->in_len && c->protocol == KAV_CLAMD && !c->session && *c->in != 'n' && *c->in != 'z') return KAV_WAIT_QUIET;

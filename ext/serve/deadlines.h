@@ -11,7 +11,6 @@ enum kav_wait {
     KAV_WAIT_IDLE,   /* for a request to begin */
     KAV_WAIT_INPUT,  /* for the rest of a request */
     KAV_WAIT_QUIET,  /* whether what came is all of a command that has no end */
-    KAV_WAIT_READER, /* for the peer to have read what was sent */
     KAV_WAIT_OUTPUT, /* for the peer to make room */
     KAV_WAIT_LINGER, /* for the peer to close, too */
     KAV_WAIT_ACCEPT, /* for descriptors to be had again */

@@ -17,15 +17,16 @@ static int open_parts(kav_front *f)
     f->clients = kav_clients_new(o->connections);
     f->spill_dir = strdup(o->spill_dir);
     f->epoll = epoll_create1(EPOLL_CLOEXEC);
+    f->apart = kav_stream_seal(&(kav_stream){.fd = -1});
     int failed = kav_deadlines_open(&f->deadlines, o->connections + 1);
     if (failed) return failed;
     if (f->epoll < 0) return -errno;
+    if (f->apart < 0) return f->apart;
     if (!f->scratch || !f->conns || !f->clients || !f->spill_dir) return -ENOMEM;
     lengths[KAV_WAIT_IDLE] = o->idle_ms;
     lengths[KAV_WAIT_INPUT] = o->stall_ms;
     lengths[KAV_WAIT_OUTPUT] = o->send_ms;
     lengths[KAV_WAIT_QUIET] = KAV_SERVE_QUIET_MS;
-    lengths[KAV_WAIT_READER] = KAV_SERVE_READER_MS;
     lengths[KAV_WAIT_LINGER] = KAV_SERVE_LINGER_MS;
     lengths[KAV_WAIT_ACCEPT] = KAV_SERVE_ACCEPT_MS;
     for (uint32_t i = 0; i < o->connections; i++)
@@ -43,7 +44,7 @@ int kav_front_new(const kav_front_options *options, kav_front **front)
     kav_front *f = calloc(1, sizeof *f);
     if (!f) return -ENOMEM;
     f->options = *options;
-    f->epoll = f->deadlines.timer = -1;
+    f->epoll = f->apart = f->deadlines.timer = -1;
     f->accepting = true;
     f->again_first = f->again_last = KAV_NOBODY;
     int failed = open_parts(f);
@@ -58,6 +59,7 @@ int kav_front_new(const kav_front_options *options, kav_front **front)
 
 void kav_front_drop(kav_front *f)
 {
+    f->ending = true;
     for (uint32_t i = 0; f->conns && i < f->options.connections; i++)
         if (f->conns[i].phase != KAV_FREE) kav_conn_drop(f, &f->conns[i]);
     kav_inbox_clear(&f->inbox, 0);
@@ -74,6 +76,7 @@ void kav_front_free(kav_front *f)
     kav_deadlines_close(&f->deadlines);
     kav_clients_free(f->clients);
     if (f->epoll >= 0) close(f->epoll);
+    if (f->apart >= 0) close(f->apart);
     free(f->conns);
     free(f->scratch);
     free(f->spill_dir);
@@ -103,6 +106,7 @@ int kav_front_say(kav_front *f, enum kav_protocol protocol, enum kav_front_text 
 
 static void on_event(kav_front *f, uint64_t id, uint32_t events)
 {
+    if (kav_conn_unread(f, id)) return;
     kav_conn *c = kav_conn_find(f, id);
     bool gone = events & (EPOLLHUP | EPOLLERR);
     if (c && events & EPOLLIN && (!gone || kav_input_wanted(c))) kav_input(f, c);
@@ -143,10 +147,6 @@ static void on_time(kav_front *f, uint32_t index)
         break;
     case KAV_WAIT_INPUT: stall(f, c); break;
     case KAV_WAIT_QUIET: kav_input_whole(f, c); break;
-    case KAV_WAIT_READER:
-        kav_outgoing_hasten(&c->out);
-        kav_output_flush(f, c);
-        break;
     case KAV_WAIT_OUTPUT: f->counts.slow++; /* fall through */
     default: kav_conn_drop(f, c);
     }

@@ -31,6 +31,7 @@ enum kav_phase {
     KAV_STREAM,   /* ... chunks */
     KAV_PASSING,  /* ... the byte that a descriptor comes with */
     KAV_DEAF,     /* whatever comes is of no interest */
+    KAV_UNREAD,   /* it has ended for all but the peer, who holds on to a descriptor of ours unread */
     KAV_LINGER,   /* all is sent; waits for the peer to close, lest the kernel throw away what it has not read */
 };
 
@@ -46,7 +47,7 @@ typedef struct {
     uint32_t serial, watched, client;
     uint32_t next; /* among the free rows, or among those to be gone on with */
     uint8_t protocol, transport, phase, prefix;
-    bool session, closing, cut, again, several, refused, owed, reader;
+    bool session, closing, cut, again, several, refused, owed, apart; /* apart: f->apart went, and may be unread */
     kav_flight one, *flights; /* flights: &one or a table of KAV_SERVE_FLIGHTS */
     uint32_t flying;
     uint32_t in_len;
@@ -73,7 +74,8 @@ struct kav_front {
     kav_front_options options;
     char *spill_dir;
     int epoll;
-    bool accepting, resting; /* resting: no descriptors were left, listeners are not asked for a moment */
+    int apart; /* a descriptor of no use to anybody: where it goes along, a recv ends (output.c) */
+    bool accepting, ending, resting; /* resting: no descriptors were left, listeners are not asked for a moment */
     kav_listener listeners[LISTENERS];
     uint32_t listener_count;
     kav_text texts[KAV_CLAMD + 1][KAV_TEXTS];
@@ -103,6 +105,7 @@ void kav_conn_rearm(kav_front *f, kav_conn *c, bool progress);
 void kav_conn_again(kav_front *f, kav_conn *c); /* go on with it in the next step, without waiting for an event */
 uint32_t kav_conn_flights(const kav_conn *c);   /* how many may be open at a time */
 void kav_conn_land(kav_front *f, kav_conn *c, kav_flight *flight);
+bool kav_conn_unread(kav_front *f, uint64_t id); /* whether it has ended so; looks whether the peer has read now */
 void kav_conn_settle_stream(kav_front *f, const kav_conn *c, kav_stream *stream); /* its bytes no longer count */
 
 /* input.c: all of these may end the connection */
@@ -120,6 +123,7 @@ const char *kav_passed_wrong(int fd);                          /* why it cannot 
 /* output.c: the same */
 void kav_output_text(kav_front *f, kav_conn *c, enum kav_front_text which);
 void kav_output_flush(kav_front *f, kav_conn *c);
+bool kav_output_read(const kav_conn *c); /* whether the peer has read all that was sent to it */
 
 /* accept.c */
 void kav_accept(kav_front *f, const kav_listener *listener);

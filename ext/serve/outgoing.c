@@ -6,7 +6,7 @@
 #include "outgoing.h"
 
 typedef struct {
-    uint32_t len, alone;
+    uint32_t len, apart;
 } head;
 
 static int make_room(kav_outgoing *out, size_t more)
@@ -30,11 +30,11 @@ static int make_room(kav_outgoing *out, size_t more)
     return 0;
 }
 
-int kav_outgoing_add(kav_outgoing *out, const struct iovec *parts, size_t count, size_t sent, bool alone)
+int kav_outgoing_add(kav_outgoing *out, const struct iovec *parts, size_t count, size_t sent, bool apart)
 {
     size_t len = 0;
     for (size_t i = 0; i < count; i++) len += parts[i].iov_len;
-    head h = {.len = (uint32_t)(len - sent), .alone = alone};
+    head h = {.len = (uint32_t)(len - sent), .apart = apart};
     if (make_room(out, sizeof h + h.len)) return -ENOMEM;
     memcpy(out->bytes + out->end, &h, sizeof h);
     out->end += sizeof h;
@@ -48,23 +48,14 @@ int kav_outgoing_add(kav_outgoing *out, const struct iovec *parts, size_t count,
     return 0;
 }
 
-const uint8_t *kav_outgoing_first(const kav_outgoing *out, size_t *len, bool *alone)
+const uint8_t *kav_outgoing_first(const kav_outgoing *out, size_t *len, bool *apart)
 {
     head h;
     if (out->begin == out->end) return NULL;
     memcpy(&h, out->bytes + out->begin, sizeof h);
     *len = h.len;
-    *alone = h.alone;
+    *apart = h.apart;
     return out->bytes + out->begin + sizeof h;
-}
-
-void kav_outgoing_hasten(kav_outgoing *out)
-{
-    head h;
-    if (out->begin == out->end) return;
-    memcpy(&h, out->bytes + out->begin, sizeof h);
-    h.alone = 0;
-    memcpy(out->bytes + out->begin, &h, sizeof h);
 }
 
 void kav_outgoing_took(kav_outgoing *out, size_t len)
@@ -73,7 +64,6 @@ void kav_outgoing_took(kav_outgoing *out, size_t len)
     memcpy(&h, out->bytes + out->begin, sizeof h);
     out->begin += len; /* the head of the rest goes where its last bytes were */
     h.len -= (uint32_t)len;
-    h.alone = 0;
     if (h.len) {
         memcpy(out->bytes + out->begin, &h, sizeof h);
         return;

@@ -12,18 +12,15 @@ typedef struct {
     size_t begin, end, room;
 } kav_outgoing;
 
-/* A line of these parts without its first `sent` bytes. Alone: it waits until the peer has read what was sent before.
+/* A line of these parts without its first `sent` bytes. Apart: its end is to be the end of what one recv brings.
  * 0 or -ENOMEM. */
-int kav_outgoing_add(kav_outgoing *out, const struct iovec *parts, size_t count, size_t sent, bool alone);
+int kav_outgoing_add(kav_outgoing *out, const struct iovec *parts, size_t count, size_t sent, bool apart);
 
 /* The rest of the first line; NULL: nothing waits. */
-const uint8_t *kav_outgoing_first(const kav_outgoing *out, size_t *len, bool *alone);
+const uint8_t *kav_outgoing_first(const kav_outgoing *out, size_t *len, bool *apart);
 
 /* So many of its bytes were taken. */
 void kav_outgoing_took(kav_outgoing *out, size_t len);
-
-/* The first line need not wait any more. */
-void kav_outgoing_hasten(kav_outgoing *out);
 
 static inline size_t kav_outgoing_waits(const kav_outgoing *out)
 {

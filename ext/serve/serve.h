@@ -10,8 +10,12 @@
  * output. An idle connection costs some 300 bytes.
  *
  * AVE: a greeting at once; lines; one request at a time, further lines wait; each line of a reply has a send of its
- * own, and the last of several waits until the peer has read the others (UNIX sockets, KAV_SERVE_READER_MS at most),
- * because clients look at the beginning of each piece that they receive and nothing else.
+ * own. Clients look at the beginning of each piece that they receive and nothing else, so on UNIX sockets no recv goes
+ * beyond a line that was sent apart. What ends it is a descriptor that comes along (unix(7): ancillary data is a
+ * barrier for what is received): an empty sealed memfd, which the kernel drops unless it is asked for. None goes while
+ * the one of an earlier answer may be unread (the client asked on without reading), for the kernel counts what is on
+ * its way for all of this user, and the workers need theirs (a connection that ends so keeps its place until the
+ * client has read or closed); nor when it refuses (ETOOMANYREFS), nor over TCP.
  *
  * CLAMD: one command and the connection ends; between IDSESSION and END up to KAV_SERVE_FLIGHTS at a time, numbered,
  * answered in any order. After UNKNOWN, TOO_LONG, TOO_LARGE and BROKEN (of AVE: TOO_LONG) nothing more is read, and the
@@ -31,7 +35,6 @@
 #define KAV_SERVE_OUT_HIGH  (1 << 16) /* bytes of output: hold back ... */
 #define KAV_SERVE_OUT_MAX   (4 << 20) /* ... and the end of a connection */
 #define KAV_SERVE_QUIET_MS  100
-#define KAV_SERVE_READER_MS 200
 #define KAV_SERVE_LINGER_MS 2000
 #define KAV_SERVE_ACCEPT_MS 100
 #define KAV_SERVE_MUTED     64
@@ -125,9 +128,11 @@ void kav_front_clear_gone(kav_front *f);
 /* 0; -ENOENT: there is no such connection any more. */
 int kav_front_peer(const kav_front *f, uint64_t connection, kav_peer *peer);
 
-/* One line of an answer. Bytes that wait to be sent; 0 for a connection that has gone; -EINVAL: no such request is
- * open; -ENOMEM. In AVE bytes that would end the line are replaced. */
-ssize_t kav_front_reply(kav_front *f, uint64_t connection, uint64_t number, const void *text, size_t len, bool last);
+/* One line of an answer; the next one can be kept apart, once in an answer. Bytes that wait to be sent; 0 for a
+ * connection that has gone; -EINVAL: no such request is open; -ENOMEM. In AVE bytes that would end the line are
+ * replaced. */
+enum kav_front_how { KAV_REPLY_LAST = 1, KAV_REPLY_APART = 2 };
+ssize_t kav_front_reply(kav_front *f, uint64_t connection, uint64_t number, const void *text, size_t len, unsigned how);
 
 /* Bytes that wait to be sent. */
 size_t kav_front_waits(const kav_front *f, uint64_t connection);

@@ -61,13 +61,15 @@ cdef extern from "serve.h" nogil:
     void kav_front_clear_gone(kav_front *f)
     int kav_front_peer(const kav_front *f, uint64_t connection, kav_peer *peer)
     Py_ssize_t kav_front_reply(kav_front *f, uint64_t connection, uint64_t number, const void *text, size_t length,
-                               bint last)
+                               unsigned int how)
     size_t kav_front_waits(const kav_front *f, uint64_t connection)
     void kav_front_end(kav_front *f, uint64_t connection)
     kav_front_counts kav_front_get_counts(const kav_front *f)
     enum:
         KAV_SERVE_FLIGHTS
         KAV_SERVE_OUT_HIGH
+        KAV_REPLY_LAST
+        KAV_REPLY_APART
         KAV_TEXT_GREETING
         KAV_TEXT_BUSY
         KAV_TEXT_LATE
@@ -259,10 +261,12 @@ cdef class Front:
             free(peer.groups)
         return Peer(peer.pid, peer.uid, peer.gid, groups, <bytes>peer.address)
 
-    def reply(self, uint64_t connection, uint64_t number, bytes text, bint last):
-        """One line of an answer; bytes that wait to be sent (above HIGH: better hold back)."""
+    def reply(self, uint64_t connection, uint64_t number, bytes text, bint last, bint apart=False):
+        """One line of an answer; bytes that wait to be sent (above HIGH: better hold back). *apart*: no recv of an AVE
+        client on a UNIX socket goes on behind it; once in an answer."""
+        cdef unsigned int how = (KAV_REPLY_LAST if last else 0) | (KAV_REPLY_APART if apart else 0)
         cdef Py_ssize_t waits = kav_front_reply(self.alive(), connection, number, <const char *>text,
-                                                <size_t>len(text), last)
+                                                <size_t>len(text), how)
         if waits == -EINVAL:
             raise ValueError("no such request is open")
         if waits < 0:

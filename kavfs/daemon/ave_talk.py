@@ -59,8 +59,8 @@ class AveTalk:
 
     def _answer(self, task: Task, lines: list[bytes]) -> None:
         *before, last = ave.alert(lines, task.path) if self.alert_unscanned else lines
-        for line in before:
-            self._desk.say(task, line)
+        for number, line in enumerate(before, 1):  # a client may look only at the first bytes of what one recv brings
+            self._desk.say(task, line, apart=number == len(before))
         self._desk.end(task, last)
         if last == ave.BUSY:
             self._desk.front.end(task.connection)

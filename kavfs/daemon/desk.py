@@ -112,9 +112,9 @@ class Desk:
         except LookupError:
             raise Gone from None
 
-    def say(self, task: Task, line: bytes) -> int:
-        """A line that others follow. Bytes that wait for the client to read."""
-        return 0 if task.over else self.front.reply(task.connection, task.number, line, False)
+    def say(self, task: Task, line: bytes, *, apart: bool = False) -> int:
+        """A line that others follow, *apart*: not in the same recv. Bytes that wait for the client to read."""
+        return 0 if task.over else self.front.reply(task.connection, task.number, line, False, apart)
 
     def end(self, task: Task, line: bytes) -> None:
         """The last line."""

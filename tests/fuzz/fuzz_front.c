@@ -132,13 +132,13 @@ static void step(trial *t)
     kav_front_clear_gone(t->front);
 }
 
-static void answer(trial *t, size_t which, size_t len, bool last)
+static void answer(trial *t, size_t which, size_t len, unsigned how)
 {
     static const uint8_t line[4096] = "322-Name /a\nb";
     if (!t->count) return;
     asked one = t->open[which % t->count];
-    must(kav_front_reply(t->front, one.connection, one.number, line, len, last) >= 0);
-    if (!last) return;
+    must(kav_front_reply(t->front, one.connection, one.number, line, len, how) >= 0);
+    if (!(how & KAV_REPLY_LAST)) return;
     t->open[which % t->count] = t->open[t->count - 1];
     t->count--;
 }
@@ -148,7 +148,7 @@ static void serve(trial *t, size_t len)
 {
     for (int i = 0; i < ROUNDS; i++) {
         step(t);
-        while (t->count) answer(t, 0, len, true);
+        while (t->count) answer(t, 0, len, KAV_REPLY_LAST);
     }
 }
 
@@ -174,11 +174,11 @@ static void act(trial *t)
     case STEP: step(t); break;
     case ANSWER:
         much = next(t) * 16u;
-        answer(t, next(t), much, true);
+        answer(t, next(t), much, KAV_REPLY_LAST);
         break;
     case LINES:
         much = next(t) * 16u;
-        answer(t, next(t), much, false);
+        answer(t, next(t), much, who & 1 ? KAV_REPLY_APART : 0);
         break;
     case LEAVE: leave(t, who); break;
     case FINISH:

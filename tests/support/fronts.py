@@ -195,3 +195,7 @@ class House:
 def named(house: House, request: Request) -> None:
     """Answer with the verb's name."""
     house.front.reply(request[0], request[1], verb_name(request[2]).encode(), True)
+
+
+def keep(_house: House, _request: Request) -> None:
+    """Not answered yet."""

@@ -11,17 +11,13 @@ import pytest
 
 from kavfs._native import serve
 from kavfs._native.serve import Request
-from tests.support.fronts import BUSY, GREETING, LATE, House, chunk, named, stream
+from tests.support.fronts import BUSY, GREETING, LATE, House, chunk, keep, named, stream
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     with House(tmp_path) as made:
         yield made
-
-
-def keep(_house: House, _request: Request) -> None:
-    """Not answered yet."""
 
 
 def test_one_connection_too_many_is_told_so(tmp_path: Path) -> None:
