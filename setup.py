@@ -82,7 +82,7 @@ MODULES = {
     "worker": (["worker", "object", "ole", "pdf", "flash"], True, [MATCHING, UNPACKING]),
     "walk": (["walk"], True, [NOTHING]),
     "dispatch": (["dispatch"], True, [NOTHING]),
-    "process": (["process"], False, [FILTERING]),
+    "process": (["process"], True, [FILTERING]),
     "cache": (["cache"], True, [NOTHING]),
     "clamav": (["clamav"], False, [NOTHING]),
     "recode": (["recode"], False, [UNPACKING]),

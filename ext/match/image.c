@@ -245,8 +245,7 @@ static int open_group(opener *o, size_t i)
     return bind_group(o, g, i);
 }
 
-/* Checking has mapped all pages, and scans look at few of them: those come back by themselves. */
-static void let_go(const kav_image *m)
+void kav_image_let_go(const kav_image *m)
 {
     for (uint32_t i = 0; i < m->mapping_count; i++)
         madvise(m->mappings[i].address, m->mappings[i].length, MADV_DONTNEED);
@@ -307,7 +306,7 @@ static int open_all(opener *o, const kav_part *parts, size_t count)
             return refuse(o, KAV_IMAGE_DAMAGED, i, "a segment that is in no group");
     }
     if (!list_rest(m)) return refuse(o, KAV_IMAGE_SYSTEM, 0, "out of memory");
-    let_go(m);
+    kav_image_let_go(m);
     return KAV_IMAGE_OK;
 }
 

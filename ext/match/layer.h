@@ -42,6 +42,9 @@ enum kav_image_error {
 int kav_image_open(const kav_part *parts, size_t count, kav_image **out, char *why, size_t why_len);
 void kav_image_close(kav_image *image);
 
+/* Unmap its pages, which checking has mapped all, and of which scans look at few: those come back by themselves. */
+void kav_image_let_go(const kav_image *image);
+
 /* True when a layer with these digests and size is named by an exception (.fp, .sfp). needs = the digests that
  * exceptions can ask for at this size, so that the caller can have them computed. */
 uint32_t kav_image_exception_kinds(const kav_image *image, uint64_t size);

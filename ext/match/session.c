@@ -18,6 +18,7 @@ static bool make_scratch(kav_session *s)
             }
         }
     }
+    kav_image_let_go(s->image); /* Vectorscan has looked at all of each database, to check it once more */
     return true;
 }
 

@@ -248,6 +248,11 @@ void kav_object_rest(kav_object_scanner *scanner)
     kav_store_rest(&scanner->store);
 }
 
+void kav_object_sleep(kav_object_scanner *scanner)
+{
+    kav_image_let_go(scanner->options.image);
+}
+
 const uint8_t *kav_object_layers(const kav_object_scanner *scanner)
 {
     return scanner->listing.layers;

@@ -71,6 +71,9 @@ const kav_learned *kav_object_learned(const kav_object_scanner *scanner);
 /* Between two objects, when no other is there: memory that the last ones left goes back. */
 void kav_object_rest(kav_object_scanner *scanner);
 
+/* The same when none has come for long: pages of the image too. */
+void kav_object_sleep(kav_object_scanner *scanner);
+
 /* How many layers of it were answered from the object cache. */
 uint32_t kav_object_known(const kav_object_scanner *scanner);
 

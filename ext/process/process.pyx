@@ -40,6 +40,10 @@ cdef extern from "process.h" nogil:
     cbool kav_calls_supported()
 
 
+cdef extern from "rest.h" nogil:
+    void kav_rest()
+
+
 CALLS = {
     "native": KAV_CALLS_NATIVE, "walker": KAV_CALLS_WALKER, "files": KAV_CALLS_FILES, "unix": KAV_CALLS_UNIX,
     "tcp": KAV_CALLS_TCP, "opener": KAV_CALLS_OPENER,
@@ -112,6 +116,11 @@ def idle_io():
 def hide():
     """No core dump, no ptrace, no /proc/self/mem for others of the same user."""
     check(kav_process_hide())
+
+
+def rest():
+    """Give back free memory, and pages of libraries that the start alone has looked at."""
+    kav_rest()
 
 
 def landlock_version():

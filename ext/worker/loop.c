@@ -1,4 +1,5 @@
 #include "loop.h"
+#include "rest.h"
 #include "results.h"
 
 #include <errno.h>
@@ -26,10 +27,11 @@ typedef struct {
 
 /* Unpackers ask for buffers of some 100 KiB and give them back, file after file: without this each file gets its pages
  * from the kernel anew. When nothing comes for a while, they go back after all: of several workers, most are idle most
- * of the time. */
+ * of the time. Later the pages of signatures and libraries follow: to map them again takes a part of a millisecond. */
 #define HELD_BYTES (16 << 20) /* free memory that stays ours */
 #define HEAP_BYTES (1 << 20)  /* what is smaller comes from the heap */
 #define IDLE_MS    500
+#define ASLEEP_MS  1500
 
 #define AHEAD_LEAST 3 /* with fewer objects nothing is won by reading ahead */
 
@@ -81,6 +83,10 @@ static ssize_t wait_for(int socket, kav_object_scanner *scanner, struct msghdr *
     if (poll(&ready, 1, IDLE_MS) == 0) {
         kav_object_rest(scanner);
         malloc_trim(0);
+        if (poll(&ready, 1, ASLEEP_MS) == 0) {
+            kav_object_sleep(scanner);
+            kav_rest();
+        }
     }
     do n = recvmsg(socket, message, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);

@@ -122,6 +122,7 @@ def _serve_with(
 
 
 async def _run(start: _Start, service: Service, openers: Openers) -> None:
+    from kavfs._native import process
     from kavfs.cli import serving
     from kavfs.cli.aveserver_options import PID_FILE
     from kavfs.cli.aveserver_reload import Reload
@@ -158,6 +159,7 @@ async def _run(start: _Start, service: Service, openers: Openers) -> None:
     await telling.begin(daemon, renewer)
     path = wanted.settings.pid_file or (PID_FILE if start.caller is not None else b"")
     pid = PidFile(path) if path else None
+    process.rest()
     log.note("ready")
     notify.ready()
     if start.caller is not None:

@@ -56,6 +56,7 @@ class Parts:
 IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 LAST_WAIT = 1.0  # seconds for killed children to go
 SERVER = 0  # its own number; children have higher ones
+FIRST = 1  # of those that another() makes
 FAILED = 70  # exit status of a child whose role raised an exception
 
 
@@ -146,6 +147,10 @@ class _Server:
             signal.set_wakeup_fd(-1)
             _serve(socket.socket(fileno=fd), self.roles, parent=self.pid)
         self.children[pid] = number
+        if number == FIRST:  # a daemon's: it lives long
+            from kavfs._native import process
+
+            process.rest()
 
     def become(self, role: Role, fds: list[int]) -> None:
         status = FAILED

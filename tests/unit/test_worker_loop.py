@@ -20,6 +20,8 @@ from kavfs.options import EVERYTHING
 from tests.support.archives import make_tar, make_zip
 from tests.support.databases import body
 from tests.support.objects import EICAR, NEAR_MISS, image, image_of, parts, scanner
+from tests.support.passing import wait_until
+from tests.support.resident import resident
 from tests.support.results import (
     IDLE,
     RECORDS_MAX,
@@ -201,6 +203,22 @@ def test_the_slot_counts_objects_and_rests_between_batches(worker: Worker) -> No
     worker.join()
     assert SLOT.unpack(worker.slot[:])[-1] == IDLE
     assert state in (IDLE, SENDING)  # the last message is out before the worker says that it rests
+
+
+def test_without_work_it_lets_the_pages_of_signatures_go_and_then_scans_as_before(tmp_path: Path) -> None:
+    some = image_of(tmp_path, {"some.ndb": body("Test.Eicar", EICAR.decode())})
+    inodes = {os.fstat(fd).st_ino for fd, _, _ in parts(some)}
+    worker = Worker(using=scanner(of=some))
+
+    def pages() -> int:
+        return sum(map(resident, inodes))
+
+    assert worker.ask(EICAR).answers[0].status == Status.INFECTED
+    assert pages() > 0
+    wait_until(lambda: pages() == 0)
+    answers = worker.ask(EICAR, NEAR_MISS, batch=2).answers
+    assert [answers[i].status for i in (0, 1)] == [Status.INFECTED, Status.CLEAN]
+    worker.close()
 
 
 def test_it_ends_quietly_when_the_coordinator_goes(worker: Worker) -> None:
