@@ -75,19 +75,20 @@ class WiredHop(NextHop):
             return super().step(stream, name, answer)
         assert isinstance(stream, WiredStream)
         assert self.fault is not None
-        when, self.fault = self.fault.when, None
+        when = self.fault.when
         at = {"before": 0, "middle": len(answer) // 2, "after": len(answer)}[when]
         stream.outbox += answer[:at]
         stream.flush()
         act()
+        self.fault = None  # who waits for this knows that it is done
         stream.outbox += answer[at:]
         return True
 
     def end(self, stream: HopStream, content: bytes) -> None:
         act = self._act("end")
         if act is not None and self._strikes("end", "before"):
-            self.fault = None
             act()
+            self.fault = None
         super().end(stream, content)
 
     def _act(self, name: str) -> Callable[[], object] | None:
