@@ -24,7 +24,7 @@ static const opening OPENINGS[] = {
     {KAV_FMT_LZIP, KAV_S_ARCHIVES, kav_open_archive},     {KAV_FMT_LZOP, KAV_S_ARCHIVES, kav_open_archive},
     {KAV_FMT_OOXML_WORD, KAV_S_ARCHIVES, kav_open_zip},   {KAV_FMT_OOXML_PPT, KAV_S_ARCHIVES, kav_open_zip},
     {KAV_FMT_OOXML_XL, KAV_S_ARCHIVES, kav_open_zip},     {KAV_FMT_MAIL, KAV_S_MAILPLAIN, kav_open_mail},
-    {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},
+    {KAV_FMT_MBOX, KAV_S_MAILBASES, kav_open_mbox},       {KAV_FMT_TNEF, KAV_S_MAILPLAIN, kav_open_tnef},
 };
 
 /* Every format that is not in the list may have an archive riding behind it: programs, scripts, pictures. */

@@ -98,6 +98,7 @@ int kav_open_rtf(const kav_source *source, kav_type type, kav_unpack *u);     /*
 int kav_open_pdf(const kav_source *source, kav_type type, kav_unpack *u);     /* ext/pdf: objects, streams, scripts */
 int kav_open_flash(const kav_source *source, kav_type type, kav_unpack *u);   /* ext/flash: a packed film */
 int kav_open_onenote(const kav_source *source, kav_type type, kav_unpack *u); /* onenote.c: files in a section */
+int kav_open_tnef(const kav_source *source, kav_type type, kav_unpack *u);    /* tnef.c: a winmail.dat */
 int kav_open_mbox(const kav_source *source, kav_type type, kav_unpack *u);    /* mbox.c: each message a member */
 
 int kav_open_inline_data(const kav_source *source, kav_type type, kav_unpack *u); /* inlinedata.c: of a page */

@@ -20,12 +20,13 @@ kav_type kav_type_detect(const uint8_t *head, size_t len, uint64_t size)
 
 bool kav_type_is_archive(uint16_t format)
 {
-    return (format >= KAV_FMT_ZIP && format <= KAV_FMT_LZOP) || format == KAV_FMT_MAIL || format == KAV_FMT_MBOX;
+    return (format >= KAV_FMT_ZIP && format <= KAV_FMT_LZOP) || format == KAV_FMT_MAIL || format == KAV_FMT_MBOX ||
+           format == KAV_FMT_TNEF;
 }
 
 bool kav_type_is_foreign(uint16_t format)
 {
-    return format >= KAV_FMT_ARJ && format <= KAV_FMT_UDF;
+    return format >= KAV_FMT_ARJ && format <= KAV_FMT_UDF && format != KAV_FMT_TNEF;
 }
 
 const char *kav_format_name(uint16_t format)

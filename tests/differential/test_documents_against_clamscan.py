@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import differential, onenote
+from tests.support import differential, onenote, tnef
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf, stored
 
 pytestmark = [
@@ -155,3 +155,43 @@ def test_what_is_in_a_document_knows_what_it_is_in(tmp_path: Path) -> None:
     theirs = differential.clamscan(databases, files, tmp_path)
     assert differential.ours(databases, files, tmp_path, theirs) == theirs
     assert theirs["word"] == {"In.OOXML_WORD", "In.ZIP"}
+
+
+def winmails(mark: bytes) -> dict[str, bytes]:
+    packed = zipped(a=mark * 3)
+    inner = tnef.tnef(tnef.attached(b"a.zip", packed))
+    return {
+        "file": tnef.tnef(tnef.attached(b"a.txt", mark + b" in plain text")),
+        "zip": tnef.tnef(tnef.attribute(tnef.BODY, b"see below\0"), tnef.attached(b"a.txt", b"-"), inner[6:]),
+        "file in a file": tnef.tnef(tnef.attached(b"winmail.dat", inner)),
+        "letter in a letter": tnef.tnef(tnef.letter_inside(b"Inner", inner)),
+        "page": tnef.tnef(
+            tnef.attribute(tnef.PROPERTIES, tnef.properties(tnef.value(tnef.UNICODE, tnef.P_HTML, wide(mark))))
+        ),
+        "cut": tnef.tnef(tnef.attached(b"a.zip", packed), tnef.attached(b"b", b"x" * 90))[:-40],
+        "nameless": tnef.tnef(tnef.attribute(tnef.RENDERING, bytes(14)), tnef.attribute(tnef.DATA, packed)),
+    }
+
+
+def wide(text: bytes) -> bytes:
+    return (b"<html>" + text).decode().encode("utf-16-le")
+
+
+def test_what_outlook_packs_gives_the_names_that_clamscan_gives(tmp_path: Path) -> None:
+    """And the text of the letter, which clamscan does not take out."""
+    databases, files = tmp_path / "databases", tmp_path / "files"
+    databases.mkdir()
+    files.mkdir()
+    around = ("TNEF", "ZIP", "MAIL")
+    lines = [f"In.{c};Engine:81-255,Container:CL_TYPE_{c},Target:0;0;{MARK.hex()}\n" for c in around]
+    (databases / "test.ldb").write_text("".join(lines))
+    (databases / "test.ndb").write_text(f"Mark.Any:0:*:{MARK.hex()}\nMark.AtStart:0:0:{MARK.hex()}\n")
+    (databases / "test.cdb").write_text("Said.Name:*:*:a.txt:*:*:*:*:*:*\n")
+    hits, misses = winmails(MARK), winmails(NEAR_MARK)
+    for name in hits:
+        (files / name).write_bytes(hits[name])
+        (files / f"near {name}").write_bytes(misses[name])
+    theirs = differential.clamscan(databases, files, tmp_path)
+    ours = differential.ours(databases, files, tmp_path, theirs)
+    assert set(theirs) == set(hits) - {"page"}
+    assert ours == {**theirs, "page": {"In.TNEF", "Mark.Any"}}

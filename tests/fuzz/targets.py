@@ -25,6 +25,7 @@ from tests.support import (
     pdfs,
     pictures,
     signed_programs,
+    tnef,
 )
 from tests.support.compound import Tree, compound, object_of_rtf, package, project, rtf
 
@@ -137,6 +138,25 @@ def graphics() -> Seeds:
 def notebooks() -> Seeds:
     inner = onenote.section(onenote.stored(FILES["a.txt"]))
     return {"section": onenote.section(onenote.stored(b"a page"), b"gap", onenote.stored(inner))}
+
+
+def winmails() -> Seeds:
+    text = b"{\\rtf1 " + FILES["a.txt"] + b"}"
+    values = tnef.properties(
+        tnef.value(tnef.BINARY, tnef.P_RTF, tnef.packed_rtf(text)),
+        tnef.value(tnef.UNICODE, tnef.P_BODY, "a tëxt".encode("utf-16-le")),
+        tnef.value(tnef.UNICODE | tnef.MANY, 0x8001, b"a\0", b"b\0", name="Keywords"),
+        tnef.value(tnef.BINARY, tnef.P_HTML, b"<html>"),
+    )
+    named = tnef.value(tnef.UNICODE, tnef.P_LONG_NAME, b"n\0a\0m\0e\0")
+    whole = tnef.tnef(tnef.attribute(tnef.PROPERTIES, values), tnef.attached(b"a.txt", FILES["a.txt"], named))
+    return {
+        "letter": whole,
+        "inner": tnef.tnef(tnef.attribute(tnef.BODY, b"text\0"), tnef.letter_inside(b"inner", whole)),
+        "plain": tnef.tnef(
+            tnef.attribute(tnef.PROPERTIES, tnef.properties(tnef.value(tnef.BINARY, tnef.P_RTF, tnef.plain_rtf(text))))
+        ),
+    }
 
 
 def fat_files() -> Seeds:
@@ -365,6 +385,7 @@ TARGETS: dict[str, Target] = {
     "ole": opener("ole", "OLE2", documents),
     "rtf": opener("rtf", "RTF", rich_texts),
     "onenote": opener("onenote", "ONENOTE", notebooks),
+    "tnef": opener("tnef", "TNEF", winmails),
     "pdf": opener("pdf", "PDF", papers),
     "flash": opener("flash", "FLASH", films),
     "zip": opener("zip", "ZIP", zips),

@@ -39,7 +39,6 @@ WHY = {
     "clam.arj": "ARJ archive: not opened",
     "clam.chm": "compiled help: not opened",
     "clam.sis": "SIS package: not opened",
-    "clam.tnef": "TNEF (winmail.dat): not opened",
     "clam.exe.szdd": "SZDD: not unpacked",
     "clam.exe.binhex": "BinHex: not decoded",
     "clam.exe.html": "data: address in a page: not decoded",

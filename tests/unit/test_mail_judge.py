@@ -32,6 +32,8 @@ from tests.support.judging import (
 from tests.support.mailing import letter
 from tests.support.monsters import monster
 from tests.support.objects import ADWARE, EICAR, NEAR_MISS
+from tests.support.tnef import attached as packed
+from tests.support.tnef import tnef
 
 # ---- clean -----------------------------------------------------------------------------------------------------------
 
@@ -192,6 +194,16 @@ def test_only_the_file_in_a_text_goes_and_the_text_stays() -> None:
     for line in ("before", "after", 'The attachment "e.com" is infected'):
         assert line in words(got)
     assert block[:40] not in got
+
+
+def test_what_outlook_packed_goes_as_a_whole() -> None:
+    for content, bad in ((EICAR, True), (NEAR_MISS, False)):
+        winmail = tnef(packed(b"fine.txt", b"fine"), packed(b"a.zip", zip_of([("e.com", content)])))
+        court = Court()
+        found = attached(court.send(mail(("winmail.dat", winmail), ("fine.txt", b"fine"))).only)
+        assert found["fine.txt"] == b"fine"
+        assert found.get("winmail.dat") == (None if bad else winmail)
+        assert [one.name for one in court.cases[0].findings] == (["winmail.dat"] if bad else [])
 
 
 def test_an_infected_part_of_an_enclosed_message() -> None:

@@ -10,6 +10,7 @@ from kavfs.model import Status
 from kavfs.signatures.image import Image
 from tests.support.archives import make_tar, make_zip
 from tests.support.objects import image_of, scan, scanner
+from tests.support.tnef import attached, tnef
 
 WORD = b"a word that is looked for"
 TEXT = WORD + b" among plain words that nobody minds\n" * 200
@@ -28,6 +29,7 @@ def image_asking(folder: Path, attribute: str) -> Image:
             make_tar({"z": make_zip({"a": TEXT})}),
             make_zip({"t": make_tar({"a": TEXT}, "w:gz")}),
         ),
+        ("Container:CL_TYPE_TNEF", tnef(attached(b"a", TEXT)), make_zip({"a": TEXT})),
         ("Container:CL_TYPE_ANY", TEXT, make_zip({"a": TEXT})),
         (
             "Intermediates:CL_TYPE_POSIX_TAR>CL_TYPE_ZIP",
