@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import random
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from kavfs.model import Reason, Status, Switch
 from kavfs.options import EVERYTHING
 from tests.support.archives import make_zip
 from tests.support.compound import compound, object_of_rtf, package, rtf
-from tests.support.objects import EICAR, F_ELSEWHERE, F_UNOPENED, NEAR_MISS, scan, scanner
+from tests.support.objects import EICAR, F_ELSEWHERE, F_UNOPENED, NEAR_MISS, image_of, scan, scanner
 from tests.support.tnef import (
     ATTACHMENT,
     BINARY,
@@ -153,6 +154,16 @@ def test_rich_text_is_unpacked(at: int) -> None:
             assert (b"body.rtf" in found.infected) is bad
             assert found.clean is not bad
         assert len(packed_rtf(text)) < len(text)
+
+
+def test_rich_text_that_another_program_has_packed(tmp_path: Path) -> None:
+    """An example of [MS-OXRTFCP]."""
+    text = b"{\\rtf1\\ansi\\ansicpg1252\\pard hello world}\r\n"
+    made = bytes.fromhex(
+        "2d0000002b0000004c5a4675f1c5c7a703000a007263706731323542320af32068656c090020627705b06c647d0a800fa0"
+    )
+    using = scanner(of=image_of(tmp_path, {"a.ndb": f"Hello:0:0:{text.hex()}\n"}))
+    assert scan(tnef(attribute(PROPERTIES, properties(value(BINARY, P_RTF, made)))), using).infected == [b"body.rtf"]
 
 
 def test_objects_in_rich_text() -> None:
