@@ -247,17 +247,18 @@ class Run:
         client_fault = case.fault if case.whose == "client" else None
         lane.hop.set(case.fault if case.whose == "hop" else None)
         again = self._attempt(list(case.to), client_fault)
-        if case.whose == "hop":
-            try:
-                wait_until(lambda: lane.hop.fault is None, PATIENCE)  # the next hop may still be on its way
-            except AssertionError:
-                self._say("the fault never struck")
-        lane.hop.set(None)
+        if lane.hop.fault is None:
+            lane.hop.set(None)
         lane.hop.refuse = {}
         end = time.monotonic() + PATIENCE
         while again and (self._attempts < TRIES or time.monotonic() < end):
             let_pass(0.1 * self._attempts)  # as whoever hears 451 does; a new scanning process takes its time
             again = self._attempt(again)
+        try:  # the next hop may still be on its way
+            wait_until(lambda: lane.hop.fault is None, PATIENCE)
+        except AssertionError:
+            self._say("the fault never struck")
+        lane.hop.set(None)
         if again:
             self._say(f"never delivered to {again}")
         self._count()
