@@ -75,7 +75,7 @@ void kav_conn_land(kav_front *f, kav_conn *c, kav_flight *flight)
     *flight = c->flights[--c->flying];
 }
 
-static void leave_again(kav_front *f, const kav_conn *c)
+static void leave_again(kav_front *f, kav_conn *c)
 {
     uint32_t own = index_of(f, c), before = KAV_NOBODY;
     if (!c->again) return;
@@ -83,6 +83,7 @@ static void leave_again(kav_front *f, const kav_conn *c)
     if (before == KAV_NOBODY) f->again_first = c->next;
     else f->conns[before].next = c->next;
     if (f->again_last == own) f->again_last = before;
+    c->again = false;
 }
 
 static void leave(kav_front *f, kav_conn *c)

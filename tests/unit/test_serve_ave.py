@@ -225,6 +225,27 @@ def test_client_that_leaves_its_answer_unread_keeps_its_place(tmp_path: Path, re
         assert house.front.counts()["connections"] == 1
 
 
+@pytest.mark.parametrize("more", [b"", b"SCAN b /next\r\n"])
+def test_end_while_an_answer_is_unread_and_a_line_waits_its_turn(tmp_path: Path, more: bytes) -> None:
+    """The client hears no more, has not read all, and its next line was to be gone on with."""
+    with House(tmp_path) as house:
+        client = house.connect(serve.AVE)
+        client.send(b"SCAN b /a\r\n" + more)
+        house.settle(keep)
+        connection, number = house.requests[0][:2]
+        house.front.reply(connection, number, b"322-Name /a", False, apart=True)
+        while not house.front.waits(connection):
+            house.front.reply(connection, number, b"322-Name /a".ljust(LINE_MAX), False)
+        while house.front.waits(connection):  # until there is room, and a turn for the line behind
+            assert client.read(1 << 14)
+            house.turn()
+        client.socket.shutdown(socket.SHUT_RDWR)
+        house.front.reply(connection, number, b"230 File is infected", True)
+        house.settle()
+        assert house.front.counts()["connections"] == 1
+        assert house.front.close() == []
+
+
 def test_descriptor_that_comes_along_is_of_no_use(house: House) -> None:
     client = house.connect(serve.AVE)
     client.send(b"SCAN b /a\r\n")
