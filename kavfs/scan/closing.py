@@ -26,7 +26,6 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from kavfs._native import dispatch
-from kavfs.errors import SystemFailure
 from kavfs.walk import mounts
 
 MOST = 16  # processes
@@ -225,7 +224,7 @@ class _Mounts:
         self._changes = select.poll()
         self._table: BinaryIO | None = None
         try:
-            self._table = open(mounts.MOUNTINFO, "rb")  # noqa: SIM115
+            self._table = open(mounts.MOUNTINFO, "rb", buffering=0)  # noqa: SIM115
         except OSError:
             return  # without the table nothing is known of any
         self._changes.register(self._table, select.POLLPRI)
@@ -239,14 +238,17 @@ class _Mounts:
             self._table = None
 
     def _read(self) -> None:
+        """What is open already: when clients have used up all descriptors, closing theirs must not need one."""
+        assert self._table is not None
         try:
-            self._local = {one.number for one in mounts.read().mounts if one.local}
-        except SystemFailure:
+            self._table.seek(0)
+            self._local = {one.number for one in mounts.parse(self._table.read()).mounts if one.local}
+        except (OSError, ValueError):
             self._local = set()
 
     def answer(self, number: int) -> bool:
         """Whether a mount does."""
-        if self._changes.poll(0):
+        if self._changes.poll(0) or (self._table is not None and not self._local):  # or could not be read
             self._read()
         return number in self._local
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +93,27 @@ def test_what_lies_on_this_machine_is_closed_at_once(closing: Closing, disks: Mo
     closing.close(os.open(place / "f", os.O_RDONLY), "client")
     assert not held("mount/f")
     assert closing.waiting == 0
+
+
+@mounts
+@pytest.mark.parametrize("kind", ["ext4", "fuse"])
+def test_what_is_mounted_while_no_descriptor_is_left(
+    closing: Closing, disks: Mounts, tmp_path: Path, kind: str
+) -> None:
+    """Then, too, what lies on this machine is closed at once, and nothing else."""
+    with stubborn.stubborn(tmp_path / "stubborn") as stubborn_place:
+        place = disks.disk("mount")
+        (place / "f").write_bytes(b"here")
+        one = os.open((place if kind == "ext4" else stubborn_place) / "f", os.O_RDONLY)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+        try:
+            closing.close(one, "client")
+            assert closing.waiting == (kind == "fuse")
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        step_until_closed(closing)
+        assert not held("/f")
 
 
 @mounts
