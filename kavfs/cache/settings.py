@@ -21,8 +21,9 @@ from kavfs.cache.libraries import installed
 from kavfs.limits import Limits
 from kavfs.model import Switch
 
-FORMAT = 5
-"""Goes up when stores keep something else, or the same switches come to mean something else."""
+FORMAT = 6
+"""Goes up when stores keep something else, or the same switches come to mean something else: another format is opened,
+and what was clean as long as it stayed closed may not be so any more."""
 
 OPENING = (
     Switch.PACKED | Switch.ARCHIVES | Switch.SFX | Switch.MAILBASES | Switch.MAILPLAIN | Switch.HEURISTIC

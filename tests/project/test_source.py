@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from kavfs.cache.settings import FORMAT
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 FOLDERS = ("kavfs", "ext", "tests", "benchmarks")
 CEILING = 500  # lines
@@ -91,3 +93,11 @@ def test_nothing_is_marked_as_unfinished() -> None:
     sources = files(".py", ".pyi", ".pyx", ".pxd", ".c", ".h", under=("kavfs", "ext"))
     lines = [(p, i, line) for p in sources for i, line in enumerate(p.read_text("utf-8").splitlines(), 1)]
     assert [show(p, i) for p, i, line in lines if marks.search(line)] == []
+
+
+def test_what_was_clean_before_a_format_was_opened_is_scanned_again() -> None:
+    """Who adds one raises FORMAT, and both numbers here."""
+    table = (CHECKOUT / "ext/object/layers.c").read_text("utf-8")
+    opened = set(re.findall(r"\{(KAV_FMT_\w+), [^{}]*kav_open_\w+\}", table))
+    assert "KAV_FMT_TNEF" in opened
+    assert (FORMAT, len(opened)) == (6, 35)
