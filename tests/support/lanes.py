@@ -253,6 +253,7 @@ class Run:
         end = time.monotonic() + PATIENCE
         while again and (self._attempts < TRIES or time.monotonic() < end):
             let_pass(0.1 * self._attempts)  # as whoever hears 451 does; a new scanning process takes its time
+            lane.signal_workers(signal.SIGCONT)  # one that was only being made has a minute for that
             again = self._attempt(again)
         try:  # the next hop may still be on its way
             wait_until(lambda: lane.hop.fault is None, PATIENCE)
