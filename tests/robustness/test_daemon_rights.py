@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,8 @@ def listening(server: Aveserver) -> set[tuple[str, int]]:
     ours = set()
     for process in (server.process.pid, *server.processes()):
         for fd in Path(f"/proc/{process}/fd").iterdir():
-            ours.add(os.readlink(fd))
+            with suppress(FileNotFoundError):  # closed meanwhile
+                ours.add(os.readlink(fd))
     found = set()
     for table in ("tcp", "tcp6", "udp", "udp6"):
         for row in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
